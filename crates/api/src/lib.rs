@@ -1,1 +1,3 @@
 //! (skeleton)
+pub mod acp_meta;
+pub mod rpc;

@@ -1,0 +1,142 @@
+//! What we say beside the agent protocol, in the `_meta` members that it keeps for extensions.
+//!
+//! Every key is optional for the reader: an agent that knows none of them is still driven, and our agent works
+//! under any other editor. Nothing that changes a decision about money or rights is ever read from here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// In the `_meta` of `session/prompt`: `true` means "carry on with the turn that was interrupted"; the prompt's
+/// text is then not added to the conversation.
+pub const RESUME: &str = "muster/resume";
+/// In the `_meta` of the prompt's result, or in the `data` of its error: a [`Stop`].
+pub const STOP: &str = "muster/stop";
+/// In the `_meta` of an MCP `tools/call`: the idempotency key of the call, `<session id>/<model's call id>`.
+pub const CALL_ID: &str = "muster/callId";
+
+/// Why our agent ended a turn, finer than the protocol's five stop reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The model had nothing more to do.
+    Done,
+    /// The gateway refused a model call for want of money.
+    Budget,
+    /// The model could not be reached or answered with errors, retries included.
+    ModelError,
+    /// The model's answers could not be used (empty, unparsable, unknown tools) too often in a row.
+    BadAnswers,
+    /// The model refused.
+    Refusal,
+    /// One answer hit the limit on output tokens.
+    MaxTokens,
+    /// The turn hit the limit on model calls.
+    MaxSteps,
+    /// `session/cancel` came.
+    Cancelled,
+    /// The conversation no longer fits the model's context.
+    ContextFull,
+}
+
+impl Stop {
+    /// Every stop, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Budget,
+        Self::ModelError,
+        Self::BadAnswers,
+        Self::Refusal,
+        Self::MaxTokens,
+        Self::MaxSteps,
+        Self::Cancelled,
+        Self::ContextFull,
+    ];
+
+    /// The word on the wire and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Budget => "budget",
+            Self::ModelError => "model_error",
+            Self::BadAnswers => "bad_answers",
+            Self::Refusal => "refusal",
+            Self::MaxTokens => "max_tokens",
+            Self::MaxSteps => "max_steps",
+            Self::Cancelled => "cancelled",
+            Self::ContextFull => "context_full",
+        }
+    }
+
+    /// The protocol's stop reason that misleads a foreign client least: only `done` looks like success.
+    pub fn acp_stop_reason(self) -> &'static str {
+        match self {
+            Self::Done => "end_turn",
+            Self::Budget | Self::MaxSteps => "max_turn_requests",
+            Self::MaxTokens | Self::ContextFull => "max_tokens",
+            Self::ModelError | Self::BadAnswers | Self::Refusal => "refusal",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The `_meta` object that carries this stop.
+    pub fn meta(self) -> Value {
+        json!({ STOP: self.as_str() })
+    }
+
+    /// Reads the stop from a `_meta` or `data` value; `None` if it is absent or an unknown word.
+    pub fn read(meta: Option<&Value>) -> Option<Self> {
+        let word = meta?.get(STOP)?.as_str()?;
+        Self::ALL.into_iter().find(|stop| stop.as_str() == word)
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `_meta` object of a prompt that resumes an interrupted turn.
+pub fn resume_meta() -> Value {
+    json!({ RESUME: true })
+}
+
+/// Whether a prompt's `_meta` asks to resume; only a plain `true` does.
+pub fn is_resume(meta: Option<&Value>) -> bool {
+    meta.and_then(|meta| meta.get(RESUME)) == Some(&Value::Bool(true))
+}
+
+/// The idempotency key in the `_meta` of a tool call, if it is a text that is not empty.
+pub fn call_id(meta: Option<&Value>) -> Option<&str> {
+    meta?.get(CALL_ID)?.as_str().filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stop_survives_the_wire() {
+        for stop in Stop::ALL {
+            assert_eq!(Stop::read(Some(&stop.meta())), Some(stop));
+            assert_eq!(serde_json::to_value(stop).unwrap(), stop.as_str());
+        }
+    }
+
+    #[test]
+    fn only_done_looks_like_success() {
+        let successes: Vec<Stop> = Stop::ALL.into_iter().filter(|stop| stop.acp_stop_reason() == "end_turn").collect();
+        assert_eq!(successes, [Stop::Done]);
+    }
+
+    #[test]
+    fn strange_meta_means_nothing() {
+        for meta in [json!(null), json!([]), json!({}), json!({STOP: 3, RESUME: "true", CALL_ID: ""})] {
+            assert_eq!(Stop::read(Some(&meta)), None);
+            assert!(!is_resume(Some(&meta)));
+            assert_eq!(call_id(Some(&meta)), None);
+        }
+        assert!(is_resume(Some(&resume_meta())));
+        assert_eq!(call_id(Some(&json!({CALL_ID: "s/1"}))), Some("s/1"));
+    }
+}
