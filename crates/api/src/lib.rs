@@ -1,3 +1,4 @@
 //! (skeleton)
 pub mod acp_meta;
 pub mod rpc;
+pub mod tools;

@@ -165,8 +165,9 @@ impl ErrorObject {
         Self { code, message: message.into(), data: None }
     }
 
-    /// "Method not found", naming the method.
+    /// "Method not found", naming the method (its first 100 characters: a peer's text is not echoed without a bound).
     pub fn method_not_found(method: &str) -> Self {
+        let method: String = method.chars().take(100).collect();
         Self::new(code::METHOD_NOT_FOUND, format!("method not found: {method}"))
     }
 
