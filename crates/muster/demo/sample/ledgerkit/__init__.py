@@ -1,0 +1,1 @@
+"""Household accounts in plain text."""
