@@ -1,0 +1,145 @@
+//! `muster.yaml`: where models are reached, which roles there are, what they may use and spend.
+//!
+//! [`load`] reads and judges the file once; what comes out is complete and consistent, so nobody judges it again. It
+//! reads no environment and opens no other file: a key stays in the variable that `key_env` names, and a script's path
+//! is handed on as it was written.
+
+use crate::{
+    source::{Problem, Problems, Source, checker::Checker},
+    value::Name,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, path::PathBuf};
+
+mod role;
+mod sandbox;
+mod spec;
+mod upstream;
+
+pub use role::{Role, Runtime, WorkspaceKind};
+pub use sandbox::{HostPath, ProcessLimits, SandboxExtras};
+pub use upstream::{Format, Upstream};
+
+pub(crate) use role::roles;
+pub(crate) use spec::{ConfigFile, RoleSpec};
+
+/// Most upstreams in one file.
+pub const UPSTREAMS_MAX: usize = 64;
+/// Most roles in one mission, the same as the core allows.
+pub const ROLES_MAX: usize = 64;
+/// Most agents in one mission over all roles, the same as the core allows.
+pub const AGENTS_MAX: u32 = 1_000;
+
+/// Attempts of a task before a person is asked, when neither the plan nor the file says otherwise.
+pub const ATTEMPTS_DEFAULT: u32 = 3;
+/// How long one acceptance check may take, when neither the plan nor the file says otherwise: ten minutes.
+pub const CHECK_MS_DEFAULT: u64 = 10 * 60_000;
+
+/// A whole, consistent configuration. The default is the one of an empty file: nothing is set, nothing can run yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckedConfig {
+    /// Where models are reached, by name.
+    pub upstreams: BTreeMap<Name, Upstream>,
+    /// The roles that plans may use, by name; a plan may replace them and add its own.
+    pub roles: BTreeMap<Name, Role>,
+    /// The most that one mission may spend, in millionths of a US dollar.
+    pub budget_micros: Option<u64>,
+    /// What bounds a mission.
+    pub limits: Limits,
+    /// Prices by model, ahead of the built-in table.
+    pub prices: BTreeMap<String, Price>,
+    /// What acceptance checks may use beyond the system's own folders.
+    pub checks: SandboxExtras,
+}
+
+/// What bounds a mission. Where nothing is set, the core's own default holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Attempts of a task before a person is asked, unless its plan says otherwise.
+    pub attempts_max: u32,
+    /// How long one acceptance check may take, in milliseconds, unless its plan says otherwise.
+    pub check_ms_max: u64,
+    /// How long one turn of an agent may take, in milliseconds.
+    pub turn_ms_max: Option<u64>,
+    /// How long a question waits for a person before its default is taken, in milliseconds.
+    pub interrupt_ms: Option<u64>,
+    /// How many times a change may come back from the merge queue within one attempt.
+    pub returns_max: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attempts_max: ATTEMPTS_DEFAULT,
+            check_ms_max: CHECK_MS_DEFAULT,
+            turn_ms_max: None,
+            interrupt_ms: None,
+            returns_max: None,
+        }
+    }
+}
+
+/// What a model costs, in millionths of a US dollar for one million tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Price {
+    /// Tokens of the request.
+    pub input_micros_per_mtok: u64,
+    /// Tokens of the answer.
+    pub output_micros_per_mtok: u64,
+    /// Tokens of the request that the provider had in its cache; without it they cost what `input` does.
+    pub cache_read_micros_per_mtok: Option<u64>,
+    /// Tokens of the request that the provider put into its cache; without it they cost what `input` does.
+    pub cache_write_micros_per_mtok: Option<u64>,
+}
+
+/// Reads and judges a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
+pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
+    let file: ConfigFile = source.parse()?;
+    let mut checker = Checker::new(source);
+    checker.version(file.version);
+    let upstreams = upstream::upstreams(&mut checker, file.upstreams);
+    let config = CheckedConfig {
+        roles: role::roles(&mut checker, file.roles, &upstreams),
+        upstreams,
+        budget_micros: file.budget.map(|budget| checker.usd(budget.usd)),
+        limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
+        prices: spec::prices(&mut checker, file.prices),
+        checks: file.checks.map(|extras| sandbox::extras(&mut checker, extras)).unwrap_or_default(),
+    };
+    checker.finish(config)
+}
+
+impl CheckedConfig {
+    /// Refuses a configuration with which no agent could reach a model. `file` is the one that should say where models
+    /// are, whether it exists or not.
+    ///
+    /// # Errors
+    /// One problem that shows what to write.
+    pub fn ready_to_run(&self, file: &str) -> Result<(), Problems> {
+        if !self.upstreams.is_empty() {
+            return Ok(());
+        }
+        let what = "no upstream is configured, so no agent can reach a model";
+        Err(Problems::one(Problem::whole(file, what, format!("write for example\n{EXAMPLE}"))))
+    }
+
+    /// The files of scripted upstreams, as they were written: relative to the folder of the configuration.
+    pub fn scripts(&self) -> impl Iterator<Item = (&Name, &PathBuf)> {
+        self.upstreams.iter().filter_map(|(name, upstream)| match upstream {
+            Upstream::Scripted { file } => Some((name, file)),
+            Upstream::Url { .. } => None,
+        })
+    }
+}
+
+/// The smallest useful configuration, with an address that nobody has.
+pub const EXAMPLE: &str = "\
+upstreams:
+  main:
+    format: openai-chat
+    base_url: https://models.example.com/v1
+    key_env: MODELS_API_KEY
+roles: {builder: {runtime: native, model: NAME-OF-A-MODEL}}";

@@ -1,0 +1,180 @@
+//! Roles: what a kind of agent is for and how it is run.
+
+use super::{
+    AGENTS_MAX, ROLES_MAX, RoleSpec, Upstream,
+    sandbox::{self, SandboxExtras},
+    spec::{RuntimeSpec, WorkspaceSpec},
+};
+use crate::{
+    source::{
+        Place,
+        checker::{Checker, Wrong, quote},
+        shape::{At, Entries, List, NameText, Text},
+        suggest::instead_of,
+    },
+    value::Name,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a kind of agent is for and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Role {
+    /// How its agents are run.
+    pub runtime: Runtime,
+    /// The model that its agents ask for.
+    pub model: String,
+    /// Which upstream serves the model. `None` only in a configuration without upstreams, which
+    /// [`super::CheckedConfig::ready_to_run`] refuses.
+    pub upstream: Option<Name>,
+    /// What every turn of this role begins with; may be empty.
+    pub instructions: String,
+    /// How many agents of this role may work at the same time, at least 1.
+    pub count: u32,
+    /// What its agents work in.
+    pub workspace: WorkspaceKind,
+    /// How many tokens the model can read at once, if that was said.
+    pub context_tokens: Option<u32>,
+    /// How many tokens one answer may have, if that was said.
+    pub output_tokens: Option<u32>,
+    /// What its agents may use beyond the system's own folders and their workspace.
+    pub sandbox: SandboxExtras,
+}
+
+/// How an agent is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// Our own agent.
+    Native,
+    /// Any program that speaks the Agent Client Protocol on stdio.
+    Acp {
+        /// The program and its arguments; never empty.
+        command: Vec<String>,
+    },
+}
+
+/// What an agent works in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspaceKind {
+    /// A private clone of the repository.
+    #[default]
+    Clone,
+    /// An empty folder.
+    Scratch,
+}
+
+pub(crate) fn roles(
+    checker: &mut Checker,
+    specs: Entries<RoleSpec>,
+    upstreams: &BTreeMap<Name, Upstream>,
+) -> BTreeMap<Name, Role> {
+    let mut judged = BTreeMap::new();
+    let mut agents = 0u32;
+    for (index, (name, spec)) in specs.0.into_iter().enumerate() {
+        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in());
+        let role = role(checker, spec, upstreams);
+        if index == ROLES_MAX {
+            checker.wrong(
+                name.place,
+                format!("this is role number {}", ROLES_MAX + 1),
+                format!("keep {ROLES_MAX} roles"),
+            );
+        }
+        let before = agents;
+        agents = agents.saturating_add(role.count);
+        if before <= AGENTS_MAX && agents > AGENTS_MAX {
+            checker.wrong(
+                name.place,
+                format!("with this role there are {agents} agents"),
+                format!("keep {AGENTS_MAX} in all"),
+            );
+        }
+        judged.insert(known, role);
+    }
+    judged
+}
+
+fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Upstream>) -> Role {
+    let At { value: spec, place } = spec;
+    let count = checker.number("the number of agents", spec.count, 1..=AGENTS_MAX).unwrap_or(1);
+    let output_place = spec.output_tokens.as_ref().map(|tokens| tokens.place);
+    let context_tokens = checker.number("the number of tokens", spec.context_tokens, 1_024..=100_000_000);
+    let output_tokens = checker.number("the number of tokens", spec.output_tokens, 1..=100_000_000);
+    if let (Some(context), Some(output), Some(place)) = (context_tokens, output_tokens, output_place)
+        && output > context
+    {
+        checker.wrong(
+            place,
+            format!("an answer of {output} tokens does not fit"),
+            format!("write at most {context}, the context"),
+        );
+    }
+    Role {
+        runtime: runtime(checker, spec.runtime, spec.command),
+        model: model(checker, spec.model),
+        upstream: upstream(checker, spec.upstream, place, upstreams),
+        instructions: spec.instructions.map(|text| checker.text("the instructions", text)).unwrap_or_default(),
+        count,
+        workspace: match spec.workspace.map(|kind| kind.value) {
+            None | Some(WorkspaceSpec::Clone) => WorkspaceKind::Clone,
+            Some(WorkspaceSpec::Scratch) => WorkspaceKind::Scratch,
+        },
+        context_tokens,
+        output_tokens,
+        sandbox: spec.sandbox.map(|extras| sandbox::extras(checker, extras)).unwrap_or_default(),
+    }
+}
+
+fn runtime(checker: &mut Checker, runtime: At<RuntimeSpec>, command: Option<At<List<Text>>>) -> Runtime {
+    match (runtime.value, command) {
+        (RuntimeSpec::Native, None) => Runtime::Native,
+        (RuntimeSpec::Native, Some(command)) => {
+            let fix = "remove `command`, or write `runtime: acp` to run a program of your own";
+            checker.wrong(command.place, "runtime `native` is our own agent and takes no `command`", fix);
+            Runtime::Native
+        }
+        (RuntimeSpec::Acp, Some(command)) if !command.value.0.is_empty() => {
+            let words = command.value.0.into_iter();
+            Runtime::Acp { command: words.map(|word| checker.text("this part of the command", word)).collect() }
+        }
+        (RuntimeSpec::Acp, command) => {
+            let place = command.map_or(runtime.place, |command| command.place);
+            let fix = "add `command: [PROGRAM, ARGUMENT, …]`, a program that speaks the Agent Client Protocol on stdio";
+            checker.wrong(place, "runtime `acp` needs a `command`", fix);
+            Runtime::Native
+        }
+    }
+}
+
+fn model(checker: &mut Checker, model: At<Text>) -> String {
+    let At { value: Text(text), place } = model;
+    let usable = !text.is_empty() && text.len() <= 256 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let refused =
+        || Wrong::new(format!("{} is not the name of a model", quote(&text)), "write it as the provider does");
+    checker.take(place, usable.then(|| text.clone()).ok_or_else(refused), String::new())
+}
+
+/// The upstream that is named, or the only one.
+fn upstream(
+    checker: &mut Checker,
+    named: Option<At<NameText>>,
+    place: Place,
+    upstreams: &BTreeMap<Name, Upstream>,
+) -> Option<Name> {
+    let all = || upstreams.keys().map(Name::as_str);
+    let Some(named) = named else {
+        if upstreams.len() > 1 {
+            let fix = format!("add `upstream: NAME`: {}", instead_of("", all()));
+            checker.wrong(place, "this role does not say which upstream it uses", fix);
+        }
+        return upstreams.keys().next().cloned();
+    };
+    let known = upstreams.keys().find(|name| name.as_str() == named.value.0);
+    if known.is_none() {
+        let what = format!("there is no upstream {}", quote(&named.value.0));
+        checker.wrong(named.place, what, instead_of(&named.value.0, all()));
+    }
+    known.cloned()
+}

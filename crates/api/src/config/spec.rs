@@ -1,0 +1,169 @@
+//! The shape of `muster.yaml`, and the parts of it that are judged in a few lines.
+
+use super::{Limits, Price, sandbox::SandboxSpec, upstream::UpstreamSpec};
+use crate::{
+    source::{
+        checker::{Checker, quote},
+        shape::{At, DurationText, Entries, List, NameText, Text, UsdText, Whole},
+    },
+    value::{duration_ms, usd_micros},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The configuration of muster for one repository or one user.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "muster.yaml")]
+pub(crate) struct ConfigFile {
+    /// The version of this file's format.
+    #[schemars(extend("maximum" = 1, "minimum" = 1))]
+    pub(super) version: Option<At<Whole>>,
+    /// Where models are reached, by a name of your choice.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = super::UPSTREAMS_MAX, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}))]
+    pub(super) upstreams: Entries<UpstreamSpec>,
+    /// The roles that plans may use. A plan may replace them and add its own.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = super::ROLES_MAX, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}))]
+    pub(super) roles: Entries<RoleSpec>,
+    /// What one mission may spend.
+    pub(super) budget: Option<BudgetSpec>,
+    /// What bounds a mission.
+    pub(super) limits: Option<LimitsSpec>,
+    /// Prices by model, ahead of the built-in table.
+    #[serde(default)]
+    pub(super) prices: Entries<PriceSpec>,
+    /// What acceptance checks may use beyond the system's own folders.
+    pub(super) checks: Option<SandboxSpec>,
+}
+
+/// What a kind of agent is for and how it is run.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoleSpec {
+    /// How its agents are run: `native` is muster's own agent, `acp` any program that speaks the Agent Client Protocol.
+    pub(super) runtime: At<RuntimeSpec>,
+    /// The program and its arguments, for runtime `acp`.
+    pub(super) command: Option<At<List<Text>>>,
+    /// The model that its agents ask for.
+    pub(super) model: At<Text>,
+    /// Which upstream serves the model; needed when there are several.
+    pub(super) upstream: Option<At<NameText>>,
+    /// What every turn of this role begins with.
+    pub(super) instructions: Option<At<Text>>,
+    /// How many agents of this role may work at the same time; 1 when left out.
+    #[schemars(extend("minimum" = 1, "maximum" = super::AGENTS_MAX))]
+    pub(super) count: Option<At<Whole>>,
+    /// `clone` is a private clone of the repository, `scratch` an empty folder; `clone` when left out.
+    pub(super) workspace: Option<At<WorkspaceSpec>>,
+    /// How many tokens the model can read at once.
+    #[schemars(extend("minimum" = 1_024, "maximum" = 100_000_000))]
+    pub(super) context_tokens: Option<At<Whole>>,
+    /// How many tokens one answer may have.
+    #[schemars(extend("minimum" = 1, "maximum" = 100_000_000))]
+    pub(super) output_tokens: Option<At<Whole>>,
+    /// What its agents may use beyond the system's own folders and their workspace.
+    pub(super) sandbox: Option<SandboxSpec>,
+}
+
+/// How an agent is run.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RuntimeSpec {
+    Native,
+    Acp,
+}
+
+/// What an agent works in.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum WorkspaceSpec {
+    Clone,
+    Scratch,
+}
+
+/// What one mission may spend.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BudgetSpec {
+    /// US dollars in decimal, at most six decimals.
+    pub(super) usd: At<UsdText>,
+}
+
+/// What bounds a mission.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsSpec {
+    /// Attempts of a task before a person is asked; 3 when left out.
+    #[schemars(extend("minimum" = 1, "maximum" = 100))]
+    attempts_max: Option<At<Whole>>,
+    /// How long one acceptance check may take; `10m` when left out.
+    check_timeout: Option<At<DurationText>>,
+    /// How long one turn of an agent may take.
+    turn_timeout: Option<At<DurationText>>,
+    /// How long a question waits for a person before its default is taken.
+    answer_timeout: Option<At<DurationText>>,
+    /// How many times a change may come back from the merge queue within one attempt.
+    #[schemars(extend("maximum" = 100))]
+    returns_max: Option<At<Whole>>,
+}
+
+impl LimitsSpec {
+    pub(super) fn judge(self, checker: &mut Checker) -> Limits {
+        let default = Limits::default();
+        let attempts = checker.number("the number of attempts", self.attempts_max, 1..=100);
+        Limits {
+            attempts_max: attempts.unwrap_or(default.attempts_max),
+            check_ms_max: self.check_timeout.map_or(default.check_ms_max, |text| checker.duration(text)),
+            turn_ms_max: self.turn_timeout.map(|text| checker.duration(text)),
+            interrupt_ms: self.answer_timeout.map(|text| checker.duration(text)),
+            returns_max: checker.number("the number of returns", self.returns_max, 0..=100),
+        }
+    }
+}
+
+/// What a model costs, in US dollars for one million tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PriceSpec {
+    /// Tokens of the request.
+    input: At<UsdText>,
+    /// Tokens of the answer.
+    output: At<UsdText>,
+    /// Tokens of the request that the provider had in its cache; they cost what `input` does when left out.
+    cache_read: Option<At<UsdText>>,
+    /// Tokens of the request that the provider put into its cache; they cost what `input` does when left out.
+    cache_write: Option<At<UsdText>>,
+}
+
+pub(super) fn prices(checker: &mut Checker, prices: Entries<PriceSpec>) -> BTreeMap<String, Price> {
+    let judge = |(model, At { value: price, .. }): (At<String>, At<PriceSpec>)| {
+        if model.value.trim().is_empty() {
+            checker.wrong(model.place, format!("{} is not a model", quote(&model.value)), "write the model's name");
+        }
+        let judged = Price {
+            input_micros_per_mtok: checker.usd(price.input),
+            output_micros_per_mtok: checker.usd(price.output),
+            cache_read_micros_per_mtok: price.cache_read.map(|text| checker.usd(text)),
+            cache_write_micros_per_mtok: price.cache_write.map(|text| checker.usd(text)),
+        };
+        (model.value, judged)
+    };
+    prices.0.into_iter().map(judge).collect()
+}
+
+impl Checker<'_> {
+    /// Millionths of a US dollar.
+    pub(crate) fn usd(&mut self, text: At<UsdText>) -> u64 {
+        self.take(text.place, usd_micros(&text.value.0), 0)
+    }
+
+    /// Milliseconds.
+    pub(crate) fn duration(&mut self, text: At<DurationText>) -> u64 {
+        self.take(text.place, duration_ms(&text.value.0), 0)
+    }
+}

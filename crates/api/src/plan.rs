@@ -1,0 +1,119 @@
+//! Plan files: which tasks there are, who does them, in which order, and what counts as done.
+//!
+//! [`load`] reads and judges a plan once, against the configuration that it runs under; what comes out is complete: every
+//! role is resolved, every dependency exists, no task waits for itself, every change has a check.
+
+use crate::{
+    config::{AGENTS_MAX, CheckedConfig, ROLES_MAX, Role, roles},
+    source::{Place, Problems, Source, checker::Checker},
+    value::Name,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+mod order;
+mod spec;
+mod task;
+
+pub(crate) use spec::PlanFile;
+
+/// Most tasks in one plan, the same as the core allows.
+pub const TASKS_MAX: usize = 10_000;
+/// Most dependencies of one task, the same as the core allows.
+pub const DEPENDENCIES_MAX: usize = 256;
+/// Most acceptance checks of one task, the same as the core allows.
+pub const CHECKS_MAX: usize = 32;
+/// Most globs in one write-set.
+pub const WRITES_MAX: usize = 256;
+/// Most bytes of a title, which becomes the first line of a commit message.
+pub const TITLE_BYTES_MAX: usize = 200;
+
+/// A whole, consistent plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckedPlan {
+    /// What the mission is for, if the plan says so.
+    pub goal: Option<String>,
+    /// The roles that tasks of this plan use, by name: the plan's own, else the configuration's.
+    pub roles: BTreeMap<Name, Role>,
+    /// The tasks in the plan's order, at least one; ids are unique, dependencies exist and form no circle.
+    pub tasks: Vec<Task>,
+}
+
+/// One node of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Task {
+    /// Its name in the plan.
+    pub id: Name,
+    /// One line for screens and commit messages; the id when the plan gives none.
+    pub title: String,
+    /// Which role does it; one of [`CheckedPlan::roles`].
+    pub role: Name,
+    /// What is to be done.
+    pub instructions: String,
+    /// What must be done first; other tasks of the plan, each named once.
+    pub depends_on: Vec<Name>,
+    /// What it may change.
+    pub writes: Writes,
+    /// What must succeed at the merge commit; at least one unless it changes nothing.
+    pub checks: Vec<Check>,
+    /// How many attempts before a person is asked; at least 1.
+    pub attempts_max: u32,
+    /// How much one attempt may spend in all, in millionths of a US dollar.
+    pub budget_micros: Option<u64>,
+}
+
+/// What a task may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Writes {
+    /// Any path.
+    Anything,
+    /// Only paths that match one of these globs, which [`crate::globs::Globs::compile`] takes.
+    Only(Vec<String>),
+    /// No path: the task's result is its text.
+    Nothing,
+}
+
+/// One acceptance check: a command line for a shell; exit status 0 passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The command line.
+    pub run: String,
+    /// How long it may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Reads and judges a plan against the configuration that it runs under.
+///
+/// A role in the plan replaces the configuration's role of the same name as a whole.
+///
+/// # Errors
+/// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
+pub fn load(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Problems> {
+    let file: PlanFile = source.parse()?;
+    let mut checker = Checker::new(source);
+    checker.version(file.version);
+    let goal = file.goal.map(|goal| checker.text("the goal", goal));
+    let mut known = config.roles.clone();
+    known.extend(roles(&mut checker, file.roles, &config.upstreams));
+    let tasks_place = file.tasks.place;
+    let tasks = task::tasks(&mut checker, file.tasks, &known, &config.limits);
+    known.retain(|name, _| tasks.iter().any(|task| task.role == *name));
+    check_numbers(&mut checker, &known, tasks_place);
+    checker.finish(CheckedPlan { goal, roles: known, tasks })
+}
+
+/// The roles of a plan come from two files, so their numbers are judged once more where they meet.
+fn check_numbers(checker: &mut Checker, roles: &BTreeMap<Name, Role>, place: Place) {
+    if roles.len() > ROLES_MAX {
+        checker.wrong(place, format!("these tasks use {} roles", roles.len()), format!("keep {ROLES_MAX}"));
+    }
+    let agents = roles.values().fold(0u32, |sum, role| sum.saturating_add(role.count));
+    if agents > AGENTS_MAX {
+        checker.wrong(
+            place,
+            format!("these tasks use {agents} agents"),
+            format!("keep {AGENTS_MAX}: lower `count` of a role"),
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The shape of a plan file.
+
+use crate::{
+    config::{ROLES_MAX, RoleSpec},
+    source::shape::{At, DurationText, Entries, List, NameText, Text, UsdText, Value, Whole},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A plan: which tasks there are, who does them, in which order, and what counts as done.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "muster plan")]
+pub(crate) struct PlanFile {
+    /// The version of this file's format.
+    #[schemars(extend("maximum" = 1, "minimum" = 1))]
+    pub(super) version: Option<At<Whole>>,
+    /// What the mission is for, in one or a few sentences.
+    pub(super) goal: Option<At<Text>>,
+    /// Roles of this plan; each replaces the one of the same name in `muster.yaml`.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = ROLES_MAX, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}))]
+    pub(super) roles: Entries<RoleSpec>,
+    /// The tasks. Their order does not matter; `depends_on` does.
+    #[schemars(extend("minItems" = 1, "maxItems" = super::TASKS_MAX))]
+    pub(super) tasks: At<List<TaskSpec>>,
+}
+
+/// One task of the plan.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TaskSpec {
+    /// The name of the task, unique in the plan.
+    pub(super) id: At<NameText>,
+    /// One line for screens and commit messages; the id when left out.
+    #[schemars(length(max = 200))]
+    pub(super) title: Option<At<Text>>,
+    /// Which role does it.
+    pub(super) role: At<NameText>,
+    /// What is to be done.
+    pub(super) instructions: At<Text>,
+    /// The ids of the tasks that must be done first.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = super::DEPENDENCIES_MAX, "uniqueItems" = true))]
+    pub(super) depends_on: List<NameText>,
+    /// Which paths it may change, as globs from the repository's root. Left out: any. `[]`: none, the result is a text.
+    #[schemars(extend("maxItems" = super::WRITES_MAX))]
+    pub(super) writes: Option<At<List<Text>>>,
+    /// What must succeed at the merge commit; at least one unless `writes` is `[]`.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = super::CHECKS_MAX))]
+    pub(super) checks: List<CheckSpec>,
+    /// How many attempts before a person is asked.
+    #[schemars(extend("minimum" = 1, "maximum" = 100))]
+    pub(super) attempts_max: Option<At<Whole>>,
+    /// How much one attempt may spend in all, in US dollars.
+    pub(super) budget_usd: Option<At<UsdText>>,
+}
+
+/// One acceptance check.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckSpec {
+    /// A command line for a shell, run in a clean checkout without network; exit status 0 passes.
+    #[schemars(extend("pattern" = "\\S"))]
+    pub(super) run: At<Value>,
+    /// How long it may take, for example `60s`.
+    pub(super) timeout: Option<At<DurationText>>,
+}
