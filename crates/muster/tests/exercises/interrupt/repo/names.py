@@ -1,0 +1,6 @@
+"""Names of customers."""
+
+
+def initials(name):
+    """'Ada King' is 'A. K.'."""
+    return name[0] + "."
