@@ -1,1 +1,80 @@
-//! (skeleton)
+//! The pure core of `muster`: one mission as a value.
+//!
+//! The world tells it [`Input`]s; it decides [`Fact`]s; some facts ask for [`Effect`]s; effects, when done, come back as inputs. The journal of
+//! facts is the only truth. There is no clock, no randomness, no I/O and no `async` in here: time is an argument, ids are counters.
+//!
+//! # Calls
+//!
+//! * into the core: [`Mission::decide`] (an input, at a time; decides and applies), [`Mission::apply`] and [`Mission::replay`] (facts from the journal);
+//! * out of it: the facts returned, [`Mission::effect`] for each fact that asks for one, [`Mission::in_flight`] after a restart,
+//!   [`Mission::next_wakeup`] for the only timer that a driver needs, [`Mission::standing`] to know when to stop;
+//! * readings: everything in the module `view`.
+//!
+//! The order is always the same: decide; make the facts durable; then carry out the effects that they ask for and show them. A driver that cannot
+//! make them durable drops the value and replays.
+//!
+//! # The transition table
+//!
+//! `→` are the direct facts of an input, `⇒` what the new state owes then (worked off in the same decision), `✱` asks for an effect.
+//!
+//! | input | facts |
+//! |---|---|
+//! | `Open` | → `Opened` ✱`PrepareRepository` |
+//! | `ProposePlan` | → `Planned` ⇒ agents start as soon as the repositories stand |
+//! | `RepositoryPrepared` | → `RepositoryReady` ⇒ `Assigned`…, `AgentStarting`… |
+//! | `EngineStarted` | → `EngineRestarted`, `AgentLost`… ⇒ `AgentStarting`… |
+//! | `AgentReady` | → `AgentUp` ⇒ `TurnStarted` ✱`RunTurn` |
+//! | `AgentLost` | up → `AgentLost` (turn owed again) or, too often, `AttemptFailed`; starting → `AgentStartFailed`; stopping → `AgentDown` |
+//! | `AgentStopped` | → `AgentDown`, and `AttemptFailed` when its turn took too long |
+//! | `SessionOpened` | → `SessionOpened` |
+//! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |
+//! | `TurnEnded` done, with claim | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths) ⇒ `VerifyStarted` ✱`VerifyChange` |
+//! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer) or `AttemptParked` or `AttemptFailed` |
+//! | `TurnEnded` cancelled, budget | → `TurnEnded`, `TurnOwed` (continue) or `AttemptFailed` |
+//! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |
+//! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
+//! | `ChangeChecked` failed, conflict | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |
+//! | `ChangeMerged` | → `Merged` ⇒ `VerifyStarted`, `Assigned`…, or `Closing` |
+//! | `MessageSent`, `MessagesRead` | → `MessageSent`, `MessagesRead` |
+//! | `InterruptAsked` | → `InterruptRaised` |
+//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
+//! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
+//! | `UsageSettled` | → `UsageSettled` |
+//! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up; result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
+//! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |
+//! | `Resume` | → `Resumed` ⇒ whatever was held back |
+//! | `Cancel` | → `Closing` ⇒ `TurnCancelling`…, `AttemptFailed`…, `InterruptAnswered`…, `PublishStarted` ✱`Publish`, `AgentStopping`… ✱`StopAgent`, `Closed` |
+//! | `ResultPublished` | → `Published` ⇒ `Closed` |
+//! | `Retry` | → `TaskReopened` ⇒ `Assigned` |
+//! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `InterruptAnswered`, `EffectRetried` |
+
+mod agent;
+mod attempt;
+mod brief;
+mod budget;
+mod closing;
+mod decide;
+mod effect;
+mod fact;
+mod id;
+mod input;
+mod interrupt;
+pub mod limits;
+mod merge;
+mod message;
+mod opening;
+mod plan;
+mod state;
+mod view;
+
+pub use decide::{Rejected, Standing};
+pub use effect::{Effect, EffectKind};
+pub use fact::{About, Brief, By, Choice, Fact, Failure, Outcome, PauseReason, Return, StopReason};
+pub use id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
+pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Stop, To, Topic, Usage, Verdict, Work};
+pub use limits::Limits;
+pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
+pub use state::{
+    Agent, Attempt, AttemptState, Change, ChangeState, Interrupt, Lease, Ledger, Message, Mission, Process, Status,
+    Tally, Task, TaskState,
+};

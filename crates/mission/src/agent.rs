@@ -1,0 +1,144 @@
+//! The lifecycle of an agent's process.
+//!
+//! ```text
+//! Cold ──AgentStarting──▶ Starting ──AgentUp──▶ Up ──AgentStopping──▶ Stopping ──AgentDown──▶ Cold
+//!   ▲                        │ AgentStartFailed   │ AgentLost              │ AgentLost            ▲
+//!   └──AgentRested── Resting ◀┘                   └────────────────────────┴──────────────────────┘
+//! ```
+//! A process is started only for an attempt that owes a turn, so that an agent without work costs nothing.
+
+use crate::{
+    decide::{Decision, Rejected},
+    fact::{Fact, Failure, StopReason},
+    id::{AgentId, At, EffectId},
+    input::EffectFailure,
+    state::{AttemptState, Mission, Process, Timer, Wanted},
+};
+
+impl Mission {
+    pub(crate) fn start_next_agent(&self) -> Option<Fact> {
+        let agent = *self.starts_due.first()?;
+        Some(Fact::AgentStarting { agent, effect: self.next_effect() })
+    }
+
+    pub(crate) fn apply_agent_starting(&mut self, agent: AgentId, effect: EffectId) {
+        self.ask(effect, Wanted::Start(agent));
+        self.set_process(agent, Process::Starting);
+    }
+
+    pub(crate) fn agent_ready(&self, effect: EffectId) -> Decision {
+        match self.wanted(effect)? {
+            Wanted::Start(agent) => Ok(vec![Fact::AgentUp { agent }]),
+            _ => Err(Rejected::Stale(effect)),
+        }
+    }
+
+    pub(crate) fn apply_agent_up(&mut self, agent: AgentId) {
+        self.settle(Wanted::Start(agent));
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            entry.start_failures = 0;
+        }
+        self.set_process(agent, Process::Up);
+    }
+
+    /// The agent rests; after too many failures its attempt fails as well, so that somebody else can try.
+    pub(crate) fn start_failed(&self, now: At, agent: AgentId, failure: EffectFailure, error: String) -> Vec<Fact> {
+        let Some(entry) = self.agents.get(agent.index()) else { return Vec::new() };
+        let limits = self.limits();
+        let tries = entry.start_failures + 1;
+        let pause = if failure == EffectFailure::NoSpace { limits.space_retry_ms } else { limits.backoff(tries) };
+        let mut facts = vec![Fact::AgentStartFailed { agent, until: now.after(pause), error }];
+        if failure == EffectFailure::NoSpace {
+            facts.extend(self.pause_for_space());
+        } else if failure == EffectFailure::Fatal || tries > limits.effect_retries_max {
+            let attempt = entry.attempt.into_iter();
+            facts.extend(attempt.flat_map(|attempt| self.fail_attempt(now, attempt, Failure::Unavailable)));
+        }
+        facts
+    }
+
+    pub(crate) fn apply_agent_start_failed(&mut self, agent: AgentId, until: At) {
+        self.settle(Wanted::Start(agent));
+        self.timers.set(Timer::Agent(agent), until);
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            entry.start_failures += 1;
+        }
+        self.set_process(agent, Process::Resting);
+    }
+
+    pub(crate) fn apply_agent_rested(&mut self, agent: AgentId) {
+        self.timers.clear(Timer::Agent(agent));
+        self.set_process(agent, Process::Cold);
+    }
+
+    pub(crate) fn agent_lost(&self, now: At, agent: AgentId, reason: String) -> Decision {
+        let entry = self.agents.get(agent.index()).ok_or(Rejected::UnknownAgent(agent))?;
+        let reason = crate::opening::shortened(reason);
+        match entry.process {
+            Process::Cold | Process::Resting => Err(Rejected::Standing("not aware of a process of this agent")),
+            Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason)),
+            Process::Stopping(_) => Ok(self.down(now, agent)),
+            Process::Up => {
+                let mut facts = vec![Fact::AgentLost { agent, reason, blame: true }];
+                let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
+                if let Some((id, attempt)) = attempt
+                    && matches!(attempt.state, AttemptState::Working { .. })
+                    && attempt.losses >= self.limits().losses_max
+                {
+                    facts.extend(self.fail_attempt(now, id, Failure::Lost));
+                }
+                Ok(facts)
+            }
+        }
+    }
+
+    pub(crate) fn apply_agent_stopping(&mut self, agent: AgentId, effect: EffectId, reason: StopReason) {
+        self.settle(Wanted::Start(agent));
+        self.ask(effect, Wanted::Stop(agent));
+        if let Some(attempt) = self.agents.get(agent.index()).and_then(|entry| entry.attempt) {
+            self.timers.clear(Timer::Grace(attempt));
+        }
+        self.set_process(agent, Process::Stopping(reason));
+    }
+
+    pub(crate) fn agent_stopped(&self, now: At, effect: EffectId) -> Decision {
+        match self.wanted(effect)? {
+            Wanted::Stop(agent) => Ok(self.down(now, agent)),
+            _ => Err(Rejected::Stale(effect)),
+        }
+    }
+
+    /// The process has ended as asked; a turn that had to be ended for taking too long fails its attempt.
+    fn down(&self, now: At, agent: AgentId) -> Vec<Fact> {
+        let mut facts = vec![Fact::AgentDown { agent }];
+        let attempt = self.agents.get(agent.index()).and_then(|entry| entry.attempt);
+        let state = attempt.and_then(|id| self.attempts.get(&id)).map(|attempt| attempt.state);
+        if let (Some(id), Some(AttemptState::Working { cancelled: Some(StopReason::TimedOut), .. })) = (attempt, state)
+        {
+            facts.extend(self.fail_attempt(now, id, Failure::TimedOut));
+        }
+        facts
+    }
+
+    /// No process any more, for whatever reason. A turn that was on is owed again.
+    pub(crate) fn apply_agent_gone(&mut self, agent: AgentId, blame: bool) {
+        self.settle(Wanted::Start(agent));
+        self.settle(Wanted::Stop(agent));
+        let attempt = self.agents.get(agent.index()).and_then(|entry| entry.attempt);
+        if let Some(id) = attempt {
+            let was_working = self.end_turn(id);
+            if let Some(attempt) = self.attempts.get_mut(&id).filter(|_| was_working) {
+                attempt.state = AttemptState::Owed { resumed: true };
+                attempt.losses += u32::from(blame);
+            }
+        }
+        self.set_process(agent, Process::Cold);
+    }
+
+    fn set_process(&mut self, agent: AgentId, process: Process) {
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            entry.process = process;
+        }
+        self.refresh(agent);
+    }
+}

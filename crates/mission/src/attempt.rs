@@ -1,0 +1,468 @@
+//! Who does what: assigning tasks, giving turns, judging how they end, and what a failed attempt leads to.
+//!
+//! ```text
+//! Assigned ▶ Owed ──TurnStarted──▶ Working ──TurnEnded──▶ Ended ──┬─ChangeQueued──▶ Queued ──Merged──▶ (task done)
+//!             ▲                      │ AgentLost, AgentDown       ├─TaskDone (a task whose result is its text)
+//!             ├──────────────────────┘                            ├─AttemptParked──▶ Parked
+//!             ├──TurnOwed (nudge, answer, continue, outside paths)┤
+//!             └──ChangeReturned (from Queued)                     └─AttemptFailed ▶ task rests, or a person is asked
+//! ```
+
+use crate::{
+    decide::{Decision, Rejected},
+    fact::{About, Brief, By, Choice, Fact, Failure, PauseReason, Return, StopReason},
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, Micros, RoleId, TaskId},
+    input::{Answer, EffectFailure, Stop, Work},
+    limits::{INTERRUPTS_MAX, KEYS_MAX, TEXT_BYTES_MAX},
+    opening::at_most,
+    plan::Writes,
+    state::{Attempt, AttemptState, Lease, Mission, Status, TaskState, Timer, Wanted},
+};
+use std::collections::BTreeSet;
+
+impl Mission {
+    /// Gives the task that has been ready longest to the free agent of its role with the fewest failures, a running one first,
+    /// but rather not to the one that failed this very task. Without money for it, the mission pauses and asks.
+    pub(crate) fn assign_next(&self) -> Option<Fact> {
+        let role = *self.assignable.first()?;
+        let (_, task) = *self.ready.get(role.index())?.first()?;
+        let idle = self.idle.get(role.index())?;
+        let failed_by = self.tasks.get(task.index())?.last_agent;
+        let (best, second) = (idle.iter().next()?, idle.iter().nth(1));
+        let pass_over = Some(best.2) == failed_by && second.is_some();
+        let &(failures, cold, agent) = if pass_over { second? } else { best };
+        let lease = self.first_lease(task);
+        if lease == Some(Micros(0)) {
+            return Some(Fact::Paused { why: PauseReason::Budget });
+        }
+        Some(Fact::Assigned {
+            task,
+            attempt: AttemptId(self.next.attempt),
+            agent,
+            because: Choice { role, free: idle.len() as u32, warm: !cold, failures, fresh_eyes: pass_over },
+            lease,
+            base: self.head.clone()?,
+        })
+    }
+
+    pub(crate) fn apply_assigned(
+        &mut self,
+        task: TaskId,
+        id: AttemptId,
+        agent: AgentId,
+        lease: Option<Micros>,
+        base: &str,
+    ) {
+        self.next.attempt = self.next.attempt.max(id.0 + 1);
+        self.leave_ready(task);
+        self.ledger.leased = self.ledger.leased.plus(lease.unwrap_or_default());
+        self.attempts.insert(
+            id,
+            Attempt {
+                task,
+                agent,
+                base: base.to_owned(),
+                session: None,
+                turns: 0,
+                state: AttemptState::Owed { resumed: false },
+                claim: None,
+                question: None,
+                brief: Brief::Task,
+                resumed: false,
+                returns: 0,
+                nudges: 0,
+                losses: 0,
+                lease: Lease { granted: lease.unwrap_or_default(), spent: Micros(0) },
+                keys: BTreeSet::new(),
+            },
+        );
+        if let Some(entry) = self.tasks.get_mut(task.index()) {
+            entry.state = TaskState::Running(id);
+            entry.tries += 1;
+            entry.last_agent = Some(agent);
+        }
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            entry.attempt = Some(id);
+        }
+        self.refresh(agent);
+    }
+
+    pub(crate) fn session_opened(&self, attempt: AttemptId, session: String) -> Decision {
+        at_most(session.len(), 1024)?;
+        let known = self.attempts.get(&attempt).ok_or(Rejected::UnknownAttempt(attempt))?;
+        if known.session.as_ref() == Some(&session) {
+            return Err(Rejected::Duplicate);
+        }
+        Ok(vec![Fact::SessionOpened { attempt, session }])
+    }
+
+    pub(crate) fn apply_session_opened(&mut self, attempt: AttemptId, session: &str) {
+        if let Some(attempt) = self.attempts.get_mut(&attempt) {
+            attempt.session = Some(session.to_owned());
+        }
+    }
+
+    pub(crate) fn start_next_turn(&self, now: At) -> Option<Fact> {
+        let id = *self.turns_due.first()?;
+        let attempt = self.attempts.get(&id)?;
+        let AttemptState::Owed { resumed } = attempt.state else { return None };
+        Some(Fact::TurnStarted {
+            attempt: id,
+            turn: if resumed { attempt.turns } else { attempt.turns + 1 },
+            resumed,
+            effect: self.next_effect(),
+            deadline: now.after(self.limits().turn_ms_max),
+        })
+    }
+
+    pub(crate) fn apply_turn_started(
+        &mut self,
+        id: AttemptId,
+        turn: u32,
+        resumed: bool,
+        effect: EffectId,
+        deadline: At,
+    ) {
+        self.ask(effect, Wanted::Turn(id));
+        self.timers.set(Timer::Turn(id), deadline);
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        attempt.turns = turn;
+        attempt.resumed = resumed;
+        attempt.state = AttemptState::Working { effect, cancelled: None };
+        if !resumed {
+            attempt.claim = None;
+            attempt.question = None;
+        }
+        let agent = attempt.agent;
+        self.uncancelled.insert(id);
+        self.working += 1;
+        self.refresh(agent);
+    }
+
+    /// Takes a working attempt's turn off the books; says whether there was one.
+    pub(crate) fn end_turn(&mut self, id: AttemptId) -> bool {
+        let Some(AttemptState::Working { effect, .. }) = self.attempts.get(&id).map(|attempt| attempt.state) else {
+            return false;
+        };
+        self.settle(Wanted::Turn(id));
+        self.settle(Wanted::Cancel(id, effect));
+        self.timers.clear(Timer::Turn(id));
+        self.timers.clear(Timer::Grace(id));
+        self.uncancelled.remove(&id);
+        self.working -= 1;
+        true
+    }
+
+    pub(crate) fn cancel_turn(&self, now: At, id: AttemptId, reason: StopReason) -> Fact {
+        let deadline = now.after(self.limits().cancel_grace_ms);
+        Fact::TurnCancelling { attempt: id, effect: self.next_effect(), reason, deadline }
+    }
+
+    pub(crate) fn cancel_next_turn(&self, now: At) -> Option<Fact> {
+        self.uncancelled.first().map(|id| self.cancel_turn(now, *id, StopReason::Paused))
+    }
+
+    pub(crate) fn turn_overdue(&self, now: At, id: AttemptId) -> Vec<Fact> {
+        vec![self.cancel_turn(now, id, StopReason::TimedOut)]
+    }
+
+    pub(crate) fn cancel_overdue(&self, id: AttemptId) -> Vec<Fact> {
+        let agent = self.attempts.get(&id).map(|attempt| attempt.agent);
+        let up = agent.filter(|agent| self.stoppable.contains(agent));
+        up.map(|agent| Fact::AgentStopping { agent, effect: self.next_effect(), reason: StopReason::Unresponsive })
+            .into_iter()
+            .collect()
+    }
+
+    pub(crate) fn apply_turn_cancelling(&mut self, id: AttemptId, effect: EffectId, reason: StopReason, deadline: At) {
+        self.timers.clear(Timer::Turn(id));
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let AttemptState::Working { effect: turn, .. } = attempt.state else { return };
+        attempt.state = AttemptState::Working { effect: turn, cancelled: Some(reason) };
+        self.ask(effect, Wanted::Cancel(id, turn));
+        self.timers.set(Timer::Grace(id), deadline);
+        self.uncancelled.remove(&id);
+    }
+
+    /// Judges a turn by how it ended and by what the workspace holds, never by what the agent says of itself.
+    pub(crate) fn turn_ended(&self, now: At, effect: EffectId, stop: Stop, work: Work) -> Decision {
+        let Wanted::Turn(id) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
+        let attempt = self.attempts.get(&id).ok_or(Rejected::Stale(effect))?;
+        let AttemptState::Working { cancelled, .. } = attempt.state else { return Err(Rejected::Stale(effect)) };
+        let mut facts = vec![Fact::TurnEnded { attempt: id, stop, work: work.clone() }];
+        facts.extend(match (stop, cancelled) {
+            (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
+            (Stop::Done, _) => self.judge(now, id, attempt, work),
+            (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
+            (Stop::Cancelled, Some(_)) => vec![Fact::TurnOwed { attempt: id, brief: Brief::Continue }],
+            (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
+            _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
+        });
+        Ok(facts)
+    }
+
+    /// What follows from a turn that the agent ended by itself.
+    fn judge(&self, now: At, id: AttemptId, attempt: &Attempt, work: Work) -> Vec<Fact> {
+        let Some(summary) = &attempt.claim else { return self.without_claim(now, id, attempt) };
+        if let Work::Changed { outside, .. } = &work
+            && !outside.is_empty()
+        {
+            let back = Brief::Returned(Return::Outside(outside.clone()));
+            return self.owed_or_not_accepted(now, id, attempt, back);
+        }
+        let writes = self.plan.tasks.get(attempt.task.index()).map(|task| &task.writes);
+        match work {
+            Work::Changed { commit, .. } | Work::Unchanged { commit } if writes != Some(&Writes::Nothing) => {
+                vec![Fact::ChangeQueued { change: ChangeId(self.next.change), attempt: id, commit }]
+            }
+            _ => vec![Fact::TaskDone { task: attempt.task, attempt: id, summary: summary.clone() }],
+        }
+    }
+
+    fn without_claim(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
+        match &attempt.question {
+            Some(question) => match &question.answer {
+                Some(answer) => {
+                    let brief = Brief::Answered { question: question.text.clone(), answer: answer.clone() };
+                    vec![Fact::TurnOwed { attempt: id, brief }]
+                }
+                None => vec![Fact::AttemptParked { attempt: id, interrupt: question.interrupt }],
+            },
+            None if attempt.nudges < self.limits().nudges_max => {
+                vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }]
+            }
+            None => self.fail_attempt(now, id, Failure::NothingSubmitted),
+        }
+    }
+
+    /// While the mission waits for money the turn is owed. Otherwise it was the task's own budget, or more has come in the meantime:
+    /// a bounded number of tries tells which.
+    fn after_budget_stop(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
+        let brief = match self.status {
+            Status::Paused(PauseReason::Budget) => Brief::Continue,
+            _ if attempt.nudges < self.limits().nudges_max => Brief::Nudge,
+            _ => return self.fail_attempt(now, id, Failure::Stopped(Stop::Budget)),
+        };
+        vec![Fact::TurnOwed { attempt: id, brief }]
+    }
+
+    fn owed_or_not_accepted(&self, now: At, id: AttemptId, attempt: &Attempt, brief: Brief) -> Vec<Fact> {
+        if attempt.returns >= self.limits().returns_max {
+            return self.fail_attempt(now, id, Failure::NotAccepted);
+        }
+        vec![Fact::TurnOwed { attempt: id, brief }]
+    }
+
+    pub(crate) fn apply_turn_ended(&mut self, id: AttemptId) {
+        self.end_turn(id);
+        self.set_attempt(id, AttemptState::Ended);
+    }
+
+    pub(crate) fn apply_turn_owed(&mut self, id: AttemptId, brief: &Brief) {
+        self.end_turn(id);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.nudges += u32::from(*brief == Brief::Nudge);
+            attempt.returns += u32::from(matches!(brief, Brief::Returned(_)));
+            attempt.brief = brief.clone();
+        }
+        self.set_attempt(id, AttemptState::Owed { resumed: false });
+    }
+
+    pub(crate) fn apply_attempt_parked(&mut self, id: AttemptId, interrupt: InterruptId) {
+        self.set_attempt(id, AttemptState::Parked(interrupt));
+    }
+
+    pub(crate) fn set_attempt(&mut self, id: AttemptId, state: AttemptState) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        attempt.state = state;
+        let agent = attempt.agent;
+        self.refresh(agent);
+    }
+
+    /// A turn that we could not carry out. The agent is not to blame.
+    pub(crate) fn turn_failed(&self, now: At, id: AttemptId, failure: EffectFailure, error: String) -> Vec<Fact> {
+        match failure {
+            EffectFailure::NoSpace => {
+                let owed = Fact::TurnOwed { attempt: id, brief: Brief::Continue };
+                std::iter::once(owed).chain(self.pause_for_space()).collect()
+            }
+            EffectFailure::Transient | EffectFailure::Fatal => {
+                self.fail_attempt(now, id, Failure::Infrastructure(error))
+            }
+        }
+    }
+
+    pub(crate) fn result_submitted(&self, agent: AgentId, key: String, summary: String) -> Decision {
+        at_most(summary.len(), TEXT_BYTES_MAX)?;
+        let attempt = self.speaking(agent, &key)?;
+        Ok(vec![Fact::ResultClaimed { attempt, key, summary }])
+    }
+
+    pub(crate) fn apply_result_claimed(&mut self, id: AttemptId, key: &str, summary: &str) {
+        self.apply_key(id, key);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.claim = Some(summary.to_owned());
+        }
+    }
+
+    pub(crate) fn checkpoint_taken(&self, agent: AgentId, key: String, commit: String) -> Decision {
+        let attempt = self.speaking(agent, &key)?;
+        Ok(vec![Fact::CheckpointTaken { attempt, key, commit }])
+    }
+
+    /// The attempt that an agent may speak for now: the one whose turn is on. Each call counts once.
+    pub(crate) fn speaking(&self, agent: AgentId, key: &str) -> Result<AttemptId, Rejected> {
+        at_most(key.len(), 256)?;
+        let entry = self.agents.get(agent.index()).ok_or(Rejected::UnknownAgent(agent))?;
+        let id = entry.attempt.ok_or(Rejected::NoAttempt(agent))?;
+        let attempt = self.attempts.get(&id).ok_or(Rejected::NoAttempt(agent))?;
+        if attempt.keys.contains(key) {
+            return Err(Rejected::Duplicate);
+        }
+        if !matches!(attempt.state, AttemptState::Working { .. }) {
+            return Err(Rejected::NoAttempt(agent));
+        }
+        if attempt.keys.len() >= KEYS_MAX { Err(Rejected::TooManyCalls) } else { Ok(id) }
+    }
+
+    pub(crate) fn apply_key(&mut self, id: AttemptId, key: &str) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.keys.insert(key.to_owned());
+        }
+    }
+
+    /// Ends an attempt: the task rests and is tried again, or a person is asked when its attempts are used up.
+    pub(crate) fn fail_attempt(&self, now: At, id: AttemptId, reason: Failure) -> Vec<Fact> {
+        let Some(attempt) = self.attempts.get(&id) else { return Vec::new() };
+        let moot = attempt.question.as_ref().filter(|question| question.answer.is_none()).map(|question| {
+            Fact::InterruptAnswered { interrupt: question.interrupt, answer: Answer::Deny, by: By::Moot }
+        });
+        let tries = self.tasks.get(attempt.task.index()).map_or(0, |task| task.tries);
+        let again = self.plan.tasks.get(attempt.task.index()).is_some_and(|task| tries < task.attempts_max);
+        let closing = matches!(self.status, Status::Closing(_));
+        let retry = (again && !closing).then(|| now.after(self.limits().backoff(tries)));
+        let mut facts: Vec<Fact> = moot.into_iter().collect();
+        let why = format!("the last of {tries} attempts failed: {}", reason.tell());
+        facts.push(Fact::AttemptFailed { attempt: id, reason, retry });
+        if retry.is_none() && !closing {
+            facts.push(self.ask_about_task(now, attempt.task, why));
+        }
+        facts
+    }
+
+    fn ask_about_task(&self, now: At, task: TaskId, why: String) -> Fact {
+        if self.interrupts.len() >= INTERRUPTS_MAX {
+            return Fact::TaskFailed { task, why };
+        }
+        let name = self.plan.tasks.get(task.index()).map_or("", |task| task.name.as_str());
+        Fact::InterruptRaised {
+            interrupt: InterruptId(self.next.interrupt),
+            about: About::Task(task),
+            question: format!(
+                "Task '{name}': {why}. Approve to give it another round of attempts, deny to go on without it."
+            ),
+            deadline: now.after(self.limits().interrupt_ms),
+            default: Answer::Deny,
+            key: None,
+        }
+    }
+
+    pub(crate) fn apply_attempt_failed(&mut self, id: AttemptId, reason: &Failure, retry: Option<At>) {
+        let Some((task, agent)) = self.attempt_over(id) else { return };
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            let blamed = !matches!(reason, Failure::Closing | Failure::Infrastructure(_) | Failure::Unavailable);
+            entry.failures += u32::from(blamed);
+        }
+        self.refresh(agent);
+        if let Some(until) = retry {
+            self.timers.set(Timer::Task(task), until);
+        }
+        if let Some(entry) = self.tasks.get_mut(task.index()) {
+            entry.state = TaskState::Resting;
+        }
+    }
+
+    /// Takes an attempt off the books: its turn, its change, its lease, its agent's hold.
+    pub(crate) fn attempt_over(&mut self, id: AttemptId) -> Option<(TaskId, AgentId)> {
+        self.end_turn(id);
+        if let Some(AttemptState::Queued(change)) = self.attempts.get(&id).map(|attempt| attempt.state) {
+            self.leave_queue(change);
+        }
+        let attempt = self.attempts.remove(&id)?;
+        self.turns_due.remove(&id);
+        self.ledger.leased = self.ledger.leased.less(attempt.lease.left());
+        if let Some(entry) = self.agents.get_mut(attempt.agent.index()) {
+            entry.attempt = None;
+        }
+        self.refresh(attempt.agent);
+        Some((attempt.task, attempt.agent))
+    }
+
+    pub(crate) fn ready_if_nothing_missing(&mut self, task: TaskId) {
+        if self.tasks.get(task.index()).map(|task| task.state) == Some(TaskState::Waiting(0)) {
+            self.apply_task_ready(task);
+        }
+    }
+
+    pub(crate) fn apply_task_ready(&mut self, task: TaskId) {
+        self.timers.clear(Timer::Task(task));
+        let Some(role) = self.role_of(task) else { return };
+        let since = self.next.ready;
+        self.next.ready += 1;
+        if let Some(entry) = self.tasks.get_mut(task.index()) {
+            entry.state = TaskState::Ready;
+        }
+        if let Some(ready) = self.ready.get_mut(role.index()) {
+            ready.insert((since, task));
+        }
+        self.refresh_role(role);
+    }
+
+    fn leave_ready(&mut self, task: TaskId) {
+        let Some(role) = self.role_of(task) else { return };
+        if let Some(ready) = self.ready.get_mut(role.index())
+            && ready.first().is_some_and(|first| first.1 == task)
+        {
+            ready.pop_first();
+        }
+        self.refresh_role(role);
+    }
+
+    fn role_of(&self, task: TaskId) -> Option<RoleId> {
+        self.plan.tasks.get(task.index()).map(|task| task.role)
+    }
+}
+
+impl Failure {
+    /// The reason in words, for people.
+    pub fn tell(&self) -> String {
+        match self {
+            Failure::Stopped(stop) => stop.tell().to_owned(),
+            Failure::TimedOut => "the turn took too long".to_owned(),
+            Failure::Lost => "the agent's process was lost too often".to_owned(),
+            Failure::Unavailable => "the agent could not be started".to_owned(),
+            Failure::NothingSubmitted => "the agent never submitted a result".to_owned(),
+            Failure::NotAccepted => "its change came back from the merge queue too often".to_owned(),
+            Failure::Infrastructure(error) => error.clone(),
+            Failure::Closing => "the mission ended".to_owned(),
+        }
+    }
+}
+
+impl Stop {
+    /// The reason in words, for people.
+    pub fn tell(self) -> &'static str {
+        match self {
+            Stop::Done => "the agent ended its turn",
+            Stop::Budget => "the budget was used up",
+            Stop::Cancelled => "the turn was cancelled",
+            Stop::ModelError => "the model could not be reached or kept failing",
+            Stop::BadAnswers => "the model's answers stayed unusable",
+            Stop::Refusal => "the model refused",
+            Stop::MaxTokens => "the model ran into its output limit",
+            Stop::MaxSteps => "the agent took too many steps in one turn",
+            Stop::ContextFull => "the conversation no longer fits the model's window",
+            Stop::Protocol => "the agent broke its protocol",
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What agents and git are told: turn briefs and merge messages, rendered from the state and from nothing else.
+//!
+//! The same state gives the same text, so that a turn that is asked for again after a crash asks for the same thing.
+
+use crate::{
+    fact::{Brief, Return},
+    id::{AgentId, AttemptId, TaskId},
+    plan::{TaskSpec, Writes},
+    state::{Attempt, Mission},
+};
+use std::fmt::Write as _;
+
+impl Mission {
+    /// The text of the attempt's current turn.
+    pub(crate) fn prompt(&self, id: AttemptId) -> Option<String> {
+        let attempt = self.attempts.get(&id)?;
+        let task = self.plan.tasks.get(attempt.task.index())?;
+        Some(match &attempt.brief {
+            Brief::Task => self.task_brief(attempt, task),
+            Brief::Nudge => format!(
+                "[task {}] Your turn ended without a result. If the work is finished, call submit_result with a short summary. If you cannot \
+                 finish it, call raise_interrupt and say what you need. Otherwise go on.",
+                task.name
+            ),
+            Brief::Returned(why) => returned(task, why),
+            Brief::Answered { question, answer } => {
+                format!("[task {}] You asked:\n{question}\n\nThe answer:\n{answer}\n\nGo on with the task.", task.name)
+            }
+            Brief::Continue => {
+                format!("[task {}] Your last turn was cut short from outside. Go on where you stopped.", task.name)
+            }
+        })
+    }
+
+    fn task_brief(&self, attempt: &Attempt, task: &TaskSpec) -> String {
+        let mut text = String::new();
+        let role = self.plan.roles.get(task.role.index());
+        if let Some(role) = role.filter(|role| !role.instructions.trim().is_empty()) {
+            let _ = writeln!(text, "{}\n", role.instructions.trim());
+        }
+        let goal = self.opening.as_deref().map_or("", |opening| opening.goal.trim());
+        let _ = writeln!(text, "You are {}, one of a team with one goal:\n{goal}\n", self.agent_name(attempt.agent));
+        let _ = writeln!(text, "Your task: {} [task {}]\n{}\n", task.title, task.name, task.instructions.trim());
+        match &task.writes {
+            Writes::Anything => {}
+            Writes::Only(globs) => {
+                let _ =
+                    writeln!(text, "Change only files that match: {}. Anything else is sent back.\n", globs.join(", "));
+            }
+            Writes::Nothing => text.push_str("Change no files: your summary is the result.\n\n"),
+        }
+        if !task.checks.is_empty() {
+            text.push_str(
+                "It is accepted when these commands succeed on your change, merged with what others have done:\n",
+            );
+            for check in &task.checks {
+                let _ = writeln!(text, "  {}", check.run);
+            }
+            text.push('\n');
+        }
+        text.push_str("When the work is finished and you have seen it work, call submit_result with a short summary. A claim is not enough: the checks are run by us.");
+        text
+    }
+
+    /// The message of the commit that merges a task's change.
+    pub(crate) fn merge_message(&self, task: TaskId, agent: AgentId) -> String {
+        let spec = self.plan.tasks.get(task.index());
+        let (name, title) = spec.map_or(("", ""), |spec| (spec.name.as_str(), spec.title.as_str()));
+        format!("{name}: {title}\n\nMuster-Task: {name}\nMuster-Agent: {}\n", self.agent_name(agent))
+    }
+
+    /// The name that people and agents use for an agent.
+    pub fn agent_name(&self, agent: AgentId) -> &str {
+        self.names.get(agent.index()).map_or("", String::as_str)
+    }
+}
+
+fn returned(task: &TaskSpec, why: &Return) -> String {
+    let mut text = format!("[task {}] Your change came back.\n\n", task.name);
+    match why {
+        Return::Checks(checks) => {
+            text.push_str("Merged with what others have done, a check fails:\n");
+            for check in checks.iter().filter(|check| !check.passed) {
+                let _ = writeln!(text, "\n$ {}\n{}\n{}", check.run, check.output.trim_end(), check.ended);
+            }
+        }
+        Return::Conflict { hunks } => {
+            text.push_str(
+                "It conflicts with what others have merged in the meantime. The branch `muster/base` in your repository holds their work; merge it \
+                 into yours (`git merge muster/base`) and resolve these:\n\n",
+            );
+            text.push_str(hunks.trim_end());
+            text.push('\n');
+        }
+        Return::Outside(paths) => {
+            text.push_str("It changes files that are not yours to change:\n");
+            for path in paths {
+                let _ = writeln!(text, "  {path}");
+            }
+        }
+    }
+    text.push_str("\nMend it and call submit_result again.");
+    text
+}

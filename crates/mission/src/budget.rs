@@ -1,0 +1,143 @@
+//! Money: reserved before it is spent, settled after, never more than the cap.
+//!
+//! The mission sets money aside for attempts (leases); the gateway spends within a lease and asks for more before it would pass it. So what is
+//! settled and what is set aside never pass the cap together, whatever agents do. A call whose price is not known counts its tokens and an
+//! unknown; it is never taken for free of charge. At the cap the mission pauses and asks; it neither dies nor overshoots.
+
+use crate::{
+    decide::{Decision, Rejected},
+    fact::{About, Fact, Outcome, PauseReason},
+    id::{At, AttemptId, InterruptId, Micros, TaskId},
+    input::{Answer, Usage},
+    state::{Mission, Status},
+};
+
+/// The share of the budget that an attempt is given at first, and at least when it asks for more: one part of so many.
+const LEASE_PARTS: u64 = 32;
+
+impl Mission {
+    /// What a new attempt is given: a share of the budget, at most what the task may spend and what is there. Nothing without a budget.
+    pub(crate) fn first_lease(&self, task: TaskId) -> Option<Micros> {
+        let available = self.ledger.available()?;
+        let own = self.plan.tasks.get(task.index()).and_then(|task| task.budget).unwrap_or(Micros(u64::MAX));
+        Some(self.share().min(own).min(available))
+    }
+
+    fn share(&self) -> Micros {
+        Micros((self.ledger.cap.unwrap_or_default().0 / LEASE_PARTS).max(1))
+    }
+
+    /// What the attempt's task may still be given; nothing when only the mission's budget bounds it.
+    pub(crate) fn task_budget_left(&self, id: AttemptId) -> Option<Micros> {
+        let attempt = self.attempts.get(&id)?;
+        let own = self.plan.tasks.get(attempt.task.index())?.budget?;
+        Some(own.less(attempt.lease.granted))
+    }
+
+    /// Grants at least what is asked, or asks a person.
+    pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros) -> Decision {
+        let attempt = self.attempts.get(&id).ok_or(Rejected::UnknownAttempt(id))?;
+        let own = self.task_budget_left(id).unwrap_or(Micros(u64::MAX));
+        let Some(available) = self.ledger.available() else {
+            return if own >= asked {
+                Ok(vec![Fact::LeaseGranted { attempt: id, micros: asked }])
+            } else {
+                Err(Rejected::TaskBudgetExhausted)
+            };
+        };
+        if own < asked {
+            return Err(Rejected::TaskBudgetExhausted);
+        }
+        if available >= asked {
+            let micros = asked.max(self.share()).min(available).min(own);
+            return Ok(vec![Fact::LeaseGranted { attempt: id, micros }]);
+        }
+        match self.status {
+            Status::Running => Ok(vec![Fact::Paused { why: PauseReason::Budget }]),
+            Status::Paused(_) => Err(Rejected::BudgetExhausted(InterruptId(self.next.interrupt.saturating_sub(1)))),
+            Status::Empty | Status::Closing(_) | Status::Closed(_) => {
+                Err(Rejected::UnknownAttempt(AttemptId(attempt.turns)))
+            }
+        }
+    }
+
+    pub(crate) fn apply_lease_granted(&mut self, id: AttemptId, micros: Micros) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.lease.granted = attempt.lease.granted.plus(micros);
+            self.ledger.leased = self.ledger.leased.plus(micros);
+        }
+    }
+
+    /// A settled call moves money from set aside to spent. A bill that comes after its attempt is over is spent all the same.
+    pub(crate) fn apply_usage_settled(&mut self, id: AttemptId, usage: &Usage) {
+        let ledger = &mut self.ledger;
+        ledger.calls += 1;
+        ledger.unknown += u64::from(usage.cost.is_none());
+        ledger.input_tokens = ledger.input_tokens.saturating_add(usage.input_tokens);
+        ledger.output_tokens = ledger.output_tokens.saturating_add(usage.output_tokens);
+        let cost = usage.cost.unwrap_or_default();
+        ledger.settled = ledger.settled.plus(cost);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            let before = attempt.lease.left();
+            attempt.lease.spent = attempt.lease.spent.plus(cost);
+            ledger.leased = ledger.leased.less(before.less(attempt.lease.left()));
+        }
+    }
+
+    /// The question that a pause at the cap owes, until it is asked.
+    pub(crate) fn budget_question(&self, now: At) -> Option<Fact> {
+        let cap = self.ledger.cap?;
+        let question = format!(
+            "The budget of {cap} is used up ({} spent, {} set aside). Approve to allow as much again, answer with an amount of dollars, or deny to end \
+             the mission with what is merged.",
+            self.ledger.settled, self.ledger.leased
+        );
+        self.ask_once(now, About::Budget, question, Answer::Deny, self.limits().interrupt_ms)
+    }
+
+    /// The facts that follow from an answer to it.
+    pub(crate) fn budget_answered(&self, answer: &Answer) -> Decision {
+        let by = match answer {
+            Answer::Approve => self.opening.as_deref().and_then(|opening| opening.budget).unwrap_or_default(),
+            Answer::Text(amount) => dollars(amount).ok_or_else(|| Rejected::NotAnAmount(amount.clone()))?,
+            Answer::Deny => return Ok(vec![Fact::Closing { outcome: Outcome::Cancelled }]),
+        };
+        let mut facts = vec![Fact::BudgetRaised { by }];
+        if self.status == Status::Paused(PauseReason::Budget) {
+            facts.push(Fact::Resumed);
+        }
+        Ok(facts)
+    }
+
+    pub(crate) fn apply_budget_raised(&mut self, by: Micros) {
+        self.ledger.cap = self.ledger.cap.map(|cap| cap.plus(by));
+    }
+}
+
+/// An amount such as `2`, `2.50` or `$0.000001`; more than zero, at most six decimals.
+pub(crate) fn dollars(text: &str) -> Option<Micros> {
+    let text = text.trim().trim_start_matches('$');
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 6 {
+        return None;
+    }
+    let micros = whole.parse::<u64>().ok()?.checked_mul(1_000_000)?;
+    let part = format!("{part:0<6}").parse::<u64>().ok()?;
+    micros.checked_add(part).filter(|sum| *sum > 0).map(Micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_of_dollars() {
+        let read: Vec<Option<u64>> =
+            ["2", "2.50", "$0.000001", "0", "", "-1", "1e3", "1.0000001", "99999999999999999999"]
+                .map(|text| dollars(text).map(|m| m.0))
+                .into();
+        let expected = [Some(2_000_000), Some(2_500_000), Some(1), None, None, None, None, None, None];
+        assert_eq!(read, expected);
+    }
+}

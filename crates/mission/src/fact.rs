@@ -1,0 +1,561 @@
+//! What was decided. The journal stores facts and nothing else; state, restart, audit, screens and reports are readings of them.
+//!
+//! Facts are forever: variants and optional fields may be added, nothing may be renamed or removed.
+
+use crate::{
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
+    input::{Answer, CheckRun, Opening, Stop, To, Usage, Work},
+    plan::Plan,
+};
+use serde::{Deserialize, Serialize};
+
+/// Something decided. A variant with an `effect` asks the world for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Fact {
+    /// The mission exists. Asks for `PrepareRepository`.
+    Opened {
+        /// Everything that it begins with.
+        opening: Box<Opening>,
+        /// The effect asked for.
+        effect: EffectId,
+    },
+    /// The plan stands; the agents of its roles are in the registry.
+    Planned {
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// The mission's own repositories stand.
+    RepositoryReady {
+        /// Where the mission branch begins.
+        head: String,
+    },
+    /// A new driver took over; agents that were up are lost one by one after this.
+    EngineRestarted,
+    /// An effect of ours failed and is asked for again. Asks for the same again under a new id.
+    EffectRetried {
+        /// The effect that failed.
+        failed: EffectId,
+        /// The new one.
+        effect: EffectId,
+        /// What happened.
+        error: String,
+    },
+    /// An effect of ours failed and rests before it is asked for again.
+    EffectDelayed {
+        /// The effect that failed.
+        failed: EffectId,
+        /// When it is asked for again.
+        until: At,
+        /// What happened.
+        error: String,
+    },
+
+    /// An agent's process is wanted. Asks for `StartAgent`.
+    AgentStarting {
+        /// Which agent.
+        agent: AgentId,
+        /// The effect asked for.
+        effect: EffectId,
+    },
+    /// The agent's process is up.
+    AgentUp {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// The agent's process could not be started; it rests until then.
+    AgentStartFailed {
+        /// Which agent.
+        agent: AgentId,
+        /// When it may be tried again.
+        until: At,
+        /// What happened.
+        error: String,
+    },
+    /// The agent's rest is over.
+    AgentRested {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// The agent's process is gone. A turn that it was in is owed again.
+    AgentLost {
+        /// Which agent.
+        agent: AgentId,
+        /// What is known of the end.
+        reason: String,
+        /// Whether it counts against the attempt; not when the engine ended under it.
+        blame: bool,
+    },
+    /// The agent's process is to end. Asks for `StopAgent`.
+    AgentStopping {
+        /// Which agent.
+        agent: AgentId,
+        /// The effect asked for.
+        effect: EffectId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The agent's process has ended as asked.
+    AgentDown {
+        /// Which agent.
+        agent: AgentId,
+    },
+
+    /// A task is given to an agent, with the money for it.
+    Assigned {
+        /// Which task.
+        task: TaskId,
+        /// The attempt that begins.
+        attempt: AttemptId,
+        /// Which agent.
+        agent: AgentId,
+        /// Why this agent.
+        because: Choice,
+        /// The money set aside; nothing when the mission has no budget.
+        lease: Option<Micros>,
+        /// The commit that the work begins at.
+        base: String,
+    },
+    /// The attempt's conversation can be resumed by this name.
+    SessionOpened {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The runtime's name for it.
+        session: String,
+    },
+    /// The agent is given a turn. Asks for `RunTurn`.
+    TurnStarted {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The turn's number within the attempt.
+        turn: u32,
+        /// Whether it was begun before and lost.
+        resumed: bool,
+        /// The effect asked for.
+        effect: EffectId,
+        /// When it is cancelled.
+        deadline: At,
+    },
+    /// The turn is to end. Asks for `CancelTurn`.
+    TurnCancelling {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The effect asked for.
+        effect: EffectId,
+        /// Why.
+        reason: StopReason,
+        /// When the agent is stopped if the turn has not ended.
+        deadline: At,
+    },
+    /// The turn has ended. What follows from it is the next fact of the attempt.
+    TurnEnded {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why it ended.
+        stop: Stop,
+        /// What the workspace holds.
+        work: Work,
+    },
+    /// The attempt needs another turn.
+    TurnOwed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it is about.
+        brief: Brief,
+    },
+    /// The attempt waits for an answer to its question.
+    AttemptParked {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The question.
+        interrupt: InterruptId,
+    },
+    /// The agent claims to be done.
+    ResultClaimed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The call's idempotency key.
+        key: String,
+        /// The agent's account.
+        summary: String,
+    },
+    /// Work was kept at the agent's wish.
+    CheckpointTaken {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The call's idempotency key.
+        key: String,
+        /// The commit in the store of checkpoints.
+        commit: String,
+    },
+    /// The attempt is over without success. Its lease goes back.
+    AttemptFailed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: Failure,
+        /// When the task is ready again; nothing when a person is asked, or the mission ends.
+        retry: Option<At>,
+    },
+
+    /// A message is on its way.
+    MessageSent {
+        /// Its id.
+        message: MessageId,
+        /// Who sends.
+        from: AgentId,
+        /// The call's idempotency key.
+        key: String,
+        /// To whom.
+        to: To,
+        /// The text.
+        body: String,
+    },
+    /// An agent has been given its messages up to this one.
+    MessagesRead {
+        /// Who reads.
+        agent: AgentId,
+        /// The call's idempotency key.
+        key: String,
+        /// The last message given; all of its inbox up to here.
+        upto: MessageId,
+    },
+
+    /// Something that a person must answer.
+    InterruptRaised {
+        /// Its id.
+        interrupt: InterruptId,
+        /// What it is about.
+        about: About,
+        /// What is asked.
+        question: String,
+        /// When the default is taken.
+        deadline: At,
+        /// The default.
+        default: Answer,
+        /// The idempotency key of the agent's call, when an agent asked.
+        #[serde(default)]
+        key: Option<String>,
+    },
+    /// It is answered. What follows from it are the next facts.
+    InterruptAnswered {
+        /// Which one.
+        interrupt: InterruptId,
+        /// The answer.
+        answer: Answer,
+        /// Who answered.
+        by: By,
+    },
+
+    /// Money set aside for an attempt.
+    LeaseGranted {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How much more.
+        micros: Micros,
+    },
+    /// A call is settled.
+    UsageSettled {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it used.
+        usage: Usage,
+    },
+    /// The mission may spend more.
+    BudgetRaised {
+        /// How much more.
+        by: Micros,
+    },
+
+    /// A task's pause is over, or all that it waited for is done.
+    TaskReady {
+        /// Which task.
+        task: TaskId,
+    },
+    /// A change waits for its turn on the mission branch.
+    ChangeQueued {
+        /// Its id.
+        change: ChangeId,
+        /// The attempt that made it.
+        attempt: AttemptId,
+        /// The commit that holds it.
+        commit: String,
+    },
+    /// The change is being tried. Asks for `VerifyChange`.
+    VerifyStarted {
+        /// Which change.
+        change: ChangeId,
+        /// The effect asked for.
+        effect: EffectId,
+        /// The head that it is merged on.
+        onto: String,
+        /// The time of the merge commit.
+        at: At,
+    },
+    /// The change passes at exactly this commit. Asks for `MergeChange`.
+    ChangeVerified {
+        /// Which change.
+        change: ChangeId,
+        /// The merge commit.
+        commit: String,
+        /// The evidence.
+        checks: Vec<CheckRun>,
+        /// The effect asked for.
+        effect: EffectId,
+    },
+    /// The change goes back to its agent.
+    ChangeReturned {
+        /// Which change.
+        change: ChangeId,
+        /// Why.
+        why: Return,
+    },
+    /// The mission branch holds the change; its task is done.
+    Merged {
+        /// Which change.
+        change: ChangeId,
+        /// The head of the mission branch.
+        head: String,
+    },
+    /// A task whose result is its text is done.
+    TaskDone {
+        /// Which task.
+        task: TaskId,
+        /// The attempt that did it.
+        attempt: AttemptId,
+        /// The result.
+        summary: String,
+    },
+    /// A task will not be done.
+    TaskFailed {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        why: String,
+    },
+    /// A task will not be done because one that it needs will not.
+    TaskSkipped {
+        /// Which task.
+        task: TaskId,
+        /// The one that failed.
+        because: TaskId,
+    },
+    /// A person gave a failed task another round of attempts.
+    TaskReopened {
+        /// Which task.
+        task: TaskId,
+    },
+
+    /// No new work begins; turns are asked to end.
+    Paused {
+        /// Why.
+        why: PauseReason,
+    },
+    /// Work goes on.
+    Resumed,
+    /// Nothing new begins; what is there is put away.
+    Closing {
+        /// How it ends.
+        outcome: Outcome,
+    },
+    /// The result is put into the user's repository. Asks for `Publish`.
+    PublishStarted {
+        /// The commit.
+        commit: String,
+        /// The effect asked for.
+        effect: EffectId,
+    },
+    /// The result stands in the user's repository.
+    Published {
+        /// The branch.
+        branch: String,
+        /// The commit.
+        commit: String,
+    },
+    /// The result could not be put there and a person let it be.
+    PublishAbandoned,
+    /// The mission is over.
+    Closed {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// Why an agent was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The role that the task asks for.
+    pub role: RoleId,
+    /// How many agents of the role were free.
+    pub free: u32,
+    /// Whether the chosen one had a process already.
+    pub warm: bool,
+    /// How many attempts of the chosen one have failed in this mission.
+    pub failures: u32,
+    /// Whether an agent was passed over because it failed this very task.
+    pub fresh_eyes: bool,
+}
+
+/// Why an agent or a turn is stopped by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum StopReason {
+    /// The turn took too long.
+    TimedOut,
+    /// It did not end when asked to.
+    Unresponsive,
+    /// The mission is paused.
+    Paused,
+    /// The mission ends.
+    Closing,
+    /// Its attempt is over.
+    AttemptOver,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The turn ended for a reason that the agent cannot mend.
+    Stopped(Stop),
+    /// The turn took too long.
+    TimedOut,
+    /// The agent was lost too often.
+    Lost,
+    /// The agent could not be started.
+    Unavailable,
+    /// The agent never submitted a result.
+    NothingSubmitted,
+    /// The change came back from the merge queue too often.
+    NotAccepted,
+    /// Something of ours failed for good.
+    Infrastructure(String),
+    /// The mission ends.
+    Closing,
+}
+
+/// What a turn brief is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brief {
+    /// The task itself.
+    Task,
+    /// The last turn ended without a result.
+    Nudge,
+    /// The change came back.
+    Returned(Return),
+    /// A question was answered.
+    Answered {
+        /// The question.
+        question: String,
+        /// The answer.
+        answer: String,
+    },
+    /// The turn was cut short by us; go on.
+    Continue,
+}
+
+/// Why a change came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Return {
+    /// A check failed.
+    Checks(Vec<CheckRun>),
+    /// It does not merge with what others did.
+    Conflict {
+        /// The conflicting hunks.
+        hunks: String,
+    },
+    /// It changes paths that are not the task's.
+    Outside(Vec<String>),
+}
+
+/// What an interrupt is about; its kind follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// An agent asks (`user_input`).
+    Question(AttemptId),
+    /// A task has used up its attempts (`user_input`).
+    Task(TaskId),
+    /// The budget is used up (`budget`).
+    Budget,
+    /// The disk is full (`user_input`).
+    Space,
+    /// The result cannot be put into the user's repository (`user_input`).
+    Publish,
+}
+
+impl About {
+    /// The interrupt's kind in the words of the glossary.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            About::Budget => "budget",
+            About::Question(_) | About::Task(_) | About::Space | About::Publish => "user_input",
+        }
+    }
+}
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum By {
+    /// A person.
+    Person,
+    /// Nobody in time: the default was taken.
+    Default,
+    /// Nobody: what it was about is over.
+    Moot,
+}
+
+/// Why a mission is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum PauseReason {
+    /// A person wanted it.
+    Person,
+    /// The budget is used up.
+    Budget,
+    /// The disk is full.
+    Space,
+}
+
+/// How a mission ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// Every task is done.
+    Done,
+    /// Some task is not done.
+    Failed,
+    /// A person ended it.
+    Cancelled,
+}
+
+impl Fact {
+    /// The variant's name in `snake_case`, as stored in the journal.
+    pub fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    /// The effect that this fact asks for.
+    pub fn effect(&self) -> Option<EffectId> {
+        match self {
+            Fact::Opened { effect, .. }
+            | Fact::EffectRetried { effect, .. }
+            | Fact::AgentStarting { effect, .. }
+            | Fact::AgentStopping { effect, .. }
+            | Fact::TurnStarted { effect, .. }
+            | Fact::TurnCancelling { effect, .. }
+            | Fact::VerifyStarted { effect, .. }
+            | Fact::ChangeVerified { effect, .. }
+            | Fact::PublishStarted { effect, .. } => Some(*effect),
+            _ => None,
+        }
+    }
+}

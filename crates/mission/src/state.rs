@@ -1,0 +1,500 @@
+//! What a mission remembers: one value, built from facts alone.
+//!
+//! States are enums whose variants hold what exists only then. The sets at the end of [`Mission`] are an agenda: who can be given what right
+//! now, kept exact by [`Mission::refresh`], so that no decision has to look through all tasks or agents.
+
+use crate::{
+    effect::{Effect, EffectKind},
+    fact::{About, Brief, Outcome, PauseReason, StopReason},
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
+    input::{Answer, Opening},
+    plan::Plan,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// One mission as a pure value. See the crate's documentation for the contract.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mission {
+    pub(crate) opening: Option<Box<Opening>>,
+    pub(crate) plan: Plan,
+    pub(crate) dependents: Vec<Vec<TaskId>>,
+    pub(crate) names: Vec<String>,
+    pub(crate) status: Status,
+    /// The head of the mission branch, once the repositories stand.
+    pub(crate) head: Option<String>,
+    pub(crate) publication: Publication,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) changes: BTreeMap<ChangeId, Change>,
+    pub(crate) queue: VecDeque<ChangeId>,
+    pub(crate) inbox_bytes: usize,
+    pub(crate) interrupts: BTreeMap<InterruptId, Interrupt>,
+    pub(crate) ledger: Ledger,
+    pub(crate) tally: Tally,
+    pub(crate) effects: BTreeMap<EffectId, InFlight>,
+    pub(crate) delayed: BTreeMap<EffectId, InFlight>,
+    pub(crate) effect_of: BTreeMap<Wanted, EffectId>,
+    pub(crate) timers: Timers,
+    pub(crate) next: Next,
+    // The agenda.
+    pub(crate) ready: Vec<BTreeSet<(u64, TaskId)>>,
+    pub(crate) idle: Vec<BTreeSet<(u32, bool, AgentId)>>,
+    pub(crate) assignable: BTreeSet<RoleId>,
+    pub(crate) turns_due: BTreeSet<AttemptId>,
+    pub(crate) starts_due: BTreeSet<AgentId>,
+    pub(crate) uncancelled: BTreeSet<AttemptId>,
+    pub(crate) working: u32,
+    pub(crate) alive: BTreeSet<AgentId>,
+    pub(crate) stoppable: BTreeSet<AgentId>,
+    pub(crate) to_skip: VecDeque<(TaskId, TaskId)>,
+}
+
+/// Where a mission stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing has happened.
+    #[default]
+    Empty,
+    /// Work goes on.
+    Running,
+    /// No new work begins.
+    Paused(PauseReason),
+    /// What there is is put away.
+    Closing(Outcome),
+    /// It is over.
+    Closed(Outcome),
+}
+
+/// How far the result is on its way into the user's repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Publication {
+    #[default]
+    NotYet,
+    Going,
+    Asking,
+    Over,
+}
+
+/// One task of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many attempts have begun since it was last opened.
+    pub tries: u32,
+    /// Who tried last.
+    pub last_agent: Option<AgentId>,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// It waits for so many dependencies.
+    Waiting(u32),
+    /// It can be given to an agent.
+    Ready,
+    /// An attempt is on.
+    Running(AttemptId),
+    /// It rests before the next attempt.
+    Resting,
+    /// A person is asked what to do with it.
+    Asking(InterruptId),
+    /// Done.
+    Done,
+    /// It will not be done.
+    Failed,
+    /// It will not be done because another one will not.
+    Skipped,
+}
+
+/// One agent of the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its role.
+    pub role: RoleId,
+    /// Its process.
+    pub process: Process,
+    /// The attempt that it has.
+    pub attempt: Option<AttemptId>,
+    /// How many attempts of it have failed in this mission.
+    pub failures: u32,
+    pub(crate) start_failures: u32,
+    pub(crate) inbox: VecDeque<Message>,
+    pub(crate) last_read: Option<LastRead>,
+}
+
+/// An agent's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// There is none.
+    Cold,
+    /// There is none, and none may be started for a while.
+    Resting,
+    /// It is being started.
+    Starting,
+    /// It is there.
+    Up,
+    /// It is being stopped.
+    Stopping(StopReason),
+}
+
+/// A message that waits for an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Who sent it.
+    pub from: AgentId,
+    /// The text.
+    pub body: String,
+}
+
+/// What an agent was given last, kept so that the same call gets the same again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastRead {
+    pub(crate) key: String,
+    pub(crate) messages: Vec<Message>,
+}
+
+/// One try of one task by one agent, while it lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which task.
+    pub task: TaskId,
+    /// Which agent.
+    pub agent: AgentId,
+    /// The commit that the work begins at.
+    pub base: String,
+    /// The conversation, once there is one.
+    pub session: Option<String>,
+    /// How many turns have begun.
+    pub turns: u32,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// The claim of the current turn, if the agent made one.
+    pub claim: Option<String>,
+    pub(crate) question: Option<Question>,
+    pub(crate) brief: Brief,
+    pub(crate) resumed: bool,
+    pub(crate) returns: u32,
+    pub(crate) nudges: u32,
+    pub(crate) losses: u32,
+    pub(crate) lease: Lease,
+    pub(crate) keys: BTreeSet<String>,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptState {
+    /// It needs a turn: a new one, or the last one again.
+    Owed {
+        /// Whether the last one was begun and lost.
+        resumed: bool,
+    },
+    /// A turn is on.
+    Working {
+        /// Its effect.
+        effect: EffectId,
+        /// Why it was asked to end, if it was.
+        cancelled: Option<StopReason>,
+    },
+    /// A turn has ended; what follows is decided in the same decision.
+    Ended,
+    /// Its change waits in the merge queue.
+    Queued(ChangeId),
+    /// It waits for an answer.
+    Parked(InterruptId),
+}
+
+/// A question that an agent asked in its current turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) interrupt: InterruptId,
+    pub(crate) text: String,
+    pub(crate) answer: Option<String>,
+}
+
+/// Money set aside for an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// What it was given in all.
+    pub granted: Micros,
+    /// What its calls have cost.
+    pub spent: Micros,
+}
+
+impl Lease {
+    /// What is set aside and not spent.
+    pub fn left(self) -> Micros {
+        self.granted.less(self.spent)
+    }
+}
+
+/// One change in the merge queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The attempt that made it.
+    pub attempt: AttemptId,
+    /// Its task.
+    pub task: TaskId,
+    /// Who made it.
+    pub agent: AgentId,
+    /// The commit that holds it.
+    pub commit: String,
+    /// Where it stands.
+    pub state: ChangeState,
+}
+
+/// Where a change stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeState {
+    /// It waits for its turn.
+    Waiting,
+    /// It is tried on this head.
+    Verifying {
+        /// The head.
+        onto: String,
+        /// The time of the merge commit.
+        at: At,
+    },
+    /// It passed and the branch is moving.
+    Merging {
+        /// Where the branch stands.
+        from: String,
+        /// Where it goes.
+        to: String,
+    },
+}
+
+/// Something that a person must answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// What it is about.
+    pub about: About,
+    /// What is asked.
+    pub question: String,
+    /// When the default is taken.
+    pub deadline: At,
+    /// The default.
+    pub default: Answer,
+}
+
+/// The mission's money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// The most that may be spent, if there is a most.
+    pub cap: Option<Micros>,
+    /// What calls have cost.
+    pub settled: Micros,
+    /// What is set aside for attempts and not spent.
+    pub leased: Micros,
+    /// Calls settled.
+    pub calls: u64,
+    /// Calls whose cost is not known.
+    pub unknown: u64,
+    /// Input tokens, cached ones included.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+}
+
+impl Ledger {
+    /// What can still be set aside; without a cap there is no end.
+    pub fn available(&self) -> Option<Micros> {
+        self.cap.map(|cap| cap.less(self.settled).less(self.leased))
+    }
+}
+
+/// Tasks by how they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Not yet decided.
+    pub open: u32,
+    /// Done.
+    pub done: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Skipped.
+    pub skipped: u32,
+}
+
+/// An effect that was asked for and not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub(crate) wanted: Wanted,
+    pub(crate) tries: u32,
+}
+
+/// What an effect is about; the rest is rendered from the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    Prepare,
+    Start(AgentId),
+    Turn(AttemptId),
+    Cancel(AttemptId, EffectId),
+    Stop(AgentId),
+    Verify(ChangeId),
+    Merge(ChangeId),
+    Publish,
+}
+
+/// Something that happens when its time comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Turn(AttemptId),
+    Grace(AttemptId),
+    Task(TaskId),
+    Agent(AgentId),
+    Interrupt(InterruptId),
+    Effect(EffectId),
+}
+
+/// Every timer once, found by time and by what it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(At, Timer)>,
+    by_timer: BTreeMap<Timer, At>,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer, at: At) {
+        self.clear(timer);
+        self.by_time.insert((at, timer));
+        self.by_timer.insert(timer, at);
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn first(&self) -> Option<(At, Timer)> {
+        self.by_time.first().copied()
+    }
+
+    /// Whether anything but an interrupt's deadline is awaited.
+    pub(crate) fn any_but_interrupts(&self) -> bool {
+        let interrupts =
+            self.by_timer.range(Timer::Interrupt(InterruptId(0))..=Timer::Interrupt(InterruptId(u32::MAX)));
+        self.by_timer.len() > interrupts.count()
+    }
+}
+
+/// The counters behind the ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) attempt: u32,
+    pub(crate) change: u32,
+    pub(crate) message: u32,
+    pub(crate) interrupt: u32,
+    pub(crate) effect: u64,
+    pub(crate) ready: u64,
+}
+
+impl Mission {
+    /// Puts one agent where it belongs on the agenda, after it or its attempt changed.
+    pub(crate) fn refresh(&mut self, id: AgentId) {
+        let Some(agent) = self.agents.get(id.index()) else { return };
+        let (role, process, failures) = (agent.role, agent.process, agent.failures);
+        let owed = agent.attempt.filter(|attempt| {
+            let state = self.attempts.get(attempt).map(|attempt| attempt.state);
+            matches!(state, Some(AttemptState::Owed { .. }))
+        });
+        let free = agent.attempt.is_none() && matches!(process, Process::Cold | Process::Up | Process::Starting);
+        let warm = matches!(process, Process::Up | Process::Starting);
+        set(&mut self.starts_due, id, owed.is_some() && process == Process::Cold);
+        set(&mut self.alive, id, !matches!(process, Process::Cold | Process::Resting));
+        set(&mut self.stoppable, id, matches!(process, Process::Starting | Process::Up));
+        if let Some(attempt) = agent.attempt {
+            set(&mut self.turns_due, attempt, owed.is_some() && process == Process::Up);
+        }
+        if let Some(idle) = self.idle.get_mut(role.index()) {
+            // An agent has one place: any other of the few keys that it may have had is dropped first.
+            idle.remove(&(failures, false, id));
+            idle.remove(&(failures, true, id));
+            if let Some(before) = failures.checked_sub(1) {
+                idle.remove(&(before, false, id));
+                idle.remove(&(before, true, id));
+            }
+            if free {
+                idle.insert((failures, !warm, id));
+            }
+        }
+        self.refresh_role(role);
+    }
+
+    /// Whether a role has both something to do and somebody to do it.
+    pub(crate) fn refresh_role(&mut self, role: RoleId) {
+        let some = |empty: Option<bool>| empty == Some(false);
+        let both = some(self.ready.get(role.index()).map(BTreeSet::is_empty))
+            && some(self.idle.get(role.index()).map(BTreeSet::is_empty));
+        set(&mut self.assignable, role, both);
+    }
+
+    /// The effect of this id, while it is in flight, with everything that the hands need.
+    pub fn effect(&self, id: EffectId) -> Option<Effect> {
+        let kind = self.effect_kind(self.effects.get(&id)?.wanted)?;
+        Some(Effect { id, kind })
+    }
+
+    fn effect_kind(&self, wanted: Wanted) -> Option<EffectKind> {
+        let opening = self.opening.as_deref()?;
+        Some(match wanted {
+            Wanted::Prepare => {
+                EffectKind::PrepareRepository { repository: opening.repository.clone(), base: opening.base.clone() }
+            }
+            Wanted::Start(agent) => EffectKind::StartAgent { agent },
+            Wanted::Turn(attempt) => self.turn_effect(attempt)?,
+            Wanted::Cancel(attempt, turn) => EffectKind::CancelTurn { agent: self.attempts.get(&attempt)?.agent, turn },
+            Wanted::Stop(agent) => EffectKind::StopAgent { agent },
+            Wanted::Verify(change) => self.verify_effect(change)?,
+            Wanted::Merge(change) => match &self.changes.get(&change)?.state {
+                ChangeState::Merging { from, to } => {
+                    EffectKind::MergeChange { change, from: from.clone(), to: to.clone() }
+                }
+                ChangeState::Waiting | ChangeState::Verifying { .. } => return None,
+            },
+            Wanted::Publish => EffectKind::Publish { branch: opening.branch.clone(), commit: self.head.clone()? },
+        })
+    }
+
+    fn turn_effect(&self, id: AttemptId) -> Option<EffectKind> {
+        let attempt = self.attempts.get(&id)?;
+        Some(EffectKind::RunTurn {
+            agent: attempt.agent,
+            attempt: id,
+            task: attempt.task,
+            turn: attempt.turns,
+            resumed: attempt.resumed,
+            session: attempt.session.clone(),
+            base: attempt.base.clone(),
+            writes: self.plan.tasks.get(attempt.task.index())?.writes.clone(),
+            prompt: self.prompt(id)?,
+        })
+    }
+
+    fn verify_effect(&self, id: ChangeId) -> Option<EffectKind> {
+        let change = self.changes.get(&id)?;
+        let ChangeState::Verifying { onto, at } = &change.state else { return None };
+        let task = self.plan.tasks.get(change.task.index())?;
+        Some(EffectKind::VerifyChange {
+            change: id,
+            agent: change.agent,
+            commit: change.commit.clone(),
+            onto: onto.clone(),
+            message: self.merge_message(change.task, change.agent),
+            at_ms: at.0,
+            checks: task.checks.clone(),
+        })
+    }
+}
+
+fn set<T: Ord>(members: &mut BTreeSet<T>, member: T, belongs: bool) {
+    if belongs {
+        members.insert(member);
+    } else {
+        members.remove(&member);
+    }
+}
