@@ -35,9 +35,10 @@ impl Name {
         Err(Wrong::new(format!("{} is not a name", quote(text)), fix))
     }
 
-    /// What stands in for a name that was refused; see [`crate::source::checker::Checker`].
-    pub(crate) fn stand_in() -> Self {
-        Self(String::new())
+    /// What stands in for a name that was refused; see [`crate::source::checker::Checker`]. It keeps the text, so that
+    /// whatever else in the file means the same entry still finds it.
+    pub(crate) fn stand_in(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The nearest valid name: lower case, one `-` for every run of other characters.

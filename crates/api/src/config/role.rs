@@ -10,7 +10,7 @@ use crate::{
         Place,
         checker::{Checker, Wrong, quote},
         shape::{At, Entries, List, NameText, Text},
-        suggest::instead_of,
+        suggest::{instead_of, one_of},
     },
     value::Name,
 };
@@ -73,7 +73,7 @@ pub(crate) fn roles(
     let mut judged = BTreeMap::new();
     let mut agents = 0u32;
     for (index, (name, spec)) in specs.0.into_iter().enumerate() {
-        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in());
+        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in(&name.value));
         let role = role(checker, spec, upstreams);
         if index == ROLES_MAX {
             checker.wrong(
@@ -166,7 +166,7 @@ fn upstream(
     let all = || upstreams.keys().map(Name::as_str);
     let Some(named) = named else {
         if upstreams.len() > 1 {
-            let fix = format!("add `upstream: NAME`: {}", instead_of("", all()));
+            let fix = format!("add `upstream: NAME`: {}", one_of(all()));
             checker.wrong(place, "this role does not say which upstream it uses", fix);
         }
         return upstreams.keys().next().cloned();

@@ -42,6 +42,10 @@ pub(crate) struct ConfigFile {
 /// What a kind of agent is for and how it is run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"properties": {"runtime": {"const": "native"}, "command": false}},
+    {"properties": {"runtime": {"const": "acp"}, "command": {"minItems": 1}}, "required": ["command"]},
+]))]
 pub(crate) struct RoleSpec {
     /// How its agents are run: `native` is muster's own agent, `acp` any program that speaks the Agent Client Protocol.
     pub(super) runtime: At<RuntimeSpec>,

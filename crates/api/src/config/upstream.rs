@@ -84,7 +84,7 @@ pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> 
     }
     let mut judged = BTreeMap::new();
     for (name, spec) in specs.0 {
-        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in());
+        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in(&name.value));
         judged.insert(known, upstream(checker, spec));
     }
     judged

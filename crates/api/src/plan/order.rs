@@ -29,7 +29,11 @@ pub(super) fn check(checker: &mut Checker, specs: &[At<TaskSpec>]) {
     if let Some((circle, place)) = circle(&edges) {
         let names = circle.iter().map(|&task| specs[task].value.id.value.0.as_str());
         let fix = "remove one of these dependencies, or split a task so that a part of it can be done first";
-        checker.wrong(place, format!("these tasks wait for each other: {}", path(names)), fix);
+        let what = match circle.len() {
+            2 => format!("a task waits for itself: {}", path(names)),
+            _ => format!("these tasks wait for each other: {}", path(names)),
+        };
+        checker.wrong(place, what, fix);
     }
 }
 

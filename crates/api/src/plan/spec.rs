@@ -29,6 +29,10 @@ pub(crate) struct PlanFile {
 /// One task of the plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [
+    {"properties": {"writes": {"maxItems": 0}}, "required": ["writes"]},
+    {"properties": {"checks": {"minItems": 1}}, "required": ["checks"]},
+]))]
 pub(super) struct TaskSpec {
     /// The name of the task, unique in the plan.
     pub(super) id: At<NameText>,

@@ -52,7 +52,7 @@ fn check_ids(checker: &mut Checker, specs: &[At<TaskSpec>]) {
 
 fn task(checker: &mut Checker, spec: At<TaskSpec>, roles: &BTreeMap<Name, Role>, limits: &Limits) -> Task {
     let At { value: spec, place } = spec;
-    let id = checker.take(spec.id.place, Name::parse(&spec.id.value.0), Name::stand_in());
+    let id = checker.take(spec.id.place, Name::parse(&spec.id.value.0), Name::stand_in(&spec.id.value.0));
     let writes = writes(checker, spec.writes);
     let checks = checks(checker, spec.checks, limits.check_ms_max);
     if checks.is_empty() && writes != Writes::Nothing {
@@ -98,7 +98,7 @@ fn role(checker: &mut Checker, named: At<NameText>, roles: &BTreeMap<Name, Role>
             false => instead_of(&text, roles.keys().map(Name::as_str)),
         };
         checker.wrong(place, what, fix);
-        Name::stand_in()
+        Name::stand_in(&text)
     })
 }
 

@@ -47,7 +47,7 @@ impl<'a> Checker<'a> {
     /// A text that says something, with its whitespace at the end removed.
     pub(crate) fn text(&mut self, what: &str, text: At<Text>) -> String {
         if text.value.0.trim().is_empty() {
-            self.wrong(text.place, format!("{what} is empty"), format!("write {what}"));
+            self.wrong(text.place, format!("{what} must not be empty"), format!("write {what}"));
         }
         let trimmed = text.value.0.trim_end().into();
         self.value(what, At { value: Value(trimmed), place: text.place })
@@ -58,10 +58,10 @@ impl<'a> Checker<'a> {
         let At { value: Value(text), place } = text;
         if text.len() > TEXT_BYTES_MAX {
             let fix = "shorten it, or put it into a file of the repository and name that file";
-            self.wrong(place, format!("{what} has {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len()), fix);
+            self.wrong(place, format!("{what}: {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len()), fix);
         }
         if text.contains('\0') {
-            self.wrong(place, format!("{what} contains a zero byte"), "remove it");
+            self.wrong(place, format!("{what}: there is a zero byte in it"), "remove it");
         }
         text
     }
@@ -72,7 +72,10 @@ impl<'a> Checker<'a> {
         match u32::try_from(number).ok().filter(|number| within.contains(number)) {
             Some(number) => Some(number),
             None => {
-                let fix = format!("write a number from {} to {}", within.start(), within.end());
+                let fix = match within.start() == within.end() {
+                    true => format!("write {}", within.start()),
+                    false => format!("write a number from {} to {}", within.start(), within.end()),
+                };
                 self.wrong(place, format!("{what} is {number}"), fix);
                 None
             }

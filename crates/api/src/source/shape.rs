@@ -40,14 +40,14 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 /// Text types: each reads a text and nothing else, and tells the schema what its text looks like.
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident = $schema:tt;)*) => {$(
+    ($read:ident: $($(#[$doc:meta])* $name:ident = $schema:tt;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub(crate) struct $name(pub(crate) String);
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(TextVisitor).map(Self)
+                deserializer.$read(TextVisitor).map(Self)
             }
         }
 
@@ -65,13 +65,23 @@ macro_rules! texts {
     )*};
 }
 
-texts! {
+texts! { deserialize_any:
     /// Any text.
     Text = {"type": "string", "minLength": 1, "maxLength": 65536};
     /// A text that may be empty.
     Value = {"type": "string", "maxLength": 65536};
     /// A name in our own naming scheme.
     NameText = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"};
+}
+
+// As they were written, digit by digit, even where YAML sees a number: reading money through a binary fraction would
+// lose cents, and a length of time without its unit deserves a better answer than "a number".
+texts! { deserialize_string:
+    /// An amount of money.
+    UsdText = {"anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1_000_000},
+        {"type": "string", "pattern": "^[0-9]{1,7}(\\.[0-9]{1,6})?$"},
+    ]};
     /// A length of time.
     DurationText = {"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h)$"};
 }
@@ -88,31 +98,6 @@ impl Visitor<'_> for TextVisitor {
     }
     fn visit_string<E: de::Error>(self, text: String) -> Result<String, E> {
         Ok(text)
-    }
-}
-
-/// An amount of money as it was written, digit by digit: reading it through a binary fraction would lose cents.
-#[derive(Clone, Debug)]
-pub(crate) struct UsdText(pub(crate) String);
-
-impl<'de> Deserialize<'de> for UsdText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_string(TextVisitor).map(Self)
-    }
-}
-
-impl JsonSchema for UsdText {
-    fn schema_name() -> Cow<'static, str> {
-        "UsdText".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [
-            {"type": "number", "minimum": 0, "maximum": 1_000_000},
-            {"type": "string", "pattern": "^[0-9]{1,7}(\\.[0-9]{1,6})?$"},
-        ]})
-    }
-    fn inline_schema() -> bool {
-        true
     }
 }
 

@@ -3,15 +3,20 @@
 /// How many known words an answer lists before it stops.
 const LISTED_MAX: usize = 12;
 
-/// What to write instead of `given`: the nearest of `known` when one is near, and what there is.
+/// What to write instead of `given`: the nearest of `known` when one is near, else what there is.
 pub(crate) fn instead_of<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let listed = list(&known);
-    match nearest(given, &known) {
-        Some(word) if known.len() > 1 => format!("did you mean `{word}`? There are: {listed}"),
-        Some(word) => format!("did you mean `{word}`?"),
-        None if known.is_empty() => "there are none to choose from".into(),
-        None => format!("use one of: {listed}"),
+    nearest(given, &known).map_or_else(|| one_of(known), |word| format!("did you mean `{word}`?"))
+}
+
+/// What there is to choose from.
+pub(crate) fn one_of<'a>(known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let shown: Vec<String> = known.iter().take(LISTED_MAX).map(|word| format!("`{word}`")).collect();
+    match known.len().saturating_sub(LISTED_MAX) {
+        0 if known.is_empty() => "there are none to choose from".into(),
+        0 => format!("use one of: {}", shown.join(", ")),
+        more => format!("use one of: {} and {more} more", shown.join(", ")),
     }
 }
 
@@ -21,14 +26,6 @@ fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |word: &&'a str| (strsim::damerau_levenshtein(given, word), *word);
     let within = |(distance, word): &(usize, &str)| *distance <= letters.max(word.chars().count()).div_ceil(3);
     known.iter().map(near).filter(within).min().map(|(_, word)| word)
-}
-
-fn list(known: &[&str]) -> String {
-    let shown: Vec<String> = known.iter().take(LISTED_MAX).map(|word| format!("`{word}`")).collect();
-    match known.len().saturating_sub(LISTED_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,13 @@ use serde_saphyr::{Error, Location, Options};
 
 /// Parses the whole text as one document.
 pub(super) fn parse<T: DeserializeOwned>(source: &Source) -> Result<T, Problem> {
-    if source.text().trim().is_empty() {
-        return Err(Problem::whole(source.name(), "the file is empty", "see docs/ for an example to start from"));
+    let silent = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if source.text().lines().all(silent) {
+        return Err(Problem::whole(
+            source.name(),
+            "the file says nothing",
+            "the README shows an example to start from",
+        ));
     }
     serde_saphyr::from_str_with_options(source.text(), options()).map_err(|error| problem(source.name(), &error))
 }
@@ -53,7 +58,7 @@ fn words(error: &Error) -> (String, String) {
             (format!("the key `{field}` is missing"), format!("add `{field}: …` here"))
         }
         Error::SerdeInvalidType { unexpected, expected, .. } => {
-            (format!("this is {}, not {expected}", cut(unexpected)), right_kind(expected))
+            (format!("this is {}, not {expected}", found(unexpected)), right_kind(expected))
         }
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().map_or_else(|| "a key".into(), quote);
@@ -85,6 +90,16 @@ fn kind(expected: &'static str) -> &'static str {
         "mapping start" => "a map",
         "string scalar" => "a text",
         other => other,
+    }
+}
+
+/// What serde found instead, in our words.
+fn found(unexpected: &str) -> String {
+    match unexpected {
+        "unit value" => "nothing".into(),
+        "sequence" => "a list".into(),
+        "map" => "a map".into(),
+        other => format!("the {}", cut(&other.replacen("string ", "text ", 1))),
     }
 }
 
