@@ -1,4 +1,5 @@
 //! The files that people write, read as a person's editor and terminal would see them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
 mod config;
 mod examples;
