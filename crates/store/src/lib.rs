@@ -11,7 +11,7 @@
 //! | to | use |
 //! |---|---|
 //! | own a home, then write | [`Home::lock`], [`Store::open`], [`Transcripts::open`] |
-//! | write one thing | [`Store::append`], [`Store::create_mission`], [`Store::put_call`] |
+//! | write one thing | [`Store::append`], [`Store::append_rows`], [`Store::create_mission`], [`Store::put_call`] |
 //! | write several things or none | [`Batch`], [`Store::commit`] |
 //! | write from a thread without a runtime | [`wait`] around any of them |
 //! | know what is durable, here | [`Store::subscribe`] |
@@ -30,7 +30,9 @@ mod spend;
 mod store;
 mod tail;
 mod transcript;
+mod typed;
 mod wait;
+mod worker;
 mod writer;
 
 pub use batch::{BATCH_BYTES_MAX, Batch};
@@ -45,4 +47,5 @@ pub use tail::Tail;
 pub use transcript::{
     Chunk, Content, Entry, GapReason, TranscriptOptions, TranscriptReader, TranscriptStats, Transcripts,
 };
+pub use typed::Recorded;
 pub use wait::wait;

@@ -8,6 +8,7 @@ use crate::{
     file::{self, JOURNAL},
     home::HomeLock,
     reader::Reader,
+    worker::Worker,
     writer::{Progress, Request, Writer},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -15,7 +16,6 @@ use std::{
     collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    thread::{self, JoinHandle},
 };
 use tokio::{
     runtime,
@@ -61,11 +61,12 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
+/// The order of the fields is the order of their end: only the last connection to close clears the WAL away, so that has to be
+/// the writer's.
 struct Shared {
-    requests: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
-    progress: Arc<Progress>,
     recall: Mutex<Recall>,
+    writer: Worker<Request>,
+    progress: Arc<Progress>,
     lock: HomeLock,
     epoch: u64,
     previous_end: PreviousEnd,
@@ -104,12 +105,10 @@ impl Store {
         let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(io)?;
         let writer =
             Writer { connection, epoch, requests, progress: Arc::clone(&progress), runtime, _lock: lock.clone() };
-        let thread = thread::Builder::new().name("journal".into()).spawn(|| writer.run()).map_err(io)?;
         let shared = Shared {
-            requests: Some(sender),
-            thread: Some(thread),
-            progress,
             recall: Mutex::new(Recall { reader, used: BTreeSet::new() }),
+            writer: Worker::start("journal", sender, || writer.run()).map_err(io)?,
+            progress,
             lock: lock.clone(),
             epoch,
             previous_end,
@@ -142,7 +141,7 @@ impl Store {
             return Err(WriteError::TooLarge { bytes: batch.bytes(), max: BATCH_BYTES_MAX });
         }
         let (done, outcome) = oneshot::channel();
-        let sender = self.shared.requests.as_ref().ok_or(WriteError::Closed)?;
+        let sender = self.shared.writer.queue().ok_or(WriteError::Closed)?;
         sender.send(Request { batch, done }).await.map_err(|_| WriteError::Closed)?;
         outcome.await.map_err(|_| WriteError::Closed)?
     }
@@ -238,16 +237,6 @@ impl Store {
             requests: progress.requests.load(Relaxed),
             refused: progress.refused.load(Relaxed),
             transactions: *progress.commits.borrow(),
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        drop(self.requests.take());
-        if let Some(thread) = self.thread.take() {
-            // It only panics on a bug of ours; whoever waits for an answer is told `Closed` then.
-            let _ = thread.join();
         }
     }
 }

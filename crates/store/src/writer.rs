@@ -112,6 +112,8 @@ impl Writer {
         }
         // Without this mark the next writer takes the end for a crash, which is the safe reading.
         let _ = self.connection.execute("UPDATE epochs SET ended = 1 WHERE epoch = ?1", [self.epoch]);
+        // Closing does the same, but not while another program has the file open.
+        let _ = file::checkpoint(&self.connection);
     }
 
     /// Everything that waits already, up to the limits of a group.

@@ -15,6 +15,7 @@ use crate::{
     fact::MissionKey,
     file::TRANSCRIPTS,
     home::HomeLock,
+    worker::Worker,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -23,7 +24,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
 };
 use tokio::sync::{mpsc, oneshot};
 use writer::TranscriptWriter;
@@ -129,8 +129,7 @@ pub struct Transcripts {
 }
 
 struct Handle {
-    queue: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    writer: Worker<Job>,
     state: Arc<State>,
 }
 
@@ -177,11 +176,9 @@ impl Transcripts {
         let (sender, queue) = mpsc::channel(QUEUE);
         let state = Arc::new(State::default());
         let writer = TranscriptWriter::new(connection, options, queue, Arc::clone(&state), lock.clone());
-        let thread = thread::Builder::new()
-            .name("transcripts".into())
-            .spawn(|| writer.run())
-            .map_err(|source| OpenError::Io { path, source })?;
-        Ok(Self { shared: Arc::new(Handle { queue: Some(sender), thread: Some(thread), state }) })
+        let writer =
+            Worker::start("transcripts", sender, || writer.run()).map_err(|source| OpenError::Io { path, source })?;
+        Ok(Self { shared: Arc::new(Handle { writer, state }) })
     }
 
     /// Queues a chunk without waiting. When 4096 chunks or 32 MiB wait already it is dropped, and a gap with the count
@@ -202,7 +199,7 @@ impl Transcripts {
     /// [`WriteError::Closed`] when the writer is gone.
     pub async fn flush(&self) -> Result<(), WriteError> {
         let (done, outcome) = oneshot::channel();
-        let queue = self.shared.queue.as_ref().ok_or(WriteError::Closed)?;
+        let queue = self.shared.writer.queue().ok_or(WriteError::Closed)?;
         queue.send(Job::Flush(done)).await.map_err(|_| WriteError::Closed)?;
         outcome.await.map_err(|_| WriteError::Closed)
     }
@@ -220,7 +217,7 @@ impl Transcripts {
         let agent = (chunk.mission.clone(), chunk.agent.clone());
         let (size, at_ms, gap) = (chunk.bytes.len(), chunk.at_ms, missing.remove(&agent));
         let has_room = state.queued_bytes.load(Relaxed) + size <= QUEUE_BYTES;
-        let taken = match &self.shared.queue {
+        let taken = match self.shared.writer.queue() {
             Some(queue) if has_room => queue.try_reserve().map(|place| {
                 state.queued_bytes.fetch_add(size, Relaxed);
                 place.send(Job::Chunk(chunk, gap));
@@ -230,16 +227,6 @@ impl Transcripts {
         if taken.is_err() {
             state.dropped.fetch_add(1, Relaxed);
             missing.insert(agent, gap.unwrap_or_default().and(1, size as u64, at_ms));
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        if let Some(thread) = self.thread.take() {
-            // It only panics on a bug of ours, and a transcript is not worth a second one.
-            let _ = thread.join();
         }
     }
 }

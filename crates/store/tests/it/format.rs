@@ -1,0 +1,76 @@
+//! Files of other versions.
+
+use crate::{Fixture, append_each};
+use rusqlite::Connection;
+use std::fs;
+use store::{MissionKey, OpenError, Reader, Store, TranscriptOptions, Transcripts};
+
+/// What version 1 wrote, as SQL, so that a reviewer can read it. Never to be changed.
+const JOURNAL_1: &str = include_str!("../fixtures/journal-1.sql");
+
+#[test]
+fn a_journal_of_format_1_is_read_and_continued() {
+    let fixture = Fixture::new();
+    let old = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
+    old.execute_batch(JOURNAL_1).unwrap();
+    drop(old);
+    let store = fixture.store();
+    assert_eq!(store.epoch(), 3);
+    let m: MissionKey = "pagination".into();
+    let reader = store.reader().unwrap();
+    let kinds: Vec<String> = reader.facts(&m, 0).unwrap().map(|fact| fact.unwrap().kind).collect();
+    assert_eq!(kinds, ["opened", "planned", "engine_restarted"]);
+    assert_eq!(reader.mission(&m).unwrap().status, "running");
+    assert_eq!(store.recall(&m, 1, "00ff").unwrap().unwrap().body, b"{\"choices\":[]}");
+    append_each(&store, &m, 1);
+    assert_eq!(reader.spend(&m).unwrap()[0].cost_micros, 1234);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_as_it_is() {
+    let fixture = Fixture::new();
+    drop(fixture.store());
+    let path = fixture.dir.path().join("journal.db");
+    let other = Connection::open(&path).unwrap();
+    other.pragma_update(None, "user_version", 99).unwrap();
+    drop(other);
+    let before = fs::read(&path).unwrap();
+    let lock = fixture.lock();
+    for error in [Store::open(&lock).err().unwrap(), Reader::open(fixture.dir.path()).err().unwrap()] {
+        assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+        assert!(error.to_string().contains("written by a newer muster"), "{error}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_newer_format_of_the_transcripts_is_refused() {
+    let fixture = Fixture::new();
+    let lock = fixture.lock();
+    drop(Transcripts::open(&lock, TranscriptOptions::default()).unwrap());
+    let other = Connection::open(fixture.dir.path().join("transcripts.db")).unwrap();
+    other.pragma_update(None, "user_version", 99).unwrap();
+    drop(other);
+    let error = Transcripts::open(&lock, TranscriptOptions::default()).err().unwrap();
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+}
+
+#[test]
+fn the_format_of_this_version_is_that_of_the_newest_fixture() {
+    let fixture = Fixture::new();
+    drop(fixture.store());
+    let old = Connection::open_in_memory().unwrap();
+    old.execute_batch(JOURNAL_1).unwrap();
+    let new = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
+    assert_eq!(schema(&old), schema(&new), "a released step was changed, or a fixture of the new format is missing");
+}
+
+fn schema(connection: &Connection) -> Vec<String> {
+    let mut select =
+        connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").unwrap();
+    let words = |sql: String| {
+        let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    };
+    select.query_map([], |row| row.get(0)).unwrap().map(|sql| words(sql.unwrap())).collect()
+}
