@@ -1,0 +1,114 @@
+//! The answer to `session/request_permission`.
+//!
+//! The kernel's sandbox is the boundary, not the agent's good manners, so the usual policy says yes, once, to what the
+//! agent can do at all. Options are chosen by `kind`: their ids differ between agents (`once`, `allow-once`,
+//! `proceed_once`).
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// How requests for permission are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PermissionPolicy {
+    /// Yes, this time; yes for good only where the agent offers nothing else.
+    #[default]
+    AllowOnce,
+    /// No, this time; no for good only where the agent offers nothing else.
+    Refuse,
+}
+
+/// What choosing an option means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionKind {
+    /// `allow_once`
+    AllowOnce,
+    /// `allow_always`
+    AllowAlways,
+    /// `reject_once`
+    RejectOnce,
+    /// `reject_always`
+    RejectAlways,
+    /// A word that the protocol does not have.
+    Unknown,
+}
+
+/// One possible answer, as the agent offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermissionOption {
+    /// What is sent back.
+    pub id: String,
+    /// What it means.
+    pub kind: OptionKind,
+}
+
+/// What an agent was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "told", rename_all = "snake_case")]
+pub enum Choice {
+    /// This option.
+    Selected {
+        /// Its id.
+        option: String,
+    },
+    /// Nothing was chosen: the turn is being cancelled, or no option fits the policy.
+    Cancelled,
+}
+
+impl PermissionPolicy {
+    /// The first option of the kind that the policy prefers.
+    pub fn choose(self, options: &[PermissionOption]) -> Choice {
+        let kinds = match self {
+            Self::AllowOnce => [OptionKind::AllowOnce, OptionKind::AllowAlways],
+            Self::Refuse => [OptionKind::RejectOnce, OptionKind::RejectAlways],
+        };
+        let found = kinds.iter().find_map(|kind| options.iter().find(|option| option.kind == *kind));
+        found.map_or(Choice::Cancelled, |option| Choice::Selected { option: option.id.clone() })
+    }
+}
+
+impl OptionKind {
+    pub(crate) fn read(word: &str) -> Self {
+        match word {
+            "allow_once" => Self::AllowOnce,
+            "allow_always" => Self::AllowAlways,
+            "reject_once" => Self::RejectOnce,
+            "reject_always" => Self::RejectAlways,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Choice {
+    /// The `result` of the agent's request.
+    pub(crate) fn to_result(&self) -> Value {
+        match self {
+            Self::Selected { option } => json!({"outcome": {"outcome": "selected", "optionId": option}}),
+            Self::Cancelled => json!({"outcome": {"outcome": "cancelled"}}),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_chosen_by_what_they_mean() {
+        let claude = ["allow_always:allow", "allow_once:allow-once", "reject_once:reject"];
+        check(PermissionPolicy::AllowOnce, &claude, Some("allow-once"));
+        check(PermissionPolicy::Refuse, &claude, Some("reject"));
+        check(PermissionPolicy::AllowOnce, &["allow_always:always", "reject_once:no"], Some("always"));
+        check(PermissionPolicy::AllowOnce, &["reject_once:allow", "maybe:allow_once"], None);
+        check(PermissionPolicy::AllowOnce, &[], None);
+    }
+
+    fn check(policy: PermissionPolicy, options: &[&str], expected: Option<&str>) {
+        let options: Vec<_> = options
+            .iter()
+            .filter_map(|option| option.split_once(':'))
+            .map(|(kind, id)| PermissionOption { id: id.into(), kind: OptionKind::read(kind) })
+            .collect();
+        let expected = expected.map_or(Choice::Cancelled, |id| Choice::Selected { option: id.into() });
+        assert_eq!(policy.choose(&options), expected);
+    }
+}
