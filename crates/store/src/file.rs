@@ -171,3 +171,100 @@ pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
         _ => OpenError::Sqlite { path, source },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::JOURNAL_1;
+
+    const FIXTURE: &str = include_str!("../tests/fixtures/journal-1.sql");
+
+    const LATER: Kind = Kind {
+        steps: &[M::up(JOURNAL_1), M::up("ALTER TABLE missions ADD COLUMN owner TEXT NOT NULL DEFAULT 'nobody'")],
+        ..JOURNAL
+    };
+
+    const BROKEN: Kind = Kind {
+        steps: &[M::up(JOURNAL_1), M::up("ALTER TABLE missions ADD COLUMN owner TEXT; DROP TABLE no_such_table")],
+        ..JOURNAL
+    };
+
+    fn old_home() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        Connection::open(dir.path().join(JOURNAL.name)).unwrap().execute_batch(FIXTURE).unwrap();
+        dir
+    }
+
+    fn count(connection: &Connection, table: &str) -> u64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = entries.filter(|name| !name.ends_with("-shm") && !name.ends_with("-wal")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_older_file_is_copied_and_then_brought_up_to_date() {
+        let dir = old_home();
+        assert!(matches!(LATER.open_reader(dir.path()), Err(OpenError::Older { found: 1, known: 2, .. })));
+
+        let connection = LATER.open_writer(dir.path()).unwrap();
+        let owner: String = connection.query_row("SELECT min(owner) FROM missions", [], |row| row.get(0)).unwrap();
+        assert_eq!((owner.as_str(), count(&connection, "facts")), ("nobody", 3));
+        drop(connection);
+        LATER.open_reader(dir.path()).unwrap();
+        assert!(matches!(JOURNAL.open_writer(dir.path()), Err(OpenError::Newer { found: 2, known: 1, .. })));
+
+        assert_eq!(names(dir.path()), ["journal.db", "journal.db.format-1.backup"]);
+        let backup = Connection::open(dir.path().join("journal.db.format-1.backup")).unwrap();
+        check_integrity(&backup, dir.path()).unwrap();
+        let version: u32 = backup.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!((version, count(&backup, "facts"), count(&backup, "answers")), (1, 3, 1));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_file_as_it_was() {
+        let dir = old_home();
+        fs::write(dir.path().join("journal.db.backup-draft"), "left by a crash").unwrap();
+        for _ in 0..2 {
+            let error = BROKEN.open_writer(dir.path()).unwrap_err();
+            assert!(matches!(error, OpenError::Migration { .. }), "{error}");
+            assert_eq!(names(dir.path()), ["journal.db", "journal.db.format-1.backup"]);
+        }
+        let connection = JOURNAL.open_writer(dir.path()).unwrap();
+        assert_eq!((count(&connection, "facts"), count(&connection, "missions")), (3, 2));
+    }
+
+    #[test]
+    fn a_new_or_current_file_is_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(JOURNAL.open_writer(dir.path()).unwrap());
+        drop(JOURNAL.open_writer(dir.path()).unwrap());
+        assert_eq!(names(dir.path()), ["journal.db"]);
+    }
+
+    #[test]
+    fn writers_flush_every_commit_and_readers_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = JOURNAL.open_writer(dir.path()).unwrap();
+        let pragma = |name: &str| -> String {
+            writer.pragma_query_value(None, name, |row| row.get_ref(0).map(|v| format!("{v:?}"))).unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), format!("{:?}", rusqlite::types::ValueRef::Text(b"wal")));
+        assert_eq!(pragma("synchronous"), "Integer(2)");
+        assert_eq!(pragma("foreign_keys"), "Integer(1)");
+        let reader = JOURNAL.open_reader(dir.path()).unwrap();
+        let error = reader.execute("INSERT INTO epochs (epoch) VALUES (1)", []).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly));
+    }
+
+    #[test]
+    fn the_sqlite_linked_in_is_new_enough() {
+        require_sqlite().unwrap();
+        let text = OpenError::SqliteTooOld { found: "3.40.1".to_owned(), required: SQLITE_REQUIRED.1 }.to_string();
+        assert!(text.starts_with("SQLite 3.40.1 is linked in, but at least 3.51.3 is needed"), "{text}");
+    }
+}

@@ -196,11 +196,12 @@ impl Iterator for Facts<'_> {
     type Item = Result<StoredFact, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.page.len() == 0 && !self.ended {
-            if let Err(error) = self.turn_page() {
-                self.ended = true;
-                return Some(Err(error));
-            }
+        if self.page.len() == 0
+            && !self.ended
+            && let Err(error) = self.turn_page()
+        {
+            self.ended = true;
+            return Some(Err(error));
         }
         self.page.next().map(Ok)
     }

@@ -11,7 +11,8 @@ pub(crate) const TRANSCRIPTS_ID: i32 = 0x4d53_5454;
 pub(crate) const JOURNAL_STEPS: &[M<'static>] = &[M::up(JOURNAL_1)];
 pub(crate) const TRANSCRIPTS_STEPS: &[M<'static>] = &[M::up(TRANSCRIPTS_1)];
 
-const JOURNAL_1: &str = "
+/// The first format.
+pub(crate) const JOURNAL_1: &str = "
 PRAGMA application_id = 0x4d53544a;
 
 CREATE TABLE missions (

@@ -33,8 +33,9 @@ impl TranscriptReader {
         Ok(select.query_map([mission.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
-    /// At most `limit` entries of an agent after number `after` (0: from the beginning), in order. When the beginning was
-    /// removed to stay under the cap, the first entry is a gap that says so. Empty for an agent that never spoke.
+    /// At most `limit` entries of an agent after number `after` (0: from the beginning), in order. When chunks
+    /// between `after` and the first one kept were removed to stay under the cap, the first entry is a gap that counts
+    /// all that were removed. Empty for an agent that never spoke.
     ///
     /// # Errors
     /// [`ReadError::Sqlite`], [`ReadError::Undecodable`].

@@ -55,11 +55,35 @@ fn a_batch_is_written_whole_or_not_at_all() {
     assert!(matches!(wait(store.commit(Batch::new().status(&"x".into(), 0, ""))), Err(WriteError::UnknownMission(_))));
 }
 
-/// A store whose writer is held up, so that whatever is asked for meanwhile becomes one group.
-fn hold_up(fixture: &Fixture) -> rusqlite::Connection {
+/// Asks for appends in such a way that the writer finds them all in its queue when it is free again. A mission `hold` is
+/// appended to first; the answers come in the order of the appends.
+async fn as_one_group(
+    fixture: &Fixture,
+    store: &Store,
+    appends: Vec<(MissionKey, u64, Vec<FactRow>)>,
+) -> Vec<Result<u64, WriteError>> {
+    store.create_mission(mission("hold")).await.unwrap();
     let other = rusqlite::Connection::open(fixture.dir.path().join("journal.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    other
+    let spawn = |(name, first, rows): (MissionKey, u64, Vec<FactRow>)| {
+        let store = store.clone();
+        tokio::spawn(async move { store.append_rows(&name, first, 0, rows).await })
+    };
+    let taken = store.stats().requests;
+    let hold = spawn(("hold".into(), 1, rows(1, 1)));
+    while store.stats().requests == taken {
+        tokio::task::yield_now().await;
+    }
+    let tasks: Vec<_> = appends.into_iter().map(spawn).collect();
+    // tasks of one thread run in turn: after this one has had its next, all of them have asked
+    tokio::task::yield_now().await;
+    other.execute_batch("COMMIT").unwrap();
+    hold.await.unwrap().unwrap();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
 }
 
 #[tokio::test]
@@ -70,33 +94,20 @@ async fn what_is_refused_is_refused_alone() {
     for name in &names {
         store.create_mission(mission(name.as_str())).await.unwrap();
     }
-    let before = store.stats().transactions;
-    let hold = hold_up(&fixture);
-    let tasks: Vec<_> = names
-        .iter()
-        .enumerate()
-        .map(|(n, name)| {
-            let (store, name, first) = (store.clone(), name.clone(), if n % 5 == 0 { 7 } else { 1 });
-            tokio::spawn(async move { store.append_rows(&name, first, 0, rows(first, 3)).await })
-        })
-        .collect();
-    while store.stats().requests == 20 {
-        tokio::task::yield_now().await;
-    }
-    hold.execute_batch("COMMIT").unwrap();
-    for (n, task) in tasks.into_iter().enumerate() {
-        let outcome = task.await.unwrap();
+    let before = store.stats();
+    let first = |n: usize| if n.is_multiple_of(5) { 7 } else { 1 };
+    let appends = names.iter().enumerate().map(|(n, name)| (name.clone(), first(n), rows(first(n), 3))).collect();
+    for (n, outcome) in as_one_group(&fixture, &store, appends).await.into_iter().enumerate() {
         match n % 5 {
             0 => assert!(matches!(outcome, Err(WriteError::SequenceGap { .. })), "{n}: {outcome:?}"),
             _ => assert_eq!(outcome.unwrap(), 3),
         }
+        assert_eq!(count_facts(&fixture.reader(), &names[n]), if n % 5 == 0 { 0 } else { 3 });
     }
-    let stats = store.stats();
-    assert_eq!(stats.refused, 4);
-    assert!(stats.transactions - before < 20, "{stats:?}");
-    for (n, name) in names.iter().enumerate() {
-        assert_eq!(count_facts(&fixture.reader(), name), if n % 5 == 0 { 0 } else { 3 });
-    }
+    let after = store.stats();
+    assert_eq!(after.refused - before.refused, 4);
+    // the mission `hold`, its append, and one for all the rest
+    assert_eq!(after.transactions - before.transactions, 3);
 }
 
 #[test]
@@ -175,23 +186,15 @@ fn a_full_disk_loses_nothing_and_the_writer_goes_on() {
 async fn one_too_large_for_the_disk_does_not_take_its_group_with_it() {
     let fixture = Fixture::new();
     let store = Store::open_with(&fixture.lock(), &Options { journal_bytes_max: Some(1 << 20) }).unwrap();
-    for name in ["small", "large", "other"] {
+    let mut appends = Vec::new();
+    for (name, count) in [("small", 1), ("large", 10_000), ("other", 1)] {
         store.create_mission(mission(name)).await.unwrap();
+        appends.push((name.into(), 1, rows(1, count)));
     }
-    let hold = hold_up(&fixture);
-    let append = |name: &str, count| {
-        let (store, name) = (store.clone(), MissionKey::from(name));
-        tokio::spawn(async move { store.append_rows(&name, 1, 0, rows(1, count)).await })
-    };
-    let tasks = [append("small", 1), append("large", 10_000), append("other", 1)];
-    while store.stats().requests == 3 {
-        tokio::task::yield_now().await;
-    }
-    hold.execute_batch("COMMIT").unwrap();
-    let [small, large, other] = tasks;
-    assert_eq!(small.await.unwrap().unwrap(), 1);
-    assert!(matches!(large.await.unwrap(), Err(WriteError::Full)));
-    assert_eq!(other.await.unwrap().unwrap(), 1);
+    let outcomes = as_one_group(&fixture, &store, appends).await;
+    assert!(matches!(outcomes[..], [Ok(1), Err(WriteError::Full), Ok(1)]), "{outcomes:?}");
+    let last = |name: &str| fixture.reader().last_seq(&name.into()).unwrap();
+    assert_eq!([last("small"), last("large"), last("other")], [1, 0, 1]);
 }
 
 #[test]
