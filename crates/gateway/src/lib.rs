@@ -1,1 +1,43 @@
-//! (skeleton)
+//! The model gateway: every model call of every agent passes here.
+//!
+//! Agents hold a key that is worth nothing elsewhere; the provider's key never leaves this crate. A call is admitted
+//! by the [`Ledger`] before a byte goes upstream and settled with it before the last bytes of the answer reach the
+//! agent, so that money is reserved before it is spent and an answer that an agent has seen to its end is one that
+//! was written down. Between those two points the gateway is a pipe: request and answer pass as the bytes they are,
+//! streaming or not, and usage is read on the side.
+//!
+//! What it refuses to do: translate between formats, retry, choose an upstream by anything but the model's name,
+//! guess a price (a model without one costs *unknown*, never nothing), make a call of its own.
+//!
+//! The way of one call, with the module that does it:
+//!
+//! 1. [`Gateway::handle`] checks path, key, size and JSON ([`request`]) and finds the upstream ([`upstream`]).
+//! 2. The call then runs in a task of its own ([`relay`]), so that an agent that hangs up changes nothing in the books:
+//!    the ledger is asked for a stored answer, then for the money ([`price`] says the worst case).
+//! 3. The upstream answers ([`upstream`] over HTTP, [`scripted`] in process); its bytes pass through
+//!    [`relay`], which reads usage ([`meter`], [`sse`]) and holds back the closing event.
+//! 4. The ledger settles; the held bytes are released.
+
+mod body;
+mod format;
+mod gateway;
+mod ledger;
+mod meter;
+mod price;
+mod relay;
+mod request;
+pub mod scripted;
+mod serve;
+mod session;
+mod sse;
+mod upstream;
+
+pub use body::{Body, Broken};
+pub use format::Format;
+pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
+pub use ledger::{Call, Cost, Digest, Ledger, Outcome, Refusal, Settled, StoredAnswer, Usage};
+pub use price::{ModelPrice, PriceError, PriceSource, Prices, TABLE_VERSION};
+pub use scripted::{Script, ScriptError};
+pub use serve::{Listener, serve};
+pub use session::{Session, Tag};
+pub use upstream::{Upstream, UpstreamKind};

@@ -1,0 +1,362 @@
+//! The gateway itself: its sessions, its upstreams, and the door that requests come in by.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as HttpBody;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::body::Body;
+use crate::format::Format;
+use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
+use crate::price::{ModelPrice, PriceSource, Prices};
+use crate::relay::{self, Order};
+use crate::request::{self, Wanted};
+use crate::session::{Session, Sessions, Tag};
+use crate::upstream::{Line, Upstream};
+
+/// The model gateway. Clones are the same gateway.
+pub struct Gateway<L: Ledger>(Arc<Core<L>>);
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Where calls go: a call goes to the first that speaks its format and has its model.
+    pub upstreams: Vec<Upstream>,
+    /// What models cost.
+    pub prices: Prices,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+/// Limits of one call.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest request body, in bytes; 32 MiB by default, what Anthropic takes.
+    pub request_bytes: usize,
+    /// The largest answer that is kept for recall (and read, when it is not a stream), in bytes; 16 MiB by default.
+    pub stored_bytes: usize,
+    /// How long the head of an answer may take; 10 minutes by default, the vendors' own clients' patience.
+    pub head: Duration,
+    /// How long an answer, or the agent that takes it, may be silent; 5 minutes by default.
+    pub idle: Duration,
+    /// How long the rest of an answer is waited for once the agent has hung up; 5 minutes by default.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_bytes: 32 * 1024 * 1024,
+            stored_bytes: 16 * 1024 * 1024,
+            head: Duration::from_secs(600),
+            idle: Duration::from_secs(300),
+            drain: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A gateway that cannot be made, or a session that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// An upstream's base URL is not one.
+    #[error(
+        "the base_url of upstream {upstream} is {url:?}; it has to be http:// or https:// with a host, without a query and without a user, for example http://127.0.0.1:4000/v1"
+    )]
+    BaseUrl {
+        /// The upstream's name.
+        upstream: String,
+        /// What was given.
+        url: String,
+    },
+    /// An upstream's key cannot be sent.
+    #[error("the key of upstream {upstream} has characters that an HTTP header cannot carry, such as a line end")]
+    Key {
+        /// The upstream's name.
+        upstream: String,
+    },
+    /// Two upstreams have one name.
+    #[error("two upstreams are called {upstream}")]
+    SameName {
+        /// The name.
+        upstream: String,
+    },
+    /// The system gives no random numbers for a key.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// Counts since the gateway was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Per upstream, in the order of the configuration.
+    pub upstreams: Vec<UpstreamStats>,
+    /// Calls that the ledger answered from what it had stored.
+    pub recalled: u64,
+    /// Calls that the ledger refused.
+    pub refused: u64,
+}
+
+/// Counts of one upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamStats {
+    /// The upstream's name.
+    pub name: String,
+    /// Calls sent to it.
+    pub started: u64,
+    /// Calls that it answered to the end, be it with an error.
+    pub answered: u64,
+}
+
+/// What the tasks of calls share.
+pub(crate) struct Core<L> {
+    pub(crate) ledger: Arc<L>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) limits: Limits,
+    pub(crate) recalled: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    prices: Prices,
+    sessions: Sessions,
+    calls: AtomicU64,
+}
+
+/// A model's price at an upstream.
+pub(crate) struct Priced<'a> {
+    /// `None`: free.
+    pub(crate) price: Option<&'a ModelPrice>,
+    source: PriceSource,
+}
+
+impl<L: Ledger> Clone for Gateway<L> {
+    fn clone(&self) -> Self {
+        Gateway(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Ledger> Gateway<L> {
+    /// Makes a gateway over those books. Contacts nothing.
+    pub fn new(config: GatewayConfig, ledger: Arc<L>) -> Result<Self, SetupError> {
+        let mut lines: Vec<Line> = Vec::new();
+        for upstream in config.upstreams {
+            if lines.iter().any(|line| line.name == upstream.name) {
+                return Err(SetupError::SameName { upstream: upstream.name });
+            }
+            lines.push(Line::new(upstream)?);
+        }
+        Ok(Gateway(Arc::new(Core {
+            ledger,
+            lines,
+            limits: config.limits,
+            recalled: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            prices: config.prices,
+            sessions: Sessions::default(),
+            calls: AtomicU64::new(0),
+        })))
+    }
+
+    /// Opens a session with a key of its own.
+    pub fn open_session(&self, tag: Tag) -> Result<Session, SetupError> {
+        self.0.sessions.open(tag).map_err(|error| SetupError::Random(error.to_string()))
+    }
+
+    /// Closes a session: its key is refused from here on. Calls under way go on.
+    pub fn close_session(&self, session: &Session) {
+        self.0.sessions.close(session);
+    }
+
+    /// The counts so far.
+    pub fn stats(&self) -> Stats {
+        let upstreams = self.0.lines.iter().map(|line| UpstreamStats {
+            name: line.name.clone(),
+            started: line.started.load(Ordering::Relaxed),
+            answered: line.answered.load(Ordering::Relaxed),
+        });
+        Stats {
+            upstreams: upstreams.collect(),
+            recalled: self.0.recalled.load(Ordering::Relaxed),
+            refused: self.0.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Answers one request of a session: `POST` of a call in any format, or `GET /v1/models`. Everything else, and
+    /// everything wrong, is answered with an error in the shape of the format that the path belongs to.
+    pub async fn handle<B>(&self, session: &Session, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let path = request.uri().path();
+        let format = Format::of_path(path);
+        let shape = format.unwrap_or(Format::of_errors_on(path));
+        if !session.admits(request.headers()) {
+            return unauthorized(shape);
+        }
+        match (format, request.method()) {
+            (Some(format), &Method::POST) => self.call(session, format, request).await.unwrap_or_else(|no| *no),
+            (None, &Method::GET) if path == "/v1/models" => self.models(),
+            (Some(_), _) => {
+                let message = format!("{} {path} is not served; calls are made with POST.", request.method());
+                problem(shape, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
+            }
+            (None, _) => {
+                let served = Format::ALL.map(Format::path).join(", ");
+                let message = format!("Nothing is served at {path}. Served are {served} and /v1/models.");
+                problem(shape, StatusCode::NOT_FOUND, "not_found", &message)
+            }
+        }
+    }
+
+    pub(crate) fn session_of(&self, headers: &http::HeaderMap) -> Option<Session> {
+        self.0.sessions.find(headers)
+    }
+
+    async fn call<B>(
+        &self,
+        session: &Session,
+        format: Format,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Box<Response<Body>>>
+    where
+        B: HttpBody,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = self.collect(format, body).await?;
+        let path_and_query = parts.uri.path_and_query().map_or(format.path(), |path| path.as_str()).to_owned();
+        let digest = digest(&parts, &path_and_query, &body);
+        let wanted = request::read(format, body)
+            .map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
+        let line = self.line_for(session, format, &wanted.model)?;
+        let call = Call {
+            id: self.0.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            mission: session.tag().mission.clone(),
+            agent: session.tag().agent.clone(),
+            attempt: session.attempt(),
+            upstream: self.0.lines.get(line).map(|line| line.name.clone()).unwrap_or_default(),
+            format,
+            model: wanted.model.clone(),
+            digest,
+            stream: wanted.stream,
+        };
+        let order = Order { call, wanted, path_and_query, headers: parts.headers, line };
+        let (head, answered) = oneshot::channel();
+        tokio::spawn(relay::run(Arc::clone(&self.0), order, head));
+        Ok(answered.await.unwrap_or_else(|_| {
+            problem(format, StatusCode::INTERNAL_SERVER_ERROR, "internal", "The call came to no end. Try again.")
+        }))
+    }
+
+    async fn collect<B>(&self, format: Format, body: B) -> Result<Bytes, Box<Response<Body>>>
+    where
+        B: HttpBody,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let most = self.0.limits.request_bytes;
+        let too_large = || {
+            let message = format!("The request's body is larger than {most} bytes.");
+            problem(format, StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message)
+        };
+        if body.size_hint().lower() > most as u64 {
+            return Err(too_large().into());
+        }
+        match Limited::new(body, most).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
+            Err(_) => {
+                let message = "The request's body broke off.";
+                Err(problem(format, StatusCode::BAD_REQUEST, "invalid_request", message).into())
+            }
+        }
+    }
+
+    fn line_for(&self, session: &Session, format: Format, model: &str) -> Result<usize, Box<Response<Body>>> {
+        let pinned = session.pinned();
+        let open = |line: &Line| pinned.as_ref().is_none_or(|name| *name == line.name) && line.serves(format, model);
+        self.0.lines.iter().position(open).ok_or_else(|| {
+            let at = pinned.as_ref().map_or(String::from("No upstream"), |name| format!("The upstream {name} does not"));
+            let message = match pinned {
+                Some(_) => format!("{at} serve the model {model} in the format {}.", format.name()),
+                None => format!("{at} serves the model {model} in the format {}.", format.name()),
+            };
+            problem(format, StatusCode::NOT_FOUND, "model_not_found", &message).into()
+        })
+    }
+
+    /// The models of all upstreams, in a shape that clients of both vendors read.
+    fn models(&self) -> Response<Body> {
+        let mut names: Vec<&str> = Vec::new();
+        for line in &self.0.lines {
+            names.extend(line.model_names().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+        }
+        let data: Vec<_> = names
+            .iter()
+            .map(|name| {
+                json!({"id": name, "object": "model", "created": 0, "owned_by": "muster", "type": "model",
+                    "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
+            })
+            .collect();
+        let list = json!({"object": "list", "data": data, "has_more": false,
+            "first_id": names.first(), "last_id": names.last()});
+        json_response(StatusCode::OK, Bytes::from(list.to_string()))
+    }
+}
+
+impl<L> Core<L> {
+    /// What a model costs at an upstream; `None`: unknown.
+    pub(crate) fn price_for(&self, line: &Line, model: &str) -> Option<Priced<'_>> {
+        let found = self.prices.of(model).map(|(price, source)| Priced { price: Some(price), source });
+        if line.is_scripted() {
+            let configured = found.filter(|priced| priced.source == PriceSource::Configured);
+            return Some(configured.unwrap_or(Priced { price: None, source: PriceSource::Scripted }));
+        }
+        found
+    }
+}
+
+impl Priced<'_> {
+    pub(crate) fn worst(&self, wanted: &Wanted) -> Option<u64> {
+        self.price.map_or(Some(0), |price| wanted.worst_micros(price))
+    }
+
+    pub(crate) fn cost(&self, usage: &Usage, tier: Option<&str>) -> Option<Cost> {
+        let micros = self.price.map_or(Some(0), |price| price.cost(usage, tier))?;
+        Some(Cost::Known { micros, source: self.source })
+    }
+}
+
+pub(crate) fn unauthorized(shape: Format) -> Response<Body> {
+    let message = "This key opens no session here. Use the key that the session was started with.";
+    problem(shape, StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+}
+
+/// An error of our own in a format's shape. Clients are told not to repeat what would be refused again.
+pub(crate) fn problem(format: Format, status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let mut response = json_response(status, format.error_body(status.as_u16(), code, message));
+    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn digest(parts: &Parts, path_and_query: &str, body: &[u8]) -> Digest {
+    let mut hash = Sha256::new();
+    for part in [parts.method.as_str().as_bytes(), b"\0", path_and_query.as_bytes(), b"\0", body] {
+        hash.update(part);
+    }
+    Digest(hash.finalize().into())
+}

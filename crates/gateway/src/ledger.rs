@@ -1,0 +1,173 @@
+//! What the gateway asks of the books, and the words it uses.
+//!
+//! The gateway holds no budget and no history: the [`Ledger`] (the engine's, over its store) does.
+
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::format::Format;
+use crate::price::PriceSource;
+
+/// The books behind the gateway.
+///
+/// For every call the gateway asks in this order, from a task that an agent's hanging up does not end:
+/// [`recall`](Ledger::recall); if nothing is stored, [`reserve`](Ledger::reserve); if that is granted, exactly one
+/// [`settle`](Ledger::settle), whatever happens to the call (only the end of the process comes between the two).
+pub trait Ledger: Send + Sync + 'static {
+    /// The stored answer to this very call, to be replayed byte for byte at no cost. Nothing is reserved or
+    /// settled for a call that is answered so.
+    fn recall(&self, call: &Call) -> impl Future<Output = Option<StoredAnswer>> + Send;
+
+    /// Sets money aside. `worst_micros` is the most that the call can cost, in micro-dollars; `None`: the price of
+    /// the model, or a limit that the worst case needs, is unknown.
+    fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Books what the call cost and keeps its answer. Durable when it returns: until then the end of the answer is
+    /// held back from the agent. On `Err` (told in words for the log) the agent's answer is broken off instead.
+    fn settle(&self, settled: Settled) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// One call of one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Counts the calls of this gateway from 1; joins a reservation with its settlement.
+    pub id: u64,
+    /// The mission of the session.
+    pub mission: String,
+    /// The agent of the session.
+    pub agent: String,
+    /// The attempt that the session was bound to when the call came in.
+    pub attempt: Option<u32>,
+    /// The upstream that will answer.
+    pub upstream: String,
+    /// The wire format.
+    pub format: Format,
+    /// The model as the request names it.
+    pub model: String,
+    /// What was asked, as one number.
+    pub digest: Digest,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+}
+
+/// SHA-256 over method, path with query, and body as the agent sent them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// A call that the ledger does not pay for. The agent reads it as an error in its own format.
+///
+/// Choose the status by what the agent's client should do: the vendors' clients retry 408, 409, 429 and 5xx and give
+/// up at once on 400, 402 and 403 (the gateway adds `x-should-retry: false` to every 4xx it makes itself).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// Why, and what to do: read by the agent.
+    pub message: String,
+    /// A short word for machines, e.g. `budget`.
+    pub kind: String,
+}
+
+/// A complete, successful answer as it went over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `content-type` header.
+    pub content_type: String,
+    /// All bytes of the body.
+    pub body: Bytes,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The call.
+    pub call: Call,
+    /// What was used: as the upstream reported it, or an estimate that says so.
+    pub usage: Usage,
+    /// What it cost.
+    pub cost: Cost,
+    /// The answer, when it is complete, successful and not beyond the size that is kept.
+    pub answer: Option<StoredAnswer>,
+    /// Milliseconds from asking the upstream to the end of its answer.
+    pub ms: u64,
+    /// Milliseconds from asking the upstream to the first byte of its answer's body.
+    pub ttfb_ms: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream answered to the end.
+    Complete,
+    /// The upstream answered with this status, outside 200 to 299; nothing was billed.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The upstream reported an error inside a successful answer.
+    Failed,
+    /// The answer broke off, or was not waited for any longer.
+    Cut,
+    /// The upstream could not be reached; nothing was sent.
+    Unreachable,
+}
+
+/// Tokens of one call. The four kinds of input exclude each other; their sum is all that went in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Input billed at the full price.
+    pub input_tokens: u64,
+    /// Input read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Input written to the provider's cache for its usual time (Anthropic 5 minutes, OpenAI 30 minutes).
+    pub cache_write_tokens: u64,
+    /// Input written to the provider's cache for the longer time (Anthropic 1 hour, OpenAI 12 hours).
+    pub cache_write_long_tokens: u64,
+    /// Output, reasoning included.
+    pub output_tokens: u64,
+    /// The part of the output that was reasoning, where the provider says so.
+    pub reasoning_tokens: u64,
+    /// Whether any of the numbers is our estimate (which errs upwards) instead of the provider's report.
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// All input tokens, cached or not.
+    pub fn input_total(&self) -> u64 {
+        let cached = self.cache_read_tokens.saturating_add(self.cache_write_tokens);
+        self.input_tokens.saturating_add(cached).saturating_add(self.cache_write_long_tokens)
+    }
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Priced.
+    Known {
+        /// Micro-dollars (1e-6 USD), rounded up once, over the whole call.
+        micros: u64,
+        /// Where the price is from.
+        source: PriceSource,
+    },
+    /// There is no price for the model. Not zero.
+    Unknown,
+}

@@ -1,0 +1,166 @@
+//! Usage and the way an answer ends, read from its bytes.
+//!
+//! Every vendor counts its own way; [`Usage`] is one way for all. OpenAI's `prompt_tokens` and `input_tokens` include
+//! cached input, Anthropic's `input_tokens` excludes it. OpenAI's chat reports usage in one chunk near the end,
+//! Responses in the last event, Anthropic at the start and, cumulatively, near the end.
+
+use serde::Deserialize;
+
+use crate::format::Format;
+use crate::ledger::Usage;
+
+mod anthropic;
+mod chat;
+mod responses;
+mod text;
+
+pub(crate) use text::TextBytes;
+
+/// Reads one answer.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    format: Format,
+    pub(crate) reading: Reading,
+}
+
+/// What was read so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) input: Option<Input>,
+    pub(crate) output_tokens: Option<u64>,
+    pub(crate) reasoning_tokens: u64,
+    /// Bytes of text, reasoning and tool arguments seen, for an estimate where the report is missing.
+    pub(crate) text_bytes: u64,
+    pub(crate) service_tier: Option<String>,
+    pub(crate) end: End,
+}
+
+/// Input tokens, told apart as [`Usage`] does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Input {
+    pub(crate) full: u64,
+    pub(crate) cache_read: u64,
+    pub(crate) cache_write: u64,
+    pub(crate) cache_write_long: u64,
+}
+
+/// How far an answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum End {
+    #[default]
+    Open,
+    /// The model has finished; only the closing words of the format may follow.
+    Closing,
+    /// The format's last word was seen.
+    Complete,
+    /// The upstream reported an error inside the answer.
+    Failed,
+}
+
+/// Bytes per token of an estimate that errs upwards.
+const ESTIMATE_BYTES_PER_TOKEN: u64 = 2;
+
+impl Meter {
+    pub(crate) fn new(format: Format) -> Self {
+        Meter { format, reading: Reading::default() }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Reads the data of one event of a stream. What cannot be read is passed over: the bytes are the agent's to
+    /// judge.
+    pub(crate) fn event(&mut self, data: &[u8]) {
+        match self.format {
+            Format::OpenAiChat if data == b"[DONE]" => self.reading.end_at_least(End::Complete),
+            Format::OpenAiChat => read(data, |chunk: chat::Chunk| chunk.into_reading(&mut self.reading, true)),
+            Format::OpenAiResponses => read(data, |event: responses::Event| event.into_reading(&mut self.reading)),
+            Format::Anthropic => read(data, |event: anthropic::Event| event.into_reading(&mut self.reading)),
+        }
+    }
+
+    /// Reads a whole answer that is not a stream.
+    pub(crate) fn document(&mut self, body: &[u8]) {
+        match self.format {
+            Format::OpenAiChat => read(body, |chunk: chat::Chunk| chunk.into_reading(&mut self.reading, false)),
+            Format::OpenAiResponses => {
+                read(body, |response: responses::Response| response.into_reading(&mut self.reading));
+            }
+            Format::Anthropic => read(body, |message: anthropic::Message| message.into_reading(&mut self.reading)),
+        }
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(json: &'a [u8], then: impl FnOnce(T)) {
+    if let Ok(value) = serde_json::from_slice(json) {
+        then(value);
+    }
+}
+
+impl Reading {
+    /// Whether what follows is only the end of the answer.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// The usage, with an estimate for what was not reported: `input_max` is the request's upper bound of input.
+    pub(crate) fn usage(&self, input_max: u64, output_max: Option<u64>) -> Usage {
+        let estimate = self.text_bytes.div_ceil(ESTIMATE_BYTES_PER_TOKEN).min(output_max.unwrap_or(u64::MAX));
+        // An answer that broke off has reported at most the beginning of its output.
+        let reported = self.output_tokens.filter(|_| self.is_closing());
+        let input = self.input.unwrap_or(Input { full: input_max, ..Input::default() });
+        Usage {
+            input_tokens: input.full,
+            cache_read_tokens: input.cache_read,
+            cache_write_tokens: input.cache_write,
+            cache_write_long_tokens: input.cache_write_long,
+            output_tokens: reported.unwrap_or_else(|| estimate.max(self.output_tokens.unwrap_or(0))),
+            reasoning_tokens: self.reasoning_tokens,
+            estimated: self.input.is_none() || reported.is_none(),
+        }
+    }
+
+    fn end_at_least(&mut self, end: End) {
+        self.end = match (self.end, end) {
+            (End::Failed, _) | (_, End::Failed) => End::Failed,
+            (End::Complete, _) | (_, End::Complete) => End::Complete,
+            (End::Closing, _) | (_, End::Closing) => End::Closing,
+            (End::Open, End::Open) => End::Open,
+        };
+    }
+}
+
+/// Details of OpenAI's input: part of the total.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OpenAiInputDetails {
+    cached_tokens: Option<u64>,
+    #[serde(alias = "cache_creation_tokens")]
+    cache_write_tokens: Option<u64>,
+    cache_write_tokens_details: Option<OpenAiWriteDetails>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OpenAiWriteDetails {
+    ttl_12h_tokens: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OpenAiOutputDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl OpenAiInputDetails {
+    fn split(self, total: u64) -> Input {
+        let cache_read = self.cached_tokens.unwrap_or(0).min(total);
+        let written = self.cache_write_tokens.unwrap_or(0).min(total - cache_read);
+        let long = self.cache_write_tokens_details.and_then(|details| details.ttl_12h_tokens).unwrap_or(0).min(written);
+        Input { full: total - cache_read - written, cache_read, cache_write: written - long, cache_write_long: long }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! OpenAI Chat Completions: a chunk of a stream and a whole completion share their fields.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
+
+#[derive(Deserialize)]
+pub(super) struct Chunk {
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+    usage: Option<ChatUsage>,
+    service_tier: Option<String>,
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    finish_reason: Option<String>,
+    #[serde(alias = "message")]
+    delta: Option<TextBytes>,
+}
+
+#[derive(Deserialize)]
+struct ChatUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<OpenAiInputDetails>,
+    completion_tokens_details: Option<OpenAiOutputDetails>,
+    /// LiteLLM and other translators of Anthropic put cache writes here.
+    cache_creation_input_tokens: Option<u64>,
+}
+
+impl Chunk {
+    pub(super) fn into_reading(self, reading: &mut Reading, streaming: bool) {
+        for choice in self.choices.iter().flatten() {
+            reading.text_bytes += choice.delta.map_or(0, |text| text.0);
+            // Some servers send an empty reason with every chunk.
+            if choice.finish_reason.as_deref().is_some_and(|reason| !reason.is_empty()) {
+                reading.end_at_least(End::Closing);
+            }
+        }
+        if let Some(usage) = self.usage {
+            usage.into_reading(reading);
+        }
+        reading.service_tier = self.service_tier.or(reading.service_tier.take());
+        if self.error.is_some() {
+            reading.end_at_least(End::Failed);
+        } else if !streaming && self.choices.is_some() {
+            reading.end_at_least(End::Complete);
+        }
+    }
+}
+
+impl ChatUsage {
+    fn into_reading(self, reading: &mut Reading) {
+        if let Some(total) = self.prompt_tokens {
+            let mut details = self.prompt_tokens_details.unwrap_or_default();
+            details.cache_write_tokens = details.cache_write_tokens.or(self.cache_creation_input_tokens);
+            reading.input = Some(details.split(total));
+        }
+        reading.output_tokens = self.completion_tokens.or(reading.output_tokens);
+        let details = self.completion_tokens_details.unwrap_or_default();
+        reading.reasoning_tokens = details.reasoning_tokens.unwrap_or(reading.reasoning_tokens);
+    }
+}

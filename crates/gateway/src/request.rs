@@ -1,0 +1,225 @@
+//! What the gateway reads from a request: the model, whether it streams, and how much it can cost at most.
+//!
+//! The body goes upstream as it came, with one exception: OpenAI's chat streams report usage only when asked to, so
+//! a streaming chat request that does not ask gets `"stream_options":{"include_usage":true}` written in. The agent
+//! then sees one chunk more, with `"choices":[]` and the usage; the format's own clients know it.
+//!
+//! Upper bound of the input: no tokenizer of any vendor is at hand, so bytes are counted. A lower-case letter or a
+//! space counts half a token, every other byte a whole one, and 1,024 tokens are added for what the provider adds
+//! (tool preambles and the like). Prose and code stay well below it (a token is three to four bytes); digits, base64,
+//! punctuation and scripts that take a token per character are covered by the whole token per byte. The bound never
+//! exceeds the model's own input limit. A text made to beat it would be booked at what the provider reports.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::format::Format;
+use crate::price::ModelPrice;
+
+/// Tokens that providers add to what was sent.
+const INPUT_OVERHEAD_TOKENS: u64 = 1024;
+
+/// The fields of a request that decide where it goes and what it can cost.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) model: String,
+    pub(crate) stream: bool,
+    /// What goes upstream.
+    pub(crate) body: Bytes,
+    /// Upper bound of the input tokens; `None` where the request refers to input that it does not hold.
+    pub(crate) input_bound: Option<u64>,
+    /// The most output tokens that the request asks for, over all its answers.
+    pub(crate) output_bound: OutputBound,
+    pub(crate) service_tier: Option<String>,
+    /// Whether the request may write to the provider's cache for the longer time.
+    pub(crate) long_cache: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputBound {
+    tokens_max: Option<u64>,
+    answers: u64,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    model: Option<String>,
+    stream: Option<bool>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+    n: Option<u64>,
+    service_tier: Option<String>,
+    background: Option<bool>,
+    #[serde(borrow)]
+    stream_options: Option<&'a RawValue>,
+    previous_response_id: Option<IgnoredAny>,
+    conversation: Option<IgnoredAny>,
+    prompt: Option<IgnoredAny>,
+}
+
+/// Reads a request's body; the error is told to the agent.
+pub(crate) fn read(format: Format, body: Bytes) -> Result<Wanted, String> {
+    let head: Head<'_> =
+        serde_json::from_slice(&body).map_err(|error| format!("The request's body cannot be read as JSON: {error}"))?;
+    let model = head.model.ok_or("The request names no model.")?;
+    if head.background == Some(true) {
+        return Err("Responses in the background are not carried: their cost would never be seen. \
+                    Leave out \"background\"."
+            .to_owned());
+    }
+    let stream = head.stream.unwrap_or(false);
+    let elsewhere = head.previous_response_id.or(head.conversation).or(head.prompt).is_some();
+    let tokens_max = match format {
+        Format::OpenAiChat => head.max_completion_tokens.or(head.max_tokens),
+        Format::OpenAiResponses => head.max_output_tokens,
+        Format::Anthropic => head.max_tokens,
+    };
+    let answers = if format == Format::OpenAiChat { head.n.unwrap_or(1).max(1) } else { 1 };
+    let asking = (format == Format::OpenAiChat && stream).then(|| with_usage(&body, head.stream_options)).flatten();
+    Ok(Wanted {
+        model,
+        stream,
+        input_bound: (!elsewhere).then(|| input_bound(&body)),
+        output_bound: OutputBound { tokens_max, answers },
+        service_tier: head.service_tier,
+        long_cache: asks_for_long_cache(&body),
+        body: asking.unwrap_or(body),
+    })
+}
+
+impl Wanted {
+    /// The most input tokens that the call can be billed for; `None` when nothing bounds them.
+    pub(crate) fn input_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
+        least(self.input_bound, price.and_then(ModelPrice::input_max))
+    }
+
+    /// The most output tokens that the call can be billed for; `None` when nothing bounds them.
+    pub(crate) fn output_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
+        let bound = self.output_bound;
+        let per_answer = least(bound.tokens_max, price.and_then(ModelPrice::output_max))?;
+        Some(per_answer.saturating_mul(bound.answers))
+    }
+
+    /// The most that the call can cost, in micro-dollars; `None` when the price or a bound is unknown.
+    pub(crate) fn worst_micros(&self, price: &ModelPrice) -> Option<u64> {
+        let (input, output) = (self.input_max(Some(price))?, self.output_max(Some(price))?);
+        price.worst(input, output, self.service_tier.as_deref(), self.long_cache)
+    }
+}
+
+fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.into_iter().chain(b).min()
+}
+
+fn input_bound(body: &[u8]) -> u64 {
+    let cheap = body.iter().filter(|byte| matches!(byte, b'a'..=b'z' | b' ')).count() as u64;
+    (body.len() as u64 - cheap) + cheap.div_ceil(2) + INPUT_OVERHEAD_TOKENS
+}
+
+/// Anthropic's `"ttl": "1h"`, OpenAI's `"prompt_cache_retention": "24h"` and kin.
+fn asks_for_long_cache(body: &[u8]) -> bool {
+    [&b"\"1h\""[..], b"\"12h\"", b"\"24h\""].iter().any(|ttl| memchr::memmem::find(body, ttl).is_some())
+}
+
+/// The body with `include_usage` switched on; `None` when it is on already.
+fn with_usage(body: &Bytes, options: Option<&RawValue>) -> Option<Bytes> {
+    const ON: &str = r#""stream_options":{"include_usage":true}"#;
+    let Some(options) = options else {
+        let start = body.iter().position(|byte| *byte == b'{')? + 1;
+        // `{}` never gets here: a request has a model, so that something follows the comma.
+        return Some([&body[..start], ON.as_bytes(), b",", &body[start..]].concat().into());
+    };
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options.get()).ok()?;
+    if fields.insert("include_usage".to_owned(), true.into()) == Some(true.into()) {
+        return None;
+    }
+    // `options` borrows from `body`, so that its place is the difference of the two addresses.
+    let start = (options.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    let end = start + options.get().len();
+    Some([body.get(..start)?, &serde_json::to_vec(&fields).ok()?, body.get(end..)?].concat().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::Prices;
+
+    fn chat(body: &str) -> Wanted {
+        read(Format::OpenAiChat, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    fn sent(body: &str) -> String {
+        String::from_utf8(chat(body).body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_chat_stream_always_asks_for_usage() {
+        assert_eq!(
+            sent(r#" {"model":"m","stream":true}"#),
+            r#" {"stream_options":{"include_usage":true},"model":"m","stream":true}"#
+        );
+        assert_eq!(
+            sent(r#"{"stream_options": {"include_obfuscation":false} ,"model":"m","stream":true}"#),
+            r#"{"stream_options": {"include_obfuscation":false,"include_usage":true} ,"model":"m","stream":true}"#
+        );
+        assert_eq!(
+            sent(r#"{"model":"m","stream":true,"stream_options":{"include_usage":false}}"#),
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#
+        );
+    }
+
+    #[test]
+    fn every_other_body_goes_unchanged() {
+        for body in [
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"model":"m","stream":false}"#,
+            r#"{ "model" : "m" }"#,
+        ] {
+            assert_eq!(sent(body), body);
+        }
+        let responses = Bytes::from_static(br#"{"model":"m","stream":true}"#);
+        assert_eq!(read(Format::OpenAiResponses, responses.clone()).unwrap().body, responses);
+    }
+
+    #[test]
+    fn the_null_stream_options_of_some_clients_are_filled_too() {
+        let body = sent(r#"{"model":"m","stream":true,"stream_options":null}"#);
+        let fields: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(fields["stream_options"]["include_usage"], true);
+        assert_eq!(body.matches("stream_options").count(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let error = |body: &str| read(Format::OpenAiChat, Bytes::copy_from_slice(body.as_bytes())).unwrap_err();
+        assert!(error("{").contains("line 1 column 1"), "{}", error("{"));
+        assert_eq!(error("{}"), "The request names no model.");
+        assert!(error(r#"{"model":"a","model":"b"}"#).contains("duplicate field `model`"));
+        assert!(error(r#"{"model":"a","background":true}"#).contains("background"));
+    }
+
+    #[test]
+    fn the_worst_case_counts_bytes_and_the_most_output() {
+        let prices = Prices::embedded();
+        let (gpt5, _) = prices.of("gpt-5").unwrap();
+        let wanted = chat(r#"{"model":"gpt-5","max_completion_tokens":1000,"n":2}"#);
+        // 52 bytes, 29 of them lower-case letters: 23 + 15 + 1024 input tokens at $1.25, 2000 output tokens at $10.
+        assert_eq!(wanted.input_max(Some(gpt5)), Some(1062));
+        assert_eq!(wanted.worst_micros(gpt5), Some(1328 + 20_000));
+        // Without a limit of its own the model's holds: 128,000 tokens.
+        assert_eq!(chat(r#"{"model":"gpt-5"}"#).output_max(Some(gpt5)), Some(128_000));
+        assert_eq!(chat(r#"{"model":"gpt-5"}"#).output_max(None), None);
+    }
+
+    #[test]
+    fn input_kept_by_the_provider_is_bounded_by_the_model_alone() {
+        let body = Bytes::from_static(br#"{"model":"gpt-5","previous_response_id":"resp_1"}"#);
+        let wanted = read(Format::OpenAiResponses, body).unwrap();
+        let prices = Prices::embedded();
+        assert_eq!(wanted.input_max(prices.of("gpt-5").map(|(price, _)| price)), Some(272_000));
+        assert_eq!(wanted.input_max(None), None);
+    }
+}

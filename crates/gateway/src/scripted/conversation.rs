@@ -1,0 +1,147 @@
+//! What a script looks at in a request: who said what, and how many turns the assistant has had.
+
+use serde_json::Value;
+
+use crate::format::Format;
+
+/// A request's conversation.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Conversation<'a> {
+    pub(super) model: &'a str,
+    pub(super) user_texts: Vec<&'a str>,
+    pub(super) tool_results: Vec<&'a str>,
+    /// Maximal runs of consecutive items of the assistant.
+    pub(super) turns: usize,
+    /// The first tool on offer.
+    pub(super) first_tool: Option<&'a str>,
+    assistant_spoke_last: bool,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn read(format: Format, request: &'a Value) -> Self {
+        let mut read = Conversation { model: request["model"].as_str().unwrap_or_default(), ..Conversation::default() };
+        let tool = &request["tools"][0];
+        match format {
+            Format::OpenAiChat => {
+                read.first_tool = tool["function"]["name"].as_str();
+                items(&request["messages"]).for_each(|message| read.chat(message));
+            }
+            Format::OpenAiResponses => {
+                read.first_tool = tool["name"].as_str();
+                read.user_texts.extend(request["input"].as_str());
+                items(&request["input"]).for_each(|item| read.responses(item));
+            }
+            Format::Anthropic => {
+                read.first_tool = tool["name"].as_str();
+                items(&request["messages"]).for_each(|message| read.anthropic(message));
+            }
+        }
+        read
+    }
+
+    fn chat(&mut self, message: &'a Value) {
+        match message["role"].as_str() {
+            Some("assistant") => self.assistant(),
+            Some("tool" | "function") => self.result(&message["content"]),
+            Some("user") => self.user(&message["content"]),
+            _ => {}
+        }
+    }
+
+    fn responses(&mut self, item: &'a Value) {
+        match (item["type"].as_str(), item["role"].as_str()) {
+            (_, Some("assistant")) => self.assistant(),
+            (_, Some("user")) | (Some("agent_message"), _) => self.user(&item["content"]),
+            (Some(kind), None) if kind.ends_with("_output") => self.result(&item["output"]),
+            (Some(kind), None) if kind.ends_with("_call") || kind == "reasoning" => self.assistant(),
+            _ => {}
+        }
+    }
+
+    fn anthropic(&mut self, message: &'a Value) {
+        match message["role"].as_str() {
+            Some("assistant") => self.assistant(),
+            Some("user") => {
+                self.user(&message["content"]);
+                let results = items(&message["content"]).filter(|block| block["type"] == "tool_result");
+                results.for_each(|block| self.result(&block["content"]));
+            }
+            _ => {}
+        }
+    }
+
+    fn assistant(&mut self) {
+        self.turns += usize::from(!self.assistant_spoke_last);
+        self.assistant_spoke_last = true;
+    }
+
+    fn user(&mut self, content: &'a Value) {
+        self.assistant_spoke_last = false;
+        self.user_texts.extend(texts(content));
+    }
+
+    fn result(&mut self, content: &'a Value) {
+        self.assistant_spoke_last = false;
+        self.tool_results.extend(texts(content));
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// A text, or the texts among a list of parts (`text`, `input_text`, `output_text`).
+fn texts(content: &Value) -> impl Iterator<Item = &str> {
+    content.as_str().into_iter().chain(items(content).filter_map(|part| part["text"].as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_format_tells_the_same_story() {
+        let chat = json!({"model": "m", "tools": [{"type": "function", "function": {"name": "look"}}], "messages": [
+            {"role": "system", "content": "not of the user"},
+            {"role": "user", "content": [{"type": "text", "text": "fix it"}]},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "a"}, {"id": "b"}]},
+            {"role": "tool", "tool_call_id": "a", "content": "one"},
+            {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "two"}]},
+            {"role": "assistant", "content": "done"},
+            {"role": "user", "content": "more"},
+        ]});
+        let responses = json!({"model": "m", "tools": [{"type": "function", "name": "look"}], "input": [
+            {"role": "developer", "content": "not of the user"},
+            {"role": "user", "content": "fix it"},
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look"}]},
+            {"type": "function_call", "call_id": "a"}, {"type": "custom_tool_call", "call_id": "b"},
+            {"type": "function_call_output", "call_id": "a", "output": "one"},
+            {"type": "custom_tool_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "two"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "more"}]},
+        ]});
+        let anthropic = json!({"model": "m", "system": "not of the user", "tools": [{"name": "look"}], "messages": [
+            {"role": "user", "content": "fix it"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a"}, {"type": "tool_use", "id": "b"}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "one"},
+                {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": "two"}]}]},
+            {"role": "assistant", "content": "done"},
+            {"role": "user", "content": [{"type": "text", "text": "more"}]},
+        ]});
+        for (format, request) in Format::ALL.into_iter().zip([&chat, &responses, &anthropic]) {
+            let read = Conversation::read(format, request);
+            assert_eq!(read.user_texts, ["fix it", "more"], "{format:?}");
+            assert_eq!(read.tool_results, ["one", "two"], "{format:?}");
+            assert_eq!((read.turns, read.model, read.first_tool), (2, "m", Some("look")), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_of_one_text_is_the_users() {
+        let request = json!({"model": "m", "input": "hello"});
+        assert_eq!(Conversation::read(Format::OpenAiResponses, &request).user_texts, ["hello"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Sessions and their virtual keys.
+//!
+//! A key is 192 random bits, good for one session and only here. It is compared by its SHA-256, so that the time a
+//! comparison takes tells nothing about the key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use http::{HeaderMap, header};
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+
+/// Whose calls a session makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The mission.
+    pub mission: String,
+    /// The agent.
+    pub agent: String,
+}
+
+/// An agent's access to the gateway. Clones are the same session.
+#[derive(Clone)]
+pub struct Session(Arc<State>);
+
+struct State {
+    tag: Tag,
+    key: SecretString,
+    key_hash: [u8; 32],
+    bound: Mutex<Bound>,
+}
+
+#[derive(Clone, Default)]
+struct Bound {
+    attempt: Option<u32>,
+    upstream: Option<String>,
+    closed: bool,
+}
+
+impl Session {
+    /// The virtual key, to be given to the agent.
+    pub fn key(&self) -> &SecretString {
+        &self.0.key
+    }
+
+    /// Whose session it is.
+    pub fn tag(&self) -> &Tag {
+        &self.0.tag
+    }
+
+    /// Says on which attempt the calls from here on are made; `None`: on none.
+    pub fn bind(&self, attempt: Option<u32>) {
+        self.lock().attempt = attempt;
+    }
+
+    /// Sends the calls from here on to the upstream of that name only; `None`: to the first that has the model.
+    pub fn pin(&self, upstream: Option<&str>) {
+        self.lock().upstream = upstream.map(str::to_owned);
+    }
+
+    pub(crate) fn attempt(&self) -> Option<u32> {
+        self.lock().attempt
+    }
+
+    pub(crate) fn pinned(&self) -> Option<String> {
+        self.lock().upstream.clone()
+    }
+
+    /// Whether the request carries this session's key and the session is open.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        key_hash(headers) == Some(self.0.key_hash) && !self.lock().closed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Bound> {
+        self.0.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("tag", &self.0.tag).finish_non_exhaustive()
+    }
+}
+
+/// The open sessions by the hash of their key.
+#[derive(Default)]
+pub(crate) struct Sessions(RwLock<BTreeMap<[u8; 32], Session>>);
+
+impl Sessions {
+    pub(crate) fn open(&self, tag: Tag) -> Result<Session, getrandom::Error> {
+        let mut random = [0_u8; 24];
+        getrandom::fill(&mut random)?;
+        let key = random.iter().fold(String::from("muster-"), |key, byte| key + &format!("{byte:02x}"));
+        let key_hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+        let session = Session(Arc::new(State { tag, key: key.into(), key_hash, bound: Mutex::default() }));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key_hash, session.clone());
+        Ok(session)
+    }
+
+    pub(crate) fn close(&self, session: &Session) {
+        session.lock().closed = true;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&session.0.key_hash);
+    }
+
+    /// The open session whose key the request carries.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Session> {
+        let hash = key_hash(headers)?;
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+    }
+}
+
+/// The hash of the key in `Authorization: Bearer` or `x-api-key`.
+fn key_hash(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    let key = bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())?;
+    Some(Sha256::digest(key.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_key_opens_its_own_session_until_it_is_closed() {
+        let sessions = Sessions::default();
+        let tag = |agent: &str| Tag { mission: "m1".into(), agent: agent.into() };
+        let (ada, bob) = (sessions.open(tag("ada")).unwrap(), sessions.open(tag("bob")).unwrap());
+        let bearer = headers("authorization", &format!("Bearer {}", ada.key().expose_secret()));
+        let api_key = headers("x-api-key", ada.key().expose_secret());
+
+        assert!(ada.admits(&bearer) && ada.admits(&api_key));
+        assert!(!bob.admits(&bearer) && !ada.admits(&headers("authorization", "Bearer muster-")));
+        assert_eq!(sessions.find(&api_key).map(|found| found.tag().agent.clone()), Some("ada".to_owned()));
+
+        sessions.close(&ada);
+        assert!(!ada.admits(&bearer) && sessions.find(&bearer).is_none());
+    }
+
+    #[test]
+    fn a_session_does_not_print_its_key() {
+        let session = Sessions::default().open(Tag { mission: "m1".into(), agent: "ada".into() }).unwrap();
+        assert!(!format!("{session:?}").contains(session.key().expose_secret()));
+    }
+}
