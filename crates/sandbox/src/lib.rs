@@ -1,1 +1,78 @@
-//! (skeleton)
+//! Runs one process, and all that it starts, under a policy that the kernel enforces.
+//!
+//! Why a crate: this is the wall between the agents and the machine, so it is small, has no async runtime, and is the
+//! only place with `unsafe`. It knows nothing of agents, git or models.
+//!
+//! # How to use it
+//!
+//! ```no_run
+//! use sandbox::{Bind, Launch, Launcher, presets};
+//!
+//! // Once per process. The command is a fresh copy of the program that does nothing but `launcher_main()`.
+//! let launcher = Launcher::new(vec!["/proc/self/exe".into(), "__sandbox".into()])?;
+//! let mut policy = presets::tool();
+//! policy.filesystem.binds.push(Bind::write("/srv/agents/a/work", "/work"));
+//! let sandboxed = launcher.launch(&Launch {
+//!     policy,
+//!     program: "git".into(),
+//!     args: vec!["status".into()],
+//!     cwd: "/work".into(),
+//! })?;
+//! // Take it apart: three pipes, perhaps a listener, and the tree of processes. Dropping the tree kills it.
+//! let sandbox::Sandboxed { stdin, stdout, stderr, listener: _, mut tree } = sandboxed;
+//! # drop((stdin, stdout, stderr));
+//! println!("{:?}", tree.wait());
+//! # Ok::<(), sandbox::SandboxError>(())
+//! ```
+//!
+//! Everything here blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
+//! non-blocking, and [`Tree::exit_fd`] becomes readable when the whole tree is gone; [`Tree::try_wait`] then tells how.
+//!
+//! # How a launch goes
+//!
+//! ```text
+//! caller ──control socket──▶ launcher (one per `Launcher`: small, single thread, owns no secret)
+//!    │                          └ fork ▶ stage: reads the spec; as root opens the binds and gives root up
+//!    │                                     └ clone3(user, mount, pid, net, ipc, uts, cgroup namespaces)
+//!    │                                         ▶ init (pid 1): ids, network, files, Landlock, no capabilities
+//!    └───socket of this launch──────────────────┤  (donated listener, failures, the end; its hang-up ends the tree)
+//!                                               └ vfork ▶ the program: session, limits, exec
+//! ```
+//!
+//! The stage is gone before the program starts: a running sandbox has exactly one process of ours, its init. The tree dies
+//! when init dies, and init dies when the caller kills it, drops [`Tree`] or dies itself (its end of the socket closes),
+//! when the launcher dies (`PR_SET_PDEATHSIG`), when the program ends, or when the wall limit passes.
+//!
+//! # Ownership of files
+//!
+//! Inside, the process is an ordinary user ([`Identity`]). When the caller is an ordinary user, that is the caller. When the
+//! caller is root, it is a host id that belongs to nobody ([`HOST_ID_OF_ROOTS_AGENTS`]), and binds with
+//! [`Ownership::Agent`] are id-mapped, so that what is root's on disk is the agent's inside. Either way the files that an
+//! agent makes belong to the caller on disk. Because such a file could be given a set-user-id bit, a directory that root
+//! binds with [`Access::Write`] is closed to other users (its mode loses `rwx` for group and others) at launch.
+//!
+//! # What it refuses
+//!
+//! * To run anything with less than was asked for: each part either holds or the launch fails with the reason.
+//! * To inherit: environment, open files, signal masks, keyrings and capabilities of the caller do not reach the program.
+//! * To filter system calls, limit a whole tree's memory, or allow single hosts: carried in [`Policy`], refused at launch.
+
+mod error;
+mod host;
+mod inside;
+mod launcher;
+mod policy;
+pub mod presets;
+mod spec;
+mod sys;
+mod tree;
+mod wire;
+
+pub use error::SandboxError;
+pub use host::{Check, HostReport, host_report};
+pub use inside::launcher_main;
+pub use launcher::{Launch, Launcher, Sandboxed};
+pub use policy::{Access, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes};
+pub use presets::system_binds;
+pub use sys::HOST_ID_OF_ROOTS_AGENTS;
+pub use tree::{Exit, Limit, Tree};

@@ -1,0 +1,73 @@
+//! The launcher's side: what runs between the caller's request and the program.
+//!
+//! Three processes, each as small as its task. The *launcher* takes requests and forks; it never reads a spec, so it has
+//! no secret to pass on. The *stage* reads one spec, does what only the caller's identity can do, makes the namespaces and
+//! is gone. *Init* is process 1 inside: it sets everything up, starts the program, and then only waits.
+
+mod init;
+mod lock;
+mod owners;
+mod root;
+mod stage;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+
+use crate::sys::{self, Forked};
+use crate::wire::{self, Failure, Reply, Step};
+use owners::Owners;
+
+/// The whole of the hidden subcommand: serves launches asked for on standard input (a socket that [`crate::Launcher`]
+/// made) until the caller is gone. Call it first thing in `main`, before any thread is started or file opened.
+pub fn launcher_main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sandbox launcher: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    sys::die_with_parent()?;
+    sys::close_all_except(3, &[])?;
+    sys::default_signals();
+    sys::ignore_children();
+    sys::set_name(c"muster-launcher");
+    let owners = Owners::prepare();
+    let stdin = io::stdin();
+    let control = stdin.as_fd();
+    loop {
+        let mut byte = [0];
+        let (read, fds) = sys::receive_with_fds(control, &mut byte)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let Ok(plumbing) = <[OwnedFd; 4]>::try_from(fds) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without its files"));
+        };
+        match sys::fork() {
+            Ok(Forked::Child) => stage::run(plumbing, &owners),
+            Ok(Forked::Parent(_)) => {}
+            Err(error) => {
+                let failure = Step::Request.failed("starting a process for it")(error);
+                let _ = wire::reply(plumbing[0].as_fd(), &Reply::Failed(failure), &[]);
+            }
+        }
+    }
+}
+
+impl Step {
+    /// This step failed while `what` was worked on.
+    fn failed(self, what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure { step: self, errno: error.raw_os_error().unwrap_or(libc::EIO), what: what.into() }
+    }
+}
+
+/// Tells the caller why there will be no sandbox, and ends this process.
+fn give_up(reports: BorrowedFd<'_>, failure: Failure) -> ! {
+    let _ = wire::reply(reports, &Reply::Failed(failure), &[]);
+    sys::exit(1)
+}

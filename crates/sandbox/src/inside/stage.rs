@@ -1,0 +1,53 @@
+//! Between the caller's identity and the sandbox's: opens what only the caller may open, then gives that identity up.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::owners::Owners;
+use super::{give_up, init, root};
+use crate::spec::{Net, Spec};
+use crate::sys::{self, Forked, HostIds};
+use crate::wire::{self, Failure, Step};
+
+/// What init needs from outside.
+pub(super) struct Stage {
+    pub spec: Spec,
+    pub reports: OwnedFd,
+    pub stdio: [OwnedFd; 3],
+    /// The binds, opened as root; an ordinary user's init opens them itself.
+    pub trees: Vec<OwnedFd>,
+    pub host_ids: HostIds,
+}
+
+/// Makes init for one launch.
+pub(super) fn run(plumbing: [OwnedFd; 4], owners: &Owners) -> ! {
+    let [reports, stdin, stdout, stderr] = plumbing;
+    let prepared = prepare(&reports, owners);
+    let (spec, trees, host_ids) = prepared.unwrap_or_else(|failure| give_up(reports.as_fd(), failure));
+    match sys::clone_init(spec.net != Net::Host) {
+        Ok(Forked::Child) => init::run(Stage { spec, reports, stdio: [stdin, stdout, stderr], trees, host_ids }),
+        Ok(Forked::Parent(_)) => sys::exit(0),
+        Err(error) => give_up(reports.as_fd(), Step::Namespaces.failed("making its namespaces")(error)),
+    }
+}
+
+fn prepare(reports: &OwnedFd, owners: &Owners) -> Result<(Spec, Vec<OwnedFd>, HostIds), Failure> {
+    let (frame, _) = wire::receive_frame(reports.as_fd()).map_err(Step::Request.failed("reading the request"))?;
+    let spec = Spec::decode(&frame).map_err(Step::Request.failed("reading the request"))?;
+    let host_ids = HostIds::of_sandbox();
+    if !sys::is_root() {
+        return Ok((spec, Vec::new(), host_ids));
+    }
+    let trees = spec.binds.iter().map(|bind| root::open_bind(bind, owners)).collect::<Result<_, _>>()?;
+    sys::keep_capabilities_across(host_ids)
+        .and_then(|()| sys::set_dumpable(true))
+        .map_err(Step::Identity.failed("becoming the agents' user"))?;
+    Ok((spec, trees, host_ids))
+}
+
+impl Stage {
+    /// The descriptors that init still needs once the launcher's own are closed.
+    pub fn kept(&self) -> Vec<i32> {
+        let stdio = self.stdio.iter().chain(&self.trees).map(AsRawFd::as_raw_fd);
+        stdio.chain([self.reports.as_raw_fd()]).collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! The caller's side: one launcher process, asked over a socket.
+//!
+//! Why a process that stays instead of one per launch: starting a copy of a large program costs more than the whole
+//! sandbox, in time and in memory. The launcher is started once, stays small, and forks; a fork of it is clean, because
+//! it has one thread and nothing to hide.
+//!
+//! Why a thread: the kernel's "kill when the parent dies" watches the *thread* that started the process. A thread of our
+//! own that lives as long as the launcher makes that the caller's death, and nothing else.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use crate::error::SandboxError;
+use crate::policy::Policy;
+use crate::spec::Spec;
+use crate::sys;
+use crate::tree::{Tree, timed_out};
+use crate::wire::{self, Reply};
+
+/// How long a launch may take before it counts as failed. Generous: a busy machine is not a broken one.
+const LAUNCH_MS: i32 = 30_000;
+
+/// One program to run under a policy.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What it may do.
+    pub policy: Policy,
+    /// The program, as seen inside: a path, or a bare name that is looked up in the policy's `PATH`.
+    pub program: PathBuf,
+    /// Its arguments, without the name of the program.
+    pub args: Vec<OsString>,
+    /// Its working directory, as seen inside.
+    pub cwd: PathBuf,
+}
+
+/// A running program in its sandbox. Take it apart as needed; dropping [`Sandboxed::tree`] kills it.
+#[derive(Debug)]
+pub struct Sandboxed {
+    /// Write end of the program's standard input; dropping it is the end of input.
+    pub stdin: OwnedFd,
+    /// Read end of its standard output.
+    pub stdout: OwnedFd,
+    /// Read end of its standard error.
+    pub stderr: OwnedFd,
+    /// With [`crate::Network::Gateway`]: what listens on [`crate::GATEWAY`] inside. Who connects to it is this sandbox.
+    pub listener: Option<TcpListener>,
+    /// Its processes.
+    pub tree: Tree,
+}
+
+/// Launches sandboxes. Cheap to clone; all clones use one launcher process, which lives as long as any clone or sandbox.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    shared: Arc<Shared>,
+}
+
+/// What all clones of a launcher and all its sandboxes hold.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Asks the spawner thread for a new launcher process.
+    starts: Mutex<mpsc::Sender<Start>>,
+    /// The socket of the present launcher process.
+    control: Mutex<Arc<OwnedFd>>,
+}
+
+type Start = mpsc::Sender<io::Result<OwnedFd>>;
+
+impl Launcher {
+    /// Starts the launcher process: `command` is a program with arguments that runs nothing but [`crate::launcher_main`],
+    /// with standard input as its only open file (for `muster`: itself, with the hidden subcommand `__sandbox`).
+    pub fn new(command: Vec<OsString>) -> Result<Self, SandboxError> {
+        let (starts, requests) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("sandbox-spawner".to_owned())
+            .spawn(move || spawner(&command, &requests))
+            .map_err(SandboxError::launcher("starting its thread"))?;
+        let control = start(&starts).map_err(SandboxError::launcher("starting it"))?;
+        Ok(Self { shared: Arc::new(Shared { starts: Mutex::new(starts), control: Mutex::new(Arc::new(control)) }) })
+    }
+
+    /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
+    /// on any error nothing was run. Blocks for about two milliseconds; may be called from many threads at once.
+    pub fn launch(&self, launch: &Launch) -> Result<Sandboxed, SandboxError> {
+        let spec = Spec::compile(launch)?;
+        let plumbing = Plumbing::new().map_err(SandboxError::launcher("making pipes"))?;
+        self.hand_over(&plumbing).map_err(SandboxError::launcher("asking it for a sandbox"))?;
+        let Plumbing { reports, stdin, stdout, stderr, theirs } = plumbing;
+        drop(theirs);
+        // A launch that fails early stops reading; its reason is then waiting for us, and says more than our own error.
+        let _ = sys::send_all(reports.as_fd(), &spec.encode());
+        if !sys::readable(reports.as_fd(), Some(LAUNCH_MS)) {
+            return Err(SandboxError::Launcher { what: "waiting for it", source: timed_out() });
+        }
+        let reply = wire::receive(reports.as_fd()).map_err(SandboxError::launcher("reading its answer"))?;
+        let (init, listener) = started(reply, &spec)?;
+        let tree = Tree::new(init, reports, Arc::clone(&self.shared));
+        Ok(Sandboxed { stdin, stdout, stderr, listener, tree })
+    }
+
+    /// Gives the launcher its ends of the plumbing; a launcher that has died is replaced once.
+    fn hand_over(&self, plumbing: &Plumbing) -> io::Result<()> {
+        let control = Arc::clone(&lock(&self.shared.control));
+        let first = plumbing.send(&control);
+        if first.is_ok() {
+            return first;
+        }
+        let mut present = lock(&self.shared.control);
+        if Arc::ptr_eq(&control, &present) {
+            *present = Arc::new(start(&lock(&self.shared.starts))?);
+        }
+        plumbing.send(&present)
+    }
+}
+
+/// The answer to a launch: init's pidfd and the donated listener, or why not.
+fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<(OwnedFd, Option<TcpListener>), SandboxError> {
+    if let Reply::Failed(failure) = reply {
+        return Err(failure.into_error(spec));
+    }
+    let mut fds = fds.into_iter();
+    match (reply, fds.next(), fds.next()) {
+        (Reply::Started, Some(init), listener) if listener.is_some() == spec.wants_listener() => {
+            Ok((init, listener.map(TcpListener::from)))
+        }
+        _ => Err(SandboxError::Launcher {
+            what: "reading its answer",
+            source: io::Error::new(io::ErrorKind::InvalidData, "unexpected answer"),
+        }),
+    }
+}
+
+/// The pipes and the socket of one launch, both ends.
+struct Plumbing {
+    reports: OwnedFd,
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    theirs: [OwnedFd; 4],
+}
+
+impl Plumbing {
+    fn new() -> io::Result<Self> {
+        let (reports, their_reports) = sys::socket_pair(sys::Socket::Stream)?;
+        let (their_stdin, stdin) = sys::pipe()?;
+        let (stdout, their_stdout) = sys::pipe()?;
+        let (stderr, their_stderr) = sys::pipe()?;
+        let theirs = [their_reports, their_stdin, their_stdout, their_stderr];
+        Ok(Self { reports, stdin, stdout, stderr, theirs })
+    }
+
+    fn send(&self, control: &OwnedFd) -> io::Result<()> {
+        sys::send_with_fds(control.as_fd(), &[0], &self.theirs.each_ref().map(AsFd::as_fd))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(starts: &mpsc::Sender<Start>) -> io::Result<OwnedFd> {
+    let (answer, answered) = mpsc::channel();
+    let gone = || io::Error::other("the spawner thread is gone");
+    starts.send(answer).map_err(|_| gone())?;
+    answered.recv().map_err(|_| gone())?
+}
+
+/// The spawner thread: starts launcher processes on request, one at a time, and ends the last one when nobody is left.
+fn spawner(command: &[OsString], requests: &mpsc::Receiver<Start>) {
+    let mut present: Option<Child> = None;
+    for answer in requests {
+        end(present.take());
+        let _ = answer.send(start_process(command).map(|(child, control)| {
+            present = Some(child);
+            control
+        }));
+    }
+    end(present);
+}
+
+fn start_process(command: &[OsString]) -> io::Result<(Child, OwnedFd)> {
+    let (program, args) = command.split_first().ok_or_else(|| io::Error::other("its command is empty"))?;
+    let (ours, theirs) = sys::socket_pair(sys::Socket::Packets)?;
+    let child = Command::new(program)
+        .args(args)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+fn end(child: Option<Child>) {
+    if let Some(mut child) = child {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

@@ -1,0 +1,207 @@
+//! What one process may do, as plain data.
+//!
+//! A policy is an allow-list: what it does not name does not exist inside. It is complete enough to hold the whole
+//! policy language (system calls, hosts, degradation); the parts that this version cannot enforce are carried, and
+//! refused by name at launch, never skipped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that one sandboxed process, and all that it starts, may see, reach and use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// The only files that exist inside.
+    pub filesystem: Filesystem,
+    /// What the process may connect to.
+    pub network: Network,
+    /// Whether it may start others.
+    pub processes: Processes,
+    /// What it may use up.
+    pub limits: Limits,
+    /// The whole environment: nothing is inherited.
+    pub env: BTreeMap<String, String>,
+    /// Who it is inside.
+    pub identity: Identity,
+    /// Names or groups of system calls that are allowed; empty means no filter. Not enforced yet: a launch with a
+    /// list that is not empty is refused.
+    pub allowed_syscalls: Vec<String>,
+    /// Layers that may be missing on this host. Anything not listed here must hold, or the launch is refused.
+    pub allow_degraded: Vec<Layer>,
+}
+
+/// The file view: an empty root, a private `/proc`, `/dev`, `/tmp`, `/dev/shm`, and what is listed here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filesystem {
+    /// Host paths shown inside. A path that does not exist refuses the launch.
+    pub binds: Vec<Bind>,
+    /// Small read-only files made for this sandbox (path inside, text).
+    pub files: BTreeMap<PathBuf, String>,
+    /// Bytes that `/tmp` and `/dev/shm` together may hold; they live in memory.
+    pub tmp_bytes: u64,
+    /// Whether pseudo-terminals can be opened (`/dev/ptmx`, `/dev/pts`). Costs a mount; programs that only compute do not need it.
+    pub terminals: bool,
+}
+
+impl Default for Filesystem {
+    fn default() -> Self {
+        Self { binds: Vec::new(), files: BTreeMap::new(), tmp_bytes: 512 << 20, terminals: false }
+    }
+}
+
+/// One host path shown inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bind {
+    /// The path on the host; a file or a directory.
+    pub host: PathBuf,
+    /// Where it appears; absolute. `/proc`, `/dev` and `/tmp` themselves are taken.
+    pub inside: PathBuf,
+    /// What may be done with it.
+    pub access: Access,
+    /// Whose the files appear to be.
+    #[serde(default)]
+    pub ownership: Ownership,
+}
+
+impl Bind {
+    /// `host` shown at `inside`, to read only; nothing in it can be executed.
+    pub fn read(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
+        Self::new(host.into(), inside.into(), Access::Read)
+    }
+
+    /// `host` shown at `inside`, to read and execute.
+    pub fn read_execute(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
+        Self::new(host.into(), inside.into(), Access::ReadExecute)
+    }
+
+    /// `host` shown at `inside`, to read, write and execute.
+    pub fn write(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
+        Self::new(host.into(), inside.into(), Access::Write)
+    }
+
+    /// `path` at its own place, to read and execute, with the owners it has on the host.
+    pub fn system(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref().to_path_buf();
+        Self { host: path.clone(), inside: path, access: Access::ReadExecute, ownership: Ownership::Host }
+    }
+
+    fn new(host: PathBuf, inside: PathBuf, access: Access) -> Self {
+        Self { host, inside, access, ownership: Ownership::Agent }
+    }
+}
+
+/// What may be done with a bound path. Set-user-id bits and device files never work inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Read files and list directories.
+    Read,
+    /// Read, and execute programs.
+    ReadExecute,
+    /// Read, create, change, remove, and execute programs.
+    Write,
+}
+
+/// Whose the files of a bind appear to be, when the caller is root.
+///
+/// A process in the sandbox is never root. With [`Ownership::Agent`] the files of *root* on the host appear as the
+/// agent's own, and what the agent makes is root's on the host (an id-mapped mount), so that both sides can use and
+/// remove everything; that is also exactly what an ordinary user gets without any mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ownership {
+    /// What is the caller's on the host is the agent's inside, and the other way round.
+    #[default]
+    Agent,
+    /// As on the host: the agent has what everybody has. For system directories.
+    Host,
+}
+
+/// What the process may connect to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A network of its own with nothing but loopback, so that tests can open servers.
+    #[default]
+    None,
+    /// The same, and a listener on [`GATEWAY`] inside, handed to the caller: the only way out.
+    Gateway,
+    /// Only these `host:port`. Not enforced yet: a launch that asks for it is refused.
+    Hosts(Vec<String>),
+    /// The network of the host. The operator must want this; a project file must not be able to ask for it.
+    Open,
+}
+
+/// The address of the donated listener inside every sandbox with [`Network::Gateway`].
+pub const GATEWAY: std::net::SocketAddrV4 = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 3128);
+
+/// Whether the process may start others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processes {
+    /// It may; all of them live in its own process namespace and die with it.
+    #[default]
+    Contained,
+    /// It may not. Not enforced yet: a launch that asks for it is refused.
+    Deny,
+}
+
+/// What the process may use up. Limits that the kernel counts per process are said to be so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Private writable memory of each process, in bytes (`RLIMIT_DATA`: reserved but untouched address space of
+    /// virtual machines such as Node's is not counted).
+    pub memory_bytes: u64,
+    /// Processes and threads in the sandbox at one time, two of them ours.
+    pub processes: u64,
+    /// Open files of each process.
+    pub open_files: u64,
+    /// Bytes of any one file.
+    pub file_bytes: u64,
+    /// Seconds of processor time of each process; none means no limit.
+    pub cpu_s: Option<u64>,
+    /// Milliseconds from launch after which the whole tree is killed; none means no limit.
+    pub wall_ms: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            processes: 512,
+            open_files: 4096,
+            file_bytes: 4 << 30,
+            cpu_s: None,
+            wall_ms: None,
+        }
+    }
+}
+
+/// Who the process is inside. On the host it is the caller, or, when the caller is root, an id that nobody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// User id inside; not 0.
+    pub uid: u32,
+    /// Group id inside; not 0.
+    pub gid: u32,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { uid: 1000, gid: 1000 }
+    }
+}
+
+/// A layer of protection that a policy may give up on hosts that lack it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// Landlock, the second lock on files, signals and abstract sockets.
+    Landlock,
+}

@@ -1,0 +1,102 @@
+//! Ready policies for the three things that are run: an agent, a tool of ours (git), and a check of the user.
+//!
+//! Each starts from the system's programs and an environment of five variables; callers add their binds and variables.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::policy::{Bind, Filesystem, Limits, Network, Policy};
+
+/// Directories with programs, and the few files below `/etc` that programs need to run at all. Never all of `/etc`.
+const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ca-certificates.conf",
+    "/etc/java-11-openjdk",
+    "/etc/java-17-openjdk",
+    "/etc/java-21-openjdk",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ssl",
+];
+
+/// What is found on this host of the programs and files that every program needs, to read and execute, at their own
+/// places. Enough for `sh`, `git`, `python3`, `node` and compilers installed by the distribution; tools in a home
+/// directory need a [`Bind`] of their own.
+pub fn system_binds() -> Vec<Bind> {
+    SYSTEM.iter().filter(|path| Path::new(path).exists()).map(Bind::system).collect()
+}
+
+/// For an agent: the gateway and nothing else on the network, terminals, and no wall limit.
+pub fn agent() -> Policy {
+    Policy {
+        filesystem: Filesystem { terminals: true, ..filesystem() },
+        network: Network::Gateway,
+        env: env(),
+        ..Policy::default()
+    }
+}
+
+/// For a tool of ours such as git: no network, one minute.
+pub fn tool() -> Policy {
+    let limits = Limits { processes: 128, wall_ms: Some(60_000), ..Limits::default() };
+    Policy { filesystem: filesystem(), limits, env: env(), ..Policy::default() }
+}
+
+/// For a check of the user (a build, a test run): no network but loopback, terminals, room for compilers, ten minutes.
+pub fn check() -> Policy {
+    Policy {
+        filesystem: Filesystem { terminals: true, tmp_bytes: 2 << 30, ..filesystem() },
+        limits: Limits { memory_bytes: 8 << 30, processes: 1024, wall_ms: Some(600_000), ..Limits::default() },
+        env: env(),
+        ..Policy::default()
+    }
+}
+
+fn filesystem() -> Filesystem {
+    Filesystem { binds: system_binds(), files: files(), ..Filesystem::default() }
+}
+
+/// The user database is made up, so that the host's user names do not show.
+fn files() -> BTreeMap<PathBuf, String> {
+    [
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/nonexistent:/bin/sh\nagent:x:1000:1000:agent:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+        ),
+        ("/etc/group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"),
+        ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n"),
+    ]
+    .into_iter()
+    .map(|(path, text)| (PathBuf::from(path), text.to_owned()))
+    .collect()
+}
+
+fn env() -> BTreeMap<String, String> {
+    [
+        ("HOME", "/tmp"),
+        ("LANG", "C.UTF-8"),
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("SHELL", "/bin/sh"),
+        ("USER", "agent"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}

@@ -1,0 +1,222 @@
+//! A launch, checked and worked out, in the compact form in which it travels to the launcher.
+//!
+//! Why not the policy itself: the launcher should decide nothing and parse little. What can be refused is refused here,
+//! with words; what arrives there is a list of things to do.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::SandboxError;
+use crate::launcher::Launch;
+use crate::policy::{Access, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
+use crate::wire::{Reader, Writer};
+
+/// Everything the launcher does for one launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub program: PathBuf,
+    pub args: Vec<Vec<u8>>,
+    /// `NAME=value`.
+    pub env: Vec<Vec<u8>>,
+    pub cwd: PathBuf,
+    /// Parents before children.
+    pub binds: Vec<Bind>,
+    /// Path inside, target.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    pub tmp_bytes: u64,
+    pub terminals: bool,
+    pub net: Net,
+    pub landlock_optional: bool,
+    pub limits: Limits,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The enforceable part of [`Network`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Net {
+    Loopback,
+    Gateway,
+    Host,
+}
+
+impl Spec {
+    /// Checks a launch and works out what to do.
+    pub fn compile(launch: &Launch) -> Result<Self, SandboxError> {
+        let policy = &launch.policy;
+        refuse_unenforced(policy)?;
+        let (links, mut binds): (Vec<_>, Vec<_>) = policy.filesystem.binds.iter().cloned().partition(|bind| {
+            link_target(bind).is_some_and(|target| policy.filesystem.binds.iter().any(|other| covers(other, &target)))
+        });
+        binds.iter().try_for_each(check_bind)?;
+        binds.sort_by(|a, b| a.inside.cmp(&b.inside));
+        if let Some(pair) = binds.windows(2).find(|pair| pair[0].inside == pair[1].inside) {
+            return Err(refused(format!("two binds appear at {}", pair[0].inside.display())));
+        }
+        Ok(Self {
+            program: launch.program.clone(),
+            args: launch.args.iter().map(|arg| no_nul("an argument", arg)).collect::<Result<_, _>>()?,
+            env: policy.env.iter().map(|(name, value)| variable(name, value)).collect::<Result<_, _>>()?,
+            cwd: absolute("the working directory", &launch.cwd)?,
+            binds,
+            links: links.into_iter().filter_map(|bind| Some((bind.inside, bind.host.read_link().ok()?))).collect(),
+            files: files(policy)?,
+            tmp_bytes: policy.filesystem.tmp_bytes,
+            terminals: policy.filesystem.terminals,
+            net: net(&policy.network)?,
+            landlock_optional: policy.allow_degraded.contains(&Layer::Landlock),
+            limits: policy.limits.clone(),
+            uid: policy.identity.uid,
+            gid: policy.identity.gid,
+        })
+    }
+
+    /// Whether the launcher has to donate a listener.
+    pub fn wants_listener(&self) -> bool {
+        self.net == Net::Gateway
+    }
+
+    /// The bytes that [`Spec::decode`] reads, without a length in front.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.path(&self.program).path(&self.cwd);
+        out.list(&self.args, |out, arg| _ = out.bytes(arg));
+        out.list(&self.env, |out, variable| _ = out.bytes(variable));
+        out.list(&self.binds, |out, bind| {
+            out.path(&bind.host).path(&bind.inside).byte(bind.access as u8).byte(bind.ownership as u8);
+        });
+        out.list(&self.links, |out, (inside, target)| _ = out.path(inside).path(target));
+        out.list(&self.files, |out, (inside, text)| _ = out.path(inside).bytes(text));
+        out.number(self.tmp_bytes).byte(self.terminals.into()).byte(self.net as u8).byte(self.landlock_optional.into());
+        let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms } = self.limits;
+        out.number(memory_bytes).number(processes).number(open_files).number(file_bytes);
+        out.number(cpu_s.unwrap_or(u64::MAX)).number(wall_ms.unwrap_or(u64::MAX));
+        out.number(self.uid.into()).number(self.gid.into());
+        out.framed()
+    }
+
+    /// Reads what [`Spec::encode`] wrote; fails on anything else.
+    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
+        let mut input = Reader::new(bytes);
+        let spec = Self {
+            program: input.path()?,
+            cwd: input.path()?,
+            args: input.list(Reader::bytes)?,
+            env: input.list(Reader::bytes)?,
+            binds: input.list(read_bind)?,
+            links: input.list(|input| Ok((input.path()?, input.path()?)))?,
+            files: input.list(|input| Ok((input.path()?, input.bytes()?)))?,
+            tmp_bytes: input.number()?,
+            terminals: input.one_of(&[false, true])?,
+            net: input.one_of(&[Net::Loopback, Net::Gateway, Net::Host])?,
+            landlock_optional: input.one_of(&[false, true])?,
+            limits: read_limits(&mut input)?,
+            uid: input.small()?,
+            gid: input.small()?,
+        };
+        input.end().map(|()| spec)
+    }
+}
+
+fn read_bind(input: &mut Reader<'_>) -> io::Result<Bind> {
+    Ok(Bind {
+        host: input.path()?,
+        inside: input.path()?,
+        access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write])?,
+        ownership: input.one_of(&[Ownership::Agent, Ownership::Host])?,
+    })
+}
+
+fn read_limits(input: &mut Reader<'_>) -> io::Result<Limits> {
+    let some = |number| (number != u64::MAX).then_some(number);
+    Ok(Limits {
+        memory_bytes: input.number()?,
+        processes: input.number()?,
+        open_files: input.number()?,
+        file_bytes: input.number()?,
+        cpu_s: some(input.number()?),
+        wall_ms: some(input.number()?),
+    })
+}
+
+fn refused(what: impl Into<String>) -> SandboxError {
+    SandboxError::Policy(what.into())
+}
+
+/// What the policy language has and this version cannot enforce.
+fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
+    if !policy.allowed_syscalls.is_empty() {
+        return Err(refused("allowed_syscalls cannot be enforced yet; leave it empty"));
+    }
+    if policy.processes == Processes::Deny {
+        return Err(refused("processes: deny cannot be enforced yet; use contained"));
+    }
+    if policy.identity.uid == 0 || policy.identity.gid == 0 {
+        return Err(refused("nothing runs as root inside a sandbox; choose ids other than 0"));
+    }
+    Ok(())
+}
+
+fn net(network: &Network) -> Result<Net, SandboxError> {
+    match network {
+        Network::None => Ok(Net::Loopback),
+        Network::Gateway => Ok(Net::Gateway),
+        Network::Open => Ok(Net::Host),
+        Network::Hosts(_) => Err(refused("network: hosts cannot be enforced yet; use none or gateway")),
+    }
+}
+
+/// On hosts where `/bin` is a link to `/usr/bin`, a link inside says the same as a mount and costs nothing.
+fn link_target(bind: &Bind) -> Option<PathBuf> {
+    let link = bind.host == bind.inside && bind.host.symlink_metadata().ok()?.is_symlink();
+    link.then(|| bind.host.canonicalize().ok()).flatten()
+}
+
+fn covers(bind: &Bind, target: &Path) -> bool {
+    bind.host == bind.inside && target.starts_with(&bind.host)
+}
+
+fn check_bind(bind: &Bind) -> Result<(), SandboxError> {
+    absolute("a bound host path", &bind.host)?;
+    let inside = absolute("the place of a bind", &bind.inside)?;
+    let taken = ["/", "/proc", "/dev", "/tmp"].iter().any(|taken| inside == Path::new(taken));
+    if taken || inside.starts_with("/proc") || inside.starts_with("/dev") {
+        return Err(refused(format!("{} cannot be bound at {}", bind.host.display(), inside.display())));
+    }
+    if bind.host == Path::new("/") {
+        return Err(refused("the root of the host cannot be bound"));
+    }
+    Ok(())
+}
+
+/// An absolute path without `.`, `..` or a NUL.
+fn absolute(what: &str, path: &Path) -> Result<PathBuf, SandboxError> {
+    no_nul(what, path.as_os_str())?;
+    let mut components = path.components();
+    if components.next() == Some(Component::RootDir) && components.all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(path.components().collect());
+    }
+    Err(refused(format!("{what} must be absolute and without `..`: {}", path.display())))
+}
+
+fn no_nul(what: &str, text: &OsStr) -> Result<Vec<u8>, SandboxError> {
+    if text.as_bytes().contains(&0) {
+        return Err(refused(format!("{what} contains a NUL byte: {}", text.to_string_lossy())));
+    }
+    Ok(text.as_bytes().to_vec())
+}
+
+fn variable(name: &str, value: &str) -> Result<Vec<u8>, SandboxError> {
+    if name.is_empty() || name.contains('=') {
+        return Err(refused(format!("`{name}` cannot be the name of an environment variable")));
+    }
+    no_nul("an environment variable", OsStr::new(&format!("{name}={value}")))
+}
+
+fn files(policy: &Policy) -> Result<Vec<(PathBuf, Vec<u8>)>, SandboxError> {
+    let file = |(path, text): (&PathBuf, &String)| Ok((absolute("a file", path)?, text.clone().into_bytes()));
+    policy.filesystem.files.iter().map(file).collect()
+}

@@ -1,0 +1,43 @@
+//! The system calls that the standard library does not have, each behind a safe function of a few lines.
+//!
+//! Nothing here decides anything. All `unsafe` of the program is in this folder.
+#![allow(unsafe_code)]
+
+mod file;
+mod mount;
+mod privilege;
+mod process;
+mod socket;
+
+pub(crate) use file::{
+    drain, make_dir, make_file, make_link, open_beneath, open_dir, pipe, readable, set_mode, set_nonblocking,
+    stat_mode, wait_readable,
+};
+pub(crate) use mount::{
+    Attributes, bind_fd, clone_tree, detach_old_root, make_propagation_private, mount_devpts, mount_new, move_to,
+    set_attributes,
+};
+pub use privilege::HOST_ID_OF_ROOTS_AGENTS;
+pub(crate) use privilege::{
+    HostIds, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across, landlock_abi,
+    new_session_keyring, no_new_privileges, set_dumpable,
+};
+pub(crate) use process::{
+    Failed, Forked, Plan, Status, block_child_signals, clone_init, close_all_except, default_signals, die_with_parent,
+    exit, fork, ignore_children, own_pidfd, pidfd_kill, reap, set_name, spawn_program, watch_children,
+};
+pub(crate) use socket::{
+    Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,
+};
+
+use std::io;
+
+/// The result of a system call that says failure with -1.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The same for calls that return an `int`.
+fn check_int(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

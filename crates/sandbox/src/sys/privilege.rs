@@ -1,0 +1,137 @@
+//! Identities and privileges: taking them on, giving them up for good.
+
+use std::fs;
+use std::io;
+
+use super::{check, check_int};
+
+/// The user and group id on the host of everything that root runs in a sandbox, unless a container's id map is too
+/// small for it. No distribution gives out ids in this range (systemd, "Users, Groups, UIDs and GIDs": 1879048192 to
+/// 2147483647 is unused).
+pub const HOST_ID_OF_ROOTS_AGENTS: u32 = 1_900_000_000;
+
+/// Ids on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostIds {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl HostIds {
+    /// The ids that a sandbox of this caller has on the host.
+    pub fn of_sandbox() -> Self {
+        if is_root() {
+            return Self { uid: free_id("/proc/self/uid_map"), gid: free_id("/proc/self/gid_map") };
+        }
+        // SAFETY: these calls cannot fail and involve no pointers.
+        unsafe { Self { uid: libc::geteuid(), gid: libc::getegid() } }
+    }
+}
+
+/// [`HOST_ID_OF_ROOTS_AGENTS`], or in a container the last id that it has below the usual overflow id.
+fn free_id(map: &str) -> u32 {
+    let text = fs::read_to_string(map).unwrap_or_default();
+    let extents = text.lines().filter_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u64>().ok());
+        Some((numbers.next()??, numbers.nth(1)??))
+    });
+    let ends: Vec<u64> = extents.map(|(first, count)| first + count).collect();
+    let wanted = u64::from(HOST_ID_OF_ROOTS_AGENTS);
+    match ends.iter().max() {
+        Some(end) if *end <= wanted => u32::try_from(end.saturating_sub(3)).unwrap_or(HOST_ID_OF_ROOTS_AGENTS),
+        _ => HOST_ID_OF_ROOTS_AGENTS,
+    }
+}
+
+/// Puts this process alone into a new user namespace, without any mapping.
+pub(crate) fn enter_user_namespace() -> io::Result<()> {
+    // SAFETY: no pointers are involved.
+    unsafe { check_int(libc::unshare(libc::CLONE_NEWUSER)).map(drop) }
+}
+
+/// Whether this process is root.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: cannot fail, involves no pointers.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Becomes `ids`, for good, but keeps the capabilities that making namespaces may need.
+pub(crate) fn keep_capabilities_across(ids: HostIds) -> io::Result<()> {
+    // SAFETY: no pointers but a null for an empty list.
+    unsafe {
+        check_int(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0))?;
+        check_int(libc::setgroups(0, std::ptr::null()))?;
+        check_int(libc::setresgid(ids.gid, ids.gid, ids.gid))?;
+        check_int(libc::setresuid(ids.uid, ids.uid, ids.uid))?;
+    }
+    let mut sets = capabilities()?;
+    sets.iter_mut().for_each(|set| set.effective = set.permitted);
+    set_capabilities(sets)
+}
+
+/// Gives up every capability, now and for whatever is executed later.
+pub(crate) fn drop_all_capabilities() -> io::Result<()> {
+    // SAFETY: no pointers are involved.
+    unsafe {
+        // The kernel says EINVAL for the first capability that it does not know.
+        for capability in 0..64 {
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) == -1 {
+                break;
+            }
+        }
+        check_int(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
+    }
+    set_capabilities([CapabilitySet::default(); 2])
+}
+
+/// From here on no execution gives more rights than there are.
+pub(crate) fn no_new_privileges() -> io::Result<()> {
+    // SAFETY: no pointers are involved.
+    unsafe { check_int(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).map(drop) }
+}
+
+/// Whether others of the same id may look into this process.
+pub(crate) fn set_dumpable(dumpable: bool) -> io::Result<()> {
+    // SAFETY: no pointers are involved.
+    unsafe { check_int(libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0)).map(drop) }
+}
+
+/// Leaves the caller's session keyring for an empty one. A kernel without keyrings has nothing to leave.
+pub(crate) fn new_session_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name makes an anonymous keyring.
+    let _ = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+}
+
+/// The version of Landlock that the kernel has; none if it has none.
+pub(crate) fn landlock_abi() -> Option<i32> {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: a null attribute of length 0 with this flag only asks for the version.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) };
+    i32::try_from(abi).ok().filter(|abi| *abi > 0)
+}
+
+/// `struct __user_cap_data_struct`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilitySet {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// `struct __user_cap_header_struct`, version 3, this process.
+const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
+
+fn capabilities() -> io::Result<[CapabilitySet; 2]> {
+    let (mut header, mut sets) = (CAPABILITY_HEADER, [CapabilitySet::default(); 2]);
+    // SAFETY: header and sets are laid out as version 3 wants them.
+    unsafe { check(libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()))? };
+    Ok(sets)
+}
+
+fn set_capabilities(sets: [CapabilitySet; 2]) -> io::Result<()> {
+    let mut header = CAPABILITY_HEADER;
+    // SAFETY: header and sets are laid out as version 3 wants them.
+    unsafe { check(libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr())).map(drop) }
+}

@@ -1,0 +1,116 @@
+//! The processes of one sandbox, seen from outside: wait, kill, and know how it ended.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::launcher::Shared;
+use crate::sys;
+use crate::wire::{self, Reply};
+
+/// All processes of one sandbox. Dropping it kills them.
+#[derive(Debug)]
+pub struct Tree {
+    /// The sandbox's init; it is the last to go.
+    init: OwnedFd,
+    /// Init's reports; init ends the tree when this closes.
+    reports: OwnedFd,
+    exit: Option<Exit>,
+    /// The launcher must outlive its sandboxes: they die with it.
+    _launcher: Arc<Shared>,
+}
+
+/// How a sandbox ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The program ended by itself with this code.
+    Code(i32),
+    /// The program was ended by this signal (its own fault, or another process inside sent it).
+    Signal(i32),
+    /// A limit of the policy ended it.
+    Limit(Limit),
+    /// The tree was killed from outside.
+    Killed,
+}
+
+/// The limit that ended a sandbox. Limits that only make a call fail (memory, processes, open files) end nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `wall_ms` passed.
+    Wall,
+    /// The program used up `cpu_s`.
+    Cpu,
+    /// The program wrote a file beyond `file_bytes`.
+    FileSize,
+}
+
+impl Tree {
+    pub(crate) fn new(init: OwnedFd, reports: OwnedFd, launcher: Arc<Shared>) -> Self {
+        Self { init, reports, exit: None, _launcher: launcher }
+    }
+
+    /// Kills every process of the sandbox, however deeply hidden. Returns at once; harmless when it is gone already.
+    pub fn kill(&self) {
+        // The only failure is that there is nothing left to kill.
+        let _ = sys::pidfd_kill(self.init.as_fd());
+    }
+
+    /// Blocks until the whole tree is gone, and says how the program ended.
+    pub fn wait(&mut self) -> Exit {
+        loop {
+            if let Some(exit) = self.exit_when(None) {
+                return exit;
+            }
+        }
+    }
+
+    /// How the program ended, if the whole tree is gone; does not block.
+    pub fn try_wait(&mut self) -> Option<Exit> {
+        self.exit_when(Some(0))
+    }
+
+    /// Becomes readable when the whole tree is gone (a pidfd, so it can be polled and registered with an event loop).
+    pub fn exit_fd(&self) -> BorrowedFd<'_> {
+        self.init.as_fd()
+    }
+
+    fn exit_when(&mut self, timeout_ms: Option<i32>) -> Option<Exit> {
+        if self.exit.is_none() && sys::readable(self.init.as_fd(), timeout_ms) {
+            self.exit = Some(self.reported());
+        }
+        self.exit
+    }
+
+    /// Init reports before it goes, so the report is there or never will be.
+    fn reported(&self) -> Exit {
+        match sys::set_nonblocking(self.reports.as_fd()).and_then(|()| wire::receive(self.reports.as_fd())) {
+            Ok((Reply::Ended(exit), _)) => exit,
+            Ok(_) | Err(_) => Exit::Killed,
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.kill();
+        }
+    }
+}
+
+impl Exit {
+    /// What the end of the program means under a limit on processor time and file size.
+    pub(crate) fn of(status: sys::Status) -> Self {
+        match status {
+            sys::Status::Code(code) => Self::Code(code),
+            sys::Status::Signal(libc::SIGXCPU) => Self::Limit(Limit::Cpu),
+            sys::Status::Signal(libc::SIGXFSZ) => Self::Limit(Limit::FileSize),
+            sys::Status::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}
+
+/// Nothing was reported in time.
+pub(crate) fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+}
