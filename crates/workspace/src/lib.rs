@@ -1,1 +1,63 @@
-//! (skeleton)
+//! Agents' private checkouts: made, saved, merged and checked. The only crate that runs git or spawns an agent.
+//!
+//! # The idea
+//!
+//! Whatever an agent can write is hostile, its git configuration above all: one line of `.git/config` or `.gitattributes`
+//! makes git run a program. So git of ours never opens an agent's tree on the host. It runs there only inside a sandbox,
+//! work comes out as a bundle, and merging, comparing and publishing happen in bare stores that no agent can write.
+//!
+//! ```text
+//! user's repository ──history of the base──▶ hub.git ◀──objects, read-only── agents/<agent>/work   (private clone)
+//!        ▲                                     │  ▲                                │ bundle, made in a sandbox
+//!        │ one ref, once                       │  └ candidates                     ▼
+//!        └──────────── publish ◀── mission ────┘              vault.git: checkpoints, merges (no sandbox sees it)
+//! ```
+//!
+//! # In the order of use
+//!
+//! * [`inspect`] the user's repository; [`Repository::prepare`] the mission's stores.
+//! * [`Repository::clone_for`] an agent (or [`Workspace::scratch`]), [`Workspace::spawn`] its process,
+//!   [`Workspace::start_task`], [`Workspace::checkpoint`].
+//! * [`Repository::changed_paths`], [`Repository::merge_candidate`], [`Repository::check`], [`Repository::advance`].
+//! * [`Repository::publish`].
+//!
+//! Each of these may be called again with the same arguments after a crash at any point; it then finishes what was begun,
+//! or finds that nothing is left to do.
+//!
+//! # What it refuses
+//!
+//! * To share a git directory between an agent and anybody else.
+//! * To write in the user's checkout: a result is one branch, set in one step.
+//! * To delete work: checkpoints have no removal here.
+
+mod check;
+mod checkpoint;
+mod error;
+mod git;
+mod inspect;
+mod layout;
+mod merge;
+mod name;
+mod process;
+mod program;
+mod publish;
+mod receive;
+mod repository;
+mod tool;
+mod workspace;
+
+pub use check::{CHECK_TAIL_BYTES, CheckCommand, CheckEnd, CheckRun};
+pub use checkpoint::Checkpoint;
+pub use error::{Error, ErrorKind, Result};
+pub use inspect::{RepoFacts, RepoProblem, inspect};
+pub use layout::{INSIDE_HOME, INSIDE_HUB, INSIDE_WORK, MISSION_BRANCH};
+pub use merge::{Candidate, Conflict, HUNK_BYTES_MAX, Merge};
+pub use name::{AgentName, BranchName, CommitId, TreeId};
+pub use process::{Control, Process};
+pub use program::{LimitExtras, Program, SandboxExtras};
+pub use receive::{PACK_BYTES_MAX, PACK_OBJECTS_MAX};
+pub use repository::Repository;
+pub use workspace::{Started, Workspace};
+
+// What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.
+pub use sandbox::{Exit, GATEWAY, HostReport, Launcher, Limit, SandboxError, host_report, launcher_main};

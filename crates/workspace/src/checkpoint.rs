@@ -1,0 +1,251 @@
+//! Saves an agent's work from outside, whatever state the agent's own repository is in.
+//!
+//! A checkpoint is the files: tracked and untracked, not ignored. It is taken in a sandbox with a git directory of ours (the
+//! snapshot store), which the agent never sees, so the agent's configuration, hooks, index and filters have no say. What
+//! leaves the sandbox is a bundle; it is read here with limits, checked object by object, and kept in the vault under
+//! `refs/muster/checkpoints/<agent>/<number>`, where nothing ever removes it.
+//!
+//! It refuses to keep the agent's history: an agent's commits stay in its clone. It does ask the agent's repository one
+//! thing, which is a claim and treated as one: from which of the mission's commits the work comes (an agent that merged
+//! newer work of the mission itself).
+
+use crate::{
+    AgentName, CommitId, Error, ErrorKind, Result, TreeId,
+    git::Git,
+    layout::{INSIDE_SNAPSHOT, ObjectFormat},
+    merge::{commit_message, git_date},
+    receive::{self, PackLimits},
+    repository::Repository,
+    tool::Tool,
+    workspace::Task,
+};
+use sandbox::Bind;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+
+/// The name of the one ref in a bundle.
+const BUNDLE_REF: &str = "refs/muster/checkpoint";
+/// Most bytes of a bundle's header; ours have about 200.
+const HEADER_BYTES_MAX: u64 = 4 << 10;
+/// Most lines about files that could not be saved.
+const LEFT_OUT_MAX: usize = 20;
+
+/// $1 base, $2 branch of the task, $3 tip of the mission, $4 tree and $5 base of the last checkpoint, $6 bundle version.
+///
+/// The agent's git is asked only when its branch has moved from the base. A file of the agent that is not a regular one
+/// (a FIFO would block) is not opened.
+const SCRIPT: &str = r#"
+set -e
+base=$1 head= tip=
+[ -f .git/HEAD ] && read -r _ head <.git/HEAD || :
+[ -f ".git/refs/heads/$2" ] && read -r tip <".git/refs/heads/$2" || :
+if [ "$head" != "refs/heads/$2" ] || [ "$tip" != "$1" ]; then
+  found=$(git --git-dir=.git -c core.fsmonitor=false merge-base "$3" HEAD 2>/dev/null) && base=$found || :
+fi
+export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace
+indexed=
+[ -f $GIT_DIR/indexed ] && read -r indexed <$GIT_DIR/indexed || :
+if [ "$indexed" != "$base" ]; then
+  if [ -f $GIT_DIR/index ]; then git read-tree -m "$base"; else git read-tree "$base"; fi
+  echo "$base" >$GIT_DIR/indexed
+fi
+git add -A --ignore-errors . >&2 || :
+tree=$(git write-tree)
+if [ "$tree" = "$4" ] && [ "$base" = "$5" ]; then echo same; exit 0; fi
+commit=$(git commit-tree "$tree" -p "$base")
+echo new
+echo "$6"
+echo "-$base"
+echo "$commit refs/muster/checkpoint"
+echo
+printf '%s\n^%s\n' "$commit" "$base" | git pack-objects --revs --thin --stdout -q --delta-base-offset
+"#;
+
+/// A snapshot of a workspace, kept in the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Counts this agent's checkpoints from 1.
+    pub number: u32,
+    /// The snapshot's commit; its only parent is `base`.
+    pub commit: CommitId,
+    /// Its tree: equal trees are equal files.
+    pub tree: TreeId,
+    /// The mission's commit that the work comes from; what changed is the difference to it.
+    pub base: CommitId,
+    /// How many paths differ from `base`.
+    pub files_changed: usize,
+    /// What could not be saved, in git's words: unreadable files, repositories inside the tree. Usually empty.
+    pub left_out: Vec<String>,
+}
+
+impl Repository {
+    /// Takes a snapshot of `work`; returns `last` when nothing is different since.
+    pub(crate) async fn take_checkpoint(&self, take: Take<'_>) -> Result<Checkpoint> {
+        let head = self.head().await?;
+        let agent = self.layout.agent(take.agent);
+        // Left behind when a snapshot was killed; the store is ours and only one snapshot runs at a time.
+        let _ = std::fs::remove_file(agent.snapshot().join("index.lock"));
+        let signature = match ObjectFormat::of(&head) {
+            ObjectFormat::Sha1 => "# v2 git bundle",
+            ObjectFormat::Sha256 => "# v3 git bundle\n@object-format=sha256",
+        };
+        let (tree, base) = take.last.map_or(("-", "-"), |last| (last.tree.as_str(), last.base.as_str()));
+        let date = git_date(take.at_ms);
+        let tool = Tool::new("taking a checkpoint", SCRIPT, &self.layout, agent.work())
+            .bind(Bind::write(agent.snapshot(), INSIDE_SNAPSHOT))
+            .env("GIT_AUTHOR_DATE", &date)
+            .env("GIT_COMMITTER_DATE", &date);
+        let args = [take.task.base.as_str(), take.task.branch.as_str(), head.as_str(), tree, base, signature];
+        let tool = args.iter().fold(tool, |tool, arg| tool.arg(arg));
+        let message = commit_message(take.label);
+        let import = async |stdout| self.import(BufReader::new(stdout)).await;
+        let (imported, said) = tool.start(self).await?.converse(message.as_bytes(), import).await?;
+        let left_out = left_out(&said)?;
+        match (imported, take.last) {
+            (None, Some(last)) => Ok(Checkpoint { left_out, ..last.clone() }),
+            (None, None) => Err(Error::new(ErrorKind::Rejected, "the snapshot is missing")),
+            (Some(bundle), _) => self.keep(&take, bundle, &head, left_out).await,
+        }
+    }
+
+    /// Reads the script's answer; `None` when nothing changed.
+    async fn import(&self, mut stream: impl AsyncBufReadExt + Unpin) -> Result<Option<Bundle>> {
+        match read_line(&mut stream).await?.as_str() {
+            "same" => Ok(None),
+            "new" => import_bundle(self, stream, PackLimits::default()).await.map(Some),
+            _ => Err(Error::new(ErrorKind::Rejected, "the snapshot gave no answer")),
+        }
+    }
+
+    /// Checks that the bundle is what it says, and gives it its ref.
+    async fn keep(&self, take: &Take<'_>, bundle: Bundle, head: &CommitId, left_out: Vec<String>) -> Result<Checkpoint> {
+        if bundle.base != take.task.base {
+            self.refuse_foreign_base(&bundle.base, head).await?;
+        }
+        let about = self.read_snapshot(&bundle).await?;
+        let number = take.number;
+        let name = format!("refs/muster/checkpoints/{}/{number}", take.agent);
+        let update = ["update-ref", &name, bundle.tip.as_str()];
+        Git::at(&self.layout.vault()).to("keeping a checkpoint").args(update).run().await?;
+        let Bundle { tip: commit, base } = bundle;
+        Ok(Checkpoint { number, commit, tree: about.tree, base, files_changed: about.files_changed, left_out })
+    }
+
+    async fn refuse_foreign_base(&self, base: &CommitId, head: &CommitId) -> Result<()> {
+        let args = ["merge-base", "--is-ancestor", base.as_str(), head.as_str()];
+        let answer = Git::at(&self.layout.hub()).to("checking a base").args(args).accept(&[0, 1, 128]).run().await?;
+        if answer.code == 0 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Rejected, format!("{base} is not a commit of the mission")))
+    }
+
+    async fn read_snapshot(&self, bundle: &Bundle) -> Result<Snapshot> {
+        let rejected = |what: &str| Error::new(ErrorKind::Rejected, format!("the snapshot {} {what}", bundle.tip));
+        let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--format=%T %P", bundle.tip.as_str()];
+        let answer = Git::at(&self.layout.vault()).to("reading a snapshot").args(args).accept(&[0, 128]).run().await?;
+        if answer.code != 0 {
+            return Err(rejected("is not in its bundle"));
+        }
+        // With -z the first field is the format, then come pairs of a raw line and a path.
+        let mut fields = answer.fields();
+        let about = fields.next().unwrap_or_default();
+        let (tree, parents) = about.trim().split_once(' ').ok_or_else(|| rejected("has no parent"))?;
+        if parents != bundle.base.as_str() {
+            return Err(rejected("has other parents than it says"));
+        }
+        let files_changed = fields.filter(|field| field.starts_with(':')).count();
+        Ok(Snapshot { tree: TreeId::new(tree)?, files_changed })
+    }
+
+    /// The checkpoint of this agent with the highest number.
+    pub(crate) async fn last_checkpoint(&self, agent: &AgentName) -> Result<Option<Checkpoint>> {
+        let prefix = format!("refs/muster/checkpoints/{agent}/");
+        let args = ["for-each-ref", "--format=%(refname) %(objectname) %(parent)", &prefix];
+        let answer = Git::at(&self.layout.vault()).to("listing checkpoints").args(args).run().await?;
+        let numbered = |line: &str| {
+            let mut words = line.strip_prefix(&prefix)?.split(' ').map(str::to_owned);
+            Some((words.next()?.parse::<u32>().ok()?, words.next()?, words.next()?))
+        };
+        let Some((number, tip, base)) = answer.line().lines().filter_map(numbered).max() else { return Ok(None) };
+        let bundle = Bundle { tip: CommitId::new(tip)?, base: CommitId::new(base)? };
+        let Snapshot { tree, files_changed } = self.read_snapshot(&bundle).await?;
+        let Bundle { tip: commit, base } = bundle;
+        Ok(Some(Checkpoint { number, commit, tree, base, files_changed, left_out: Vec::new() }))
+    }
+}
+
+/// One checkpoint to be taken.
+pub(crate) struct Take<'a> {
+    pub agent: &'a AgentName,
+    pub task: &'a Task,
+    pub last: Option<&'a Checkpoint>,
+    /// The number that it gets when something is different from `last`.
+    pub number: u32,
+    pub label: &'a str,
+    pub at_ms: u64,
+}
+
+struct Snapshot {
+    tree: TreeId,
+    files_changed: usize,
+}
+
+/// What the header of a bundle claims.
+#[derive(Debug)]
+struct Bundle {
+    tip: CommitId,
+    base: CommitId,
+}
+
+/// Reads a bundle with one ref and one prerequisite, and takes its objects into the vault.
+async fn import_bundle(
+    repository: &Repository,
+    mut stream: impl AsyncBufReadExt + Unpin,
+    limits: PackLimits,
+) -> Result<Bundle> {
+    let rejected = |what: &str| Error::new(ErrorKind::Rejected, format!("the bundle is refused: {what}"));
+    let (mut base, mut tip) = (None, None);
+    let mut header = (&mut stream).take(HEADER_BYTES_MAX);
+    match read_line(&mut header).await?.as_str() {
+        "# v2 git bundle" | "# v3 git bundle" => {}
+        _ => return Err(rejected("it has no signature")),
+    }
+    loop {
+        let line = read_line(&mut header).await?;
+        if line.is_empty() {
+            break;
+        } else if line == "@object-format=sha256" {
+        } else if let (None, Some(id)) = (&base, line.strip_prefix('-')) {
+            base = Some(CommitId::new(id)?);
+        } else if let (None, Some((id, BUNDLE_REF))) = (&tip, line.split_once(' ')) {
+            tip = Some(CommitId::new(id)?);
+        } else {
+            return Err(rejected("it holds more than one snapshot"));
+        }
+    }
+    let (Some(base), Some(tip)) = (base, tip) else { return Err(rejected("its header is not complete")) };
+    receive::receive(&repository.layout.vault(), stream, limits).await?;
+    Ok(Bundle { tip, base })
+}
+
+/// Reads one line without its end. Errors: `Rejected` for the end of the stream, a line that is too long or not UTF-8.
+async fn read_line(stream: &mut (impl AsyncBufReadExt + AsyncRead + Unpin)) -> Result<String> {
+    let mut line = Vec::new();
+    let mut bounded = stream.take(HEADER_BYTES_MAX);
+    bounded.read_until(b'\n', &mut line).await.map_err(|e| Error::io("reading a snapshot", &e))?;
+    if line.pop() != Some(b'\n') {
+        return Err(Error::new(ErrorKind::Rejected, "the snapshot ended early"));
+    }
+    String::from_utf8(line).map_err(|_| Error::new(ErrorKind::Rejected, "the snapshot's header is not text"))
+}
+
+/// Sorts out what `git add` said: a full disk is a failure, files that cannot be read are a fact, all else is chatter.
+fn left_out(said: &str) -> Result<Vec<String>> {
+    let full = crate::error::kind_of_words(said) == ErrorKind::NoSpace;
+    if full {
+        return Err(Error::git("taking a checkpoint", "No space left on device"));
+    }
+    let telling = |line: &&str| line.starts_with("error: ") || line.starts_with("warning: adding embedded git repository");
+    Ok(said.lines().filter(telling).take(LEFT_OUT_MAX).map(str::to_owned).collect())
+}
+

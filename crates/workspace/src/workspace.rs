@@ -1,0 +1,339 @@
+//! An agent's own place: a private clone that borrows objects from the hub, a home, and nothing shared with anybody.
+//!
+//! The clone is made by writing its few files; files of the project appear with the first task. After that, nothing of
+//! ours ever opens it again outside a sandbox: the host looks at names (is there a `.git` directory?) and moves directories,
+//! and no more. All operations may be repeated after a crash at any point.
+
+use crate::{
+    AgentName, BranchName, Checkpoint, CommitId, Error, ErrorKind, Result,
+    checkpoint::Take,
+    layout::{self, AgentLayout, INSIDE_HUB, INSIDE_SNAPSHOT, Layout, ObjectFormat, Skeleton},
+    receive,
+    repository::Repository,
+    tool::Tool,
+};
+use sandbox::{Bind, Launcher};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Mutex;
+
+/// $1 branch, $2 base, $3 `fresh` or `again`. Ends with the agent's tree at the base. A fresh tree's index is given to the
+/// snapshot store too, so that the first checkpoint does not read every file.
+const START: &str = r#"
+set -e
+config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false'
+if [ "$3" = again ]; then
+  rm -rf .git/index.lock .git/HEAD.lock .git/rebase-merge .git/rebase-apply
+fi
+git $config checkout -q -f --ignore-other-worktrees -B "$1" "$2"
+if [ "$3" = again ]; then
+  git $config clean -fdq
+else
+  cp -p .git/index /muster/snapshot.git/index
+  echo "$2" >/muster/snapshot.git/indexed
+fi
+"#;
+
+/// $1 base. Gives a new git directory its branch and index, and leaves the files alone.
+const RESET: &str = r#"git --git-dir=/muster/new.git --work-tree=/workspace reset -q "$1""#;
+/// Where [`RESET`] finds the new git directory.
+const INSIDE_NEW_GIT: &str = "/muster/new.git";
+
+/// $1 base, $2 tree; the pack of the tree on standard input. Turns the base's files into the tree's.
+const RESTORE: &str = r#"
+set -e
+export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace
+git unpack-objects -q
+git read-tree -m -u "$1" "$2"
+"#;
+
+/// An agent's place on disk and what it works on.
+pub struct Workspace {
+    pub(crate) agent: AgentName,
+    pub(crate) layout: Layout,
+    pub(crate) launcher: Arc<Launcher>,
+    /// None for a scratch workspace, which has no git at all.
+    pub(crate) repository: Option<Repository>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    task: Option<Task>,
+    last: Option<Checkpoint>,
+}
+
+/// What a workspace was last told to work on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub branch: BranchName,
+    pub base: CommitId,
+    /// The number of the last checkpoint before this task.
+    pub since: u32,
+    /// The tree was brought to the base; before that its content means nothing.
+    pub ready: bool,
+}
+
+/// What [`Workspace::start_task`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// The tree is at the base of the new task. What the tree held before, if there was a task before, is in the checkpoint.
+    Fresh(Option<Checkpoint>),
+    /// The task had been started before, and the tree was left as it is.
+    Already,
+}
+
+impl Repository {
+    /// The agent's clone, made or found. The project's files appear with [`Workspace::start_task`]. A clone that is found
+    /// damaged is repaired: a `.git` that is gone is made anew and the files are kept; files that are gone come
+    /// from the last checkpoint of the task.
+    pub async fn clone_for(&self, agent: &AgentName) -> Result<Workspace> {
+        let dirs = self.layout.agent(agent);
+        if !dirs.dir.is_dir() {
+            let (repository, name) = (self.clone(), agent.clone());
+            layout::blocking(move || repository.make_clone(&name)).await?;
+            return Ok(self.workspace(agent, State::default()));
+        }
+        let task = read_task(&dirs)?;
+        let last = match &task {
+            Some(_) => self.last_checkpoint(agent).await?,
+            None => None,
+        };
+        let workspace = self.workspace(agent, State { task, last });
+        workspace.repair().await?;
+        Ok(workspace)
+    }
+
+    fn workspace(&self, agent: &AgentName, state: State) -> Workspace {
+        Workspace {
+            agent: agent.clone(),
+            layout: self.layout.clone(),
+            launcher: Arc::clone(&self.launcher),
+            repository: Some(self.clone()),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Everything is made under another name first: an agent's directory is complete or not there.
+    fn make_clone(&self, agent: &AgentName) -> Result<()> {
+        let dirs = self.layout.agent(agent);
+        let fresh = AgentLayout { dir: dirs.dir.with_file_name(format!(".new-{agent}")) };
+        layout::remove_tree(&fresh.dir)?;
+        self.write_git(&fresh.work().join(".git"), NO_BRANCH, CLONE_CONFIG)?;
+        self.write_git(&fresh.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
+        write_home(&fresh, agent)?;
+        fs::rename(&fresh.dir, &dirs.dir).map_err(|e| Error::io(format!("making the workspace of {agent}"), &e))
+    }
+
+    /// A git directory that borrows from the hub as it is seen inside a sandbox.
+    pub(crate) fn write_git(&self, git_dir: &Path, branch: &str, config: &str) -> Result<()> {
+        let shallow = fs::read(self.layout.hub().join("shallow")).ok();
+        let alternates = format!("{INSIDE_HUB}/objects");
+        let format = ObjectFormat::of(&self.base()?);
+        Skeleton { format, branch, alternates: Some(&alternates), shallow: shallow.as_deref(), config }.write(git_dir, false)
+    }
+}
+
+/// Where HEAD points before the first task.
+const NO_BRANCH: &str = "none";
+/// The agent sees the hub as the remote `muster`; nothing collects or repacks behind its back.
+const CLONE_CONFIG: &str = "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n\
+    [remote \"muster\"]\n\turl = /muster/hub.git\n\tfetch = +refs/heads/*:refs/remotes/muster/*\n";
+/// Nothing here needs to survive a power cut: what is kept is kept in the vault.
+const SNAPSHOT_CONFIG: &str = "\thooksPath = /dev/null\n\tfsmonitor = false\n\tfsync = none\n\tcheckStat = default\n\
+    [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\taddEmbeddedRepo = false\n";
+
+fn write_home(dirs: &AgentLayout, agent: &AgentName) -> Result<()> {
+    layout::make_dir(&dirs.home())?;
+    let user = format!("[user]\n\tname = {agent}\n\temail = {agent}@muster.localhost\n");
+    layout::write(&dirs.home().join(".gitconfig"), format!("{user}[safe]\n\tdirectory = *\n").as_bytes())
+}
+
+fn read_task(dirs: &AgentLayout) -> Result<Option<Task>> {
+    match fs::read(dirs.task()) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            Error::new(ErrorKind::Damaged, format!("{} cannot be read: {e}", dirs.task().display()))
+        }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(format!("reading {}", dirs.task().display()), &e)),
+    }
+}
+
+impl Workspace {
+    /// A place without a repository, for a role that does not work on files: an empty directory and a home under the
+    /// mission's `dir`. Found when it is there.
+    pub fn scratch(dir: &Path, agent: &AgentName, launcher: Arc<Launcher>) -> Result<Self> {
+        let layout = Layout::new(crate::git::absolute(dir)?);
+        let dirs = layout.agent(agent);
+        layout::make_dir(&dirs.work())?;
+        layout::make_dir(&dirs.home())?;
+        Ok(Self { agent: agent.clone(), layout, launcher, repository: None, state: Mutex::default() })
+    }
+
+    /// Whose workspace it is.
+    pub fn agent(&self) -> &AgentName {
+        &self.agent
+    }
+
+    /// Brings the tree to `base` on `branch`. Work of the task before is checkpointed first, then cleared away (ignored
+    /// files, such as build results, stay). Asked again with the same branch and base, it leaves the tree as it is, so
+    /// a new attempt needs a branch of its own. In a scratch workspace there is nothing to do.
+    ///
+    /// Errors: `Missing` when `base` is not in the hub, `NoSpace`, and those of [`checkpoint`](Self::checkpoint).
+    pub async fn start_task(&self, branch: &BranchName, base: &CommitId, at_ms: u64) -> Result<Started> {
+        let Some(repository) = &self.repository else { return Ok(Started::Already) };
+        let mut state = self.state.lock().await;
+        let before = match state.task.clone() {
+            Some(task) if task.branch == *branch && task.base == *base && task.ready => return Ok(Started::Already),
+            Some(task) if task.ready => {
+                Some(self.save(repository, &mut state, &task, "before the next task", at_ms).await?)
+            }
+            _ => None,
+        };
+        let how = if state.task.is_some() { "again" } else { "fresh" };
+        let since = state.last.as_ref().map_or(0, |last| last.number);
+        let mut task = Task { branch: branch.clone(), base: base.clone(), since, ready: false };
+        if how == "again" {
+            self.note(&mut state, &task).await?;
+        }
+        self.bring_to(repository, &task, how).await?;
+        task.ready = true;
+        self.note(&mut state, &task).await?;
+        Ok(Started::Fresh(before))
+    }
+
+    /// Runs the check-out; a clone whose `.git` is broken gets a new one.
+    async fn bring_to(&self, repository: &Repository, task: &Task, how: &str) -> Result<()> {
+        let work = self.layout.agent(&self.agent).work();
+        let start = || self.start_script(work.clone(), task.branch.as_str(), &task.base, how).run(repository, b"");
+        match start().await {
+            Err(error) if error.kind == ErrorKind::Other => {
+                self.replace_git(&self.new_git(repository, NO_BRANCH)?)?;
+                start().await.map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn start_script(&self, work: PathBuf, branch: &str, base: &CommitId, how: &str) -> Tool {
+        let snapshot = self.layout.agent(&self.agent).snapshot();
+        let tool = Tool::new("preparing the workspace", START, &self.layout, work);
+        tool.bind(Bind::write(snapshot, INSIDE_SNAPSHOT)).arg(branch).arg(base.as_str()).arg(how)
+    }
+
+    async fn note(&self, state: &mut State, task: &Task) -> Result<()> {
+        let text = serde_json::to_vec(task).map_err(|e| Error::new(ErrorKind::Other, e.to_string()))?;
+        let path = self.layout.agent(&self.agent).task();
+        layout::blocking(move || layout::replace(&path, &text)).await?;
+        state.task = Some(task.clone());
+        Ok(())
+    }
+
+    /// Saves the tree as it is now; see [`Checkpoint`]. Returns the last checkpoint when nothing changed since. `label`
+    /// becomes the message of its commit, `at_ms` (milliseconds since 1970) its time.
+    ///
+    /// Errors: `Missing` before the first task, `Rejected`, `TooLarge`, `TimedOut`, `NoSpace`.
+    pub async fn checkpoint(&self, label: &str, at_ms: u64) -> Result<Checkpoint> {
+        let mut state = self.state.lock().await;
+        match (&self.repository, state.task.clone()) {
+            (Some(repository), Some(task)) if task.ready => self.save(repository, &mut state, &task, label, at_ms).await,
+            _ => Err(Error::new(ErrorKind::Missing, format!("{} has no task to take a checkpoint of", self.agent))),
+        }
+    }
+
+    async fn save(
+        &self,
+        repository: &Repository,
+        state: &mut State,
+        task: &Task,
+        label: &str,
+        at_ms: u64,
+    ) -> Result<Checkpoint> {
+        let last = state.last.as_ref().filter(|last| last.number > task.since);
+        let number = state.last.as_ref().map_or(0, |last| last.number) + 1;
+        let take = Take { agent: &self.agent, task, last, number, label, at_ms };
+        let checkpoint = repository.take_checkpoint(take).await?;
+        state.last = Some(checkpoint.clone());
+        Ok(checkpoint)
+    }
+
+    /// Looks at names only, and makes good what is gone.
+    async fn repair(&self) -> Result<()> {
+        let Some(repository) = &self.repository else { return Ok(()) };
+        let dirs = self.layout.agent(&self.agent);
+        let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
+        if !is_dir(&dirs.home()) {
+            write_home(&dirs, &self.agent)?;
+        }
+        if !is_dir(&dirs.snapshot()) {
+            repository.write_git(&dirs.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
+        }
+        let state = self.state.lock().await;
+        let last = state.task.as_ref().and_then(|task| state.last.as_ref().filter(|last| last.number > task.since));
+        match &state.task {
+            // No task was begun, so there is no work: an empty clone is all that is needed.
+            None if !is_dir(&dirs.work()) => {
+                layout::make_dir(&dirs.work())?;
+                self.replace_git(&self.new_git(repository, NO_BRANCH)?)
+            }
+            Some(task) if !is_dir(&dirs.work()) => self.restore(repository, task, last).await,
+            Some(task) if !is_dir(&dirs.work().join(".git")) => self.reset(repository, task, last).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the tree a new `.git` at the commit that its work comes from; the files stay as they are.
+    async fn reset(&self, repository: &Repository, task: &Task, last: Option<&Checkpoint>) -> Result<()> {
+        let fresh = self.new_git(repository, task.branch.as_str())?;
+        let base = last.map_or(&task.base, |last| &last.base);
+        let work = self.layout.agent(&self.agent).work();
+        let tool = Tool::new("repairing the workspace", RESET, &self.layout, work);
+        tool.bind(Bind::write(&fresh, INSIDE_NEW_GIT)).arg(base.as_str()).run(repository, b"").await?;
+        self.replace_git(&fresh)
+    }
+
+    /// Makes the tree anew under another name, the base first and the last checkpoint's files over it, and then gives it
+    /// its name, so that a crash on the way leaves it to be done again.
+    async fn restore(&self, repository: &Repository, task: &Task, last: Option<&Checkpoint>) -> Result<()> {
+        let dirs = self.layout.agent(&self.agent);
+        let fresh = dirs.dir.join("work-new");
+        layout::remove_tree(&fresh)?;
+        layout::remove_tree(&dirs.snapshot())?;
+        repository.write_git(&fresh.join(".git"), NO_BRANCH, CLONE_CONFIG)?;
+        repository.write_git(&dirs.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
+        let base = last.map_or(&task.base, |last| &last.base);
+        self.start_script(fresh.clone(), task.branch.as_str(), base, "fresh").run(repository, b"").await?;
+        if let Some(last) = last {
+            let pack = receive::pack_bytes(&repository.layout.vault(), &last.commit, &last.base).await?;
+            let tool = Tool::new("restoring the last checkpoint", RESTORE, &self.layout, fresh.clone())
+                .bind(Bind::write(dirs.snapshot(), INSIDE_SNAPSHOT))
+                .arg(last.base.as_str())
+                .arg(last.tree.as_str());
+            tool.run(repository, &pack).await?;
+        }
+        layout::rename(&fresh, &dirs.work())
+    }
+
+    /// A git directory that is not yet in the agent's reach.
+    fn new_git(&self, repository: &Repository, branch: &str) -> Result<PathBuf> {
+        let fresh = self.layout.agent(&self.agent).dir.join("new.git");
+        layout::remove_tree(&fresh)?;
+        repository.write_git(&fresh, branch, CLONE_CONFIG)?;
+        Ok(fresh)
+    }
+
+    /// Moves the agent's `.git`, whatever it is, aside, and puts `fresh` in its place. Only names are touched.
+    fn replace_git(&self, fresh: &Path) -> Result<()> {
+        let dirs = self.layout.agent(&self.agent);
+        let (place, aside) = (dirs.work().join(".git"), dirs.dir.join("broken.git"));
+        if fs::symlink_metadata(&place).is_ok() {
+            layout::remove_tree(&aside)?;
+            layout::rename(&place, &aside)?;
+        }
+        layout::rename(fresh, &place)
+    }
+}
