@@ -62,7 +62,9 @@ impl Format {
             Format::OpenAiChat | Format::OpenAiResponses => {
                 json!({"error": {"message": message, "type": openai_type(status), "param": null, "code": code}})
             }
-            Format::Anthropic => json!({"type": "error", "error": {"type": anthropic_type(status), "message": message}}),
+            Format::Anthropic => {
+                json!({"type": "error", "error": {"type": anthropic_type(status), "message": message}})
+            }
         };
         Bytes::from(body.to_string())
     }

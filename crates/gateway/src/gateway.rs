@@ -20,7 +20,7 @@ use crate::price::{ModelPrice, PriceSource, Prices};
 use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
 use crate::session::{Session, Sessions, Tag};
-use crate::upstream::{Line, Upstream};
+use crate::upstream::{Http, Line, Upstream};
 
 /// The model gateway. Clones are the same gateway.
 pub struct Gateway<L: Ledger>(Arc<Core<L>>);
@@ -119,6 +119,7 @@ pub struct UpstreamStats {
 pub(crate) struct Core<L> {
     pub(crate) ledger: Arc<L>,
     pub(crate) lines: Vec<Line>,
+    pub(crate) http: Http,
     pub(crate) limits: Limits,
     pub(crate) recalled: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -153,6 +154,7 @@ impl<L: Ledger> Gateway<L> {
         Ok(Gateway(Arc::new(Core {
             ledger,
             lines,
+            http: Http::default(),
             limits: config.limits,
             recalled: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -281,10 +283,10 @@ impl<L: Ledger> Gateway<L> {
         let pinned = session.pinned();
         let open = |line: &Line| pinned.as_ref().is_none_or(|name| *name == line.name) && line.serves(format, model);
         self.0.lines.iter().position(open).ok_or_else(|| {
-            let at = pinned.as_ref().map_or(String::from("No upstream"), |name| format!("The upstream {name} does not"));
-            let message = match pinned {
-                Some(_) => format!("{at} serve the model {model} in the format {}.", format.name()),
-                None => format!("{at} serves the model {model} in the format {}.", format.name()),
+            let what = format!("the model {model} in the format {}", format.name());
+            let message = match &pinned {
+                Some(name) => format!("The upstream {name} does not serve {what}."),
+                None => format!("No upstream serves {what}."),
             };
             problem(format, StatusCode::NOT_FOUND, "model_not_found", &message).into()
         })

@@ -112,7 +112,9 @@ impl Prices {
     /// What that usage of that model costs at the provider's standard tier.
     pub fn cost(&self, model: &str, usage: &Usage) -> Cost {
         match self.of(model) {
-            Some((price, source)) => price.cost(usage, None).map_or(Cost::Unknown, |micros| Cost::Known { micros, source }),
+            Some((price, source)) => {
+                price.cost(usage, None).map_or(Cost::Unknown, |micros| Cost::Known { micros, source })
+            }
             None => Cost::Unknown,
         }
     }

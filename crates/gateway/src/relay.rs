@@ -83,7 +83,7 @@ async fn answer_head<L: Ledger>(
     outgoing: Outgoing,
     head: &mut HeadSender,
 ) -> Result<Incoming, Unanswered> {
-    let asking = tokio::time::timeout(core.limits.head, line.ask(outgoing));
+    let asking = tokio::time::timeout(core.limits.head, line.ask(&core.http, outgoing));
     tokio::pin!(asking);
     let answered = tokio::select! {
         answered = &mut asking => answered,

@@ -53,7 +53,7 @@ struct Head<'a> {
     n: Option<u64>,
     service_tier: Option<String>,
     background: Option<bool>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     stream_options: Option<&'a RawValue>,
     previous_response_id: Option<IgnoredAny>,
     conversation: Option<IgnoredAny>,
@@ -132,7 +132,8 @@ fn with_usage(body: &Bytes, options: Option<&RawValue>) -> Option<Bytes> {
         // `{}` never gets here: a request has a model, so that something follows the comma.
         return Some([&body[..start], ON.as_bytes(), b",", &body[start..]].concat().into());
     };
-    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options.get()).ok()?;
+    let given: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(options.get()).ok()?;
+    let mut fields = given.unwrap_or_default();
     if fields.insert("include_usage".to_owned(), true.into()) == Some(true.into()) {
         return None;
     }
@@ -140,6 +141,11 @@ fn with_usage(body: &Bytes, options: Option<&RawValue>) -> Option<Bytes> {
     let start = (options.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
     let end = start + options.get().len();
     Some([body.get(..start)?, &serde_json::to_vec(&fields).ok()?, body.get(end..)?].concat().into())
+}
+
+/// A field that is there and `null` is `Some`, unlike serde's habit.
+fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn events_are_the_same_wherever_the_chunks_are_cut() {
-        let stream: &[u8] = b"data: one\n\nevent: x\r\ndata:two\r\n\r\n: hello\n\ndata: a\ndata:  b\nid: 7\n\ndata: cut";
+        let stream: &[u8] =
+            b"data: one\n\nevent: x\r\ndata:two\r\n\r\n: hello\n\ndata: a\ndata:  b\nid: 7\n\ndata: cut";
         let whole = ["one", "two", "", "a\n b"];
         assert_eq!(events(&[stream]), whole);
         for first in 0..stream.len() {

@@ -56,6 +56,10 @@ pub(crate) enum LineEnd {
     Script(Script),
 }
 
+/// The client that all upstreams share; `None` inside when the system lets none be made.
+#[derive(Default)]
+pub(crate) struct Http(OnceLock<Option<reqwest::Client>>);
+
 /// What is sent upstream.
 pub(crate) struct Outgoing {
     pub(crate) format: Format,
@@ -122,11 +126,11 @@ impl Line {
     }
 
     /// Sends a call and waits for the head of its answer.
-    pub(crate) async fn ask(&self, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
+    pub(crate) async fn ask(&self, http: &Http, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let incoming = match &self.end {
             LineEnd::Script(script) => script.answer(outgoing.format, &outgoing.body).await,
-            LineEnd::Http { base, auth, .. } => post(base, auth.as_ref(), outgoing).await?,
+            LineEnd::Http { base, auth, .. } => http.post(base, auth.as_ref(), outgoing).await?,
         };
         Ok(incoming)
     }
@@ -142,23 +146,27 @@ impl IncomingBody {
     }
 }
 
-async fn post(base: &str, auth: Option<&(HeaderName, HeaderValue)>, out: Outgoing) -> Result<Incoming, Unanswered> {
-    let url = format!("{base}{}", out.path_and_query.strip_prefix("/v1").unwrap_or(&out.path_and_query));
-    let mut headers = out.headers;
-    HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| {
-        headers.remove(name);
-    });
-    if let Some((name, value)) = auth {
-        headers.insert(name, value.clone());
+impl Http {
+    async fn post(
+        &self,
+        base: &str,
+        auth: Option<&(HeaderName, HeaderValue)>,
+        out: Outgoing,
+    ) -> Result<Incoming, Unanswered> {
+        let url = format!("{base}{}", out.path_and_query.strip_prefix("/v1").unwrap_or(&out.path_and_query));
+        let mut headers = out.headers;
+        HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| drop(headers.remove(name)));
+        if let Some((name, value)) = auth {
+            headers.insert(name, value.clone());
+        }
+        let client = self.0.get_or_init(client).as_ref().ok_or(Unanswered::Unreachable)?;
+        let sent = client.post(url).headers(headers).body(out.body).send().await;
+        let mut response =
+            sent.map_err(|error| if error.is_connect() { Unanswered::Unreachable } else { Unanswered::Lost })?;
+        let mut headers = std::mem::take(response.headers_mut());
+        HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| drop(headers.remove(name)));
+        Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
     }
-    let client = client().ok_or(Unanswered::Unreachable)?;
-    let sent = client.post(url).headers(headers).body(out.body).send().await;
-    let response = sent.map_err(|error| if error.is_connect() { Unanswered::Unreachable } else { Unanswered::Lost })?;
-    let mut headers = response.headers().clone();
-    HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| {
-        headers.remove(name);
-    });
-    Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
 }
 
 /// Headers that belong to one connection (RFC 9110, section 7.6.1).
@@ -185,19 +193,15 @@ static NOT_SENT_ON: [HeaderName; 7] = [
     header::EXPECT,
 ];
 
-fn client() -> Option<&'static reqwest::Client> {
-    static CLIENT: OnceLock<Option<reqwest::Client>> = OnceLock::new();
-    let made = CLIENT.get_or_init(|| {
-        let builder = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .connect_timeout(Duration::from_secs(10));
-        builder.build().inspect_err(|error| tracing::error!(%error, "no HTTP client can be made")).ok()
-    });
-    made.as_ref()
+fn client() -> Option<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(Duration::from_secs(10));
+    builder.build().inspect_err(|error| tracing::error!(%error, "no HTTP client can be made")).ok()
 }
 
 /// The base that `/chat/completions` and its kin are put after.
@@ -237,7 +241,8 @@ mod tests {
         ] {
             assert_eq!(base("u", given).unwrap(), made);
         }
-        for wrong in ["", "example.com", "ftp://example.com", "http://", "http://a/v1?x=1", "http://me:pw@example.com"] {
+        for wrong in ["", "example.com", "ftp://example.com", "http://", "http://a/v1?x=1", "http://me:pw@example.com"]
+        {
             assert!(matches!(base("u", wrong), Err(SetupError::BaseUrl { .. })), "{wrong}");
         }
     }

@@ -119,9 +119,7 @@ fn raw_answer(raw: Raw, answer: Answer, first_tool: Option<&str>) -> Answer {
     };
     match raw.kind {
         RawKind::Empty | RawKind::Garbage => answer,
-        RawKind::Refusal => {
-            Answer { text: "I cannot help with that.".to_owned(), finish: Finish::Refusal, ..answer }
-        }
+        RawKind::Refusal => Answer { text: "I cannot help with that.".to_owned(), finish: Finish::Refusal, ..answer },
         RawKind::Length => {
             Answer { text: "First I will look at the file and then I".to_owned(), finish: Finish::Length, ..answer }
         }

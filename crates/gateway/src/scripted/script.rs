@@ -291,15 +291,38 @@ mod tests {
 
     #[test]
     fn a_wrong_script_is_told_with_its_place() {
-        check_error("version: 2\nreplies: []\n", expect![]);
-        check_error("version: 1\n", expect![]);
-        check_error("version: 1\nreplies:\n  - setps: []\n", expect![]);
-        check_error("version: 1\nreplies:\n  - steps:\n      - text: a\n        calls: []\n", expect![]);
-        check_error("version: 1\nreplies:\n  - steps:\n      - say: a\n", expect![]);
-        check_error("version: 1\nreplies:\n  - steps:\n      - error: {status: 200, message: x}\n", expect![]);
-        check_error("version: 1\nreplies:\n  - steps:\n      - raw: {kind: funny}\n", expect![]);
-        check_error("version: 1\nreplies:\n  - when: {contains: {a: b}}\n    steps: []\n", expect![]);
-        check_error("version: 1\nreplies: [", expect![]);
+        check_error(
+            "version: 2\nreplies: []\n",
+            expect!["script:1:10: this program reads version 1 of the script format"],
+        );
+        check_error("version: 1\n", expect!["script:1:1: missing field `replies`"]);
+        check_error(
+            "version: 1\nreplies:\n  - setps: []\n",
+            expect!["script:3:5: unknown field `setps`, expected one of when, latency_ms, steps"],
+        );
+        check_error(
+            "version: 1\nreplies:\n  - steps:\n      - text: a\n        calls: []\n",
+            expect!["script:4:9: a step is exactly one of: text; calls (not empty), with or without say; error; raw"],
+        );
+        check_error(
+            "version: 1\nreplies:\n  - steps:\n      - say: a\n",
+            expect!["script:4:9: a step is exactly one of: text; calls (not empty), with or without say; error; raw"],
+        );
+        check_error(
+            "version: 1\nreplies:\n  - steps:\n      - error: {status: 200, message: x}\n",
+            expect!["script:4:16: the status of an error is 400 to 599"],
+        );
+        check_error(
+            "version: 1\nreplies:\n  - steps:\n      - raw: {kind: funny}\n",
+            expect![
+                "script:4:21: unknown variant `funny`, expected one of empty, refusal, length, unknown_tool, malformed, truncated, garbage, huge"
+            ],
+        );
+        check_error(
+            "version: 1\nreplies:\n  - when: {contains: {a: b}}\n    steps: []\n",
+            expect!["script:3:22: expected a text or a list of texts"],
+        );
+        check_error("version: 1\nreplies: [", expect!["script:2:10: unclosed bracket '['"]);
     }
 
     #[test]

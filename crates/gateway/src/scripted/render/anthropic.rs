@@ -37,9 +37,7 @@ pub(super) fn stream(answer: &Answer) -> Vec<Bytes> {
         block(said + number, tool_use(call, json!({})), deltas.collect());
     }
     let delta = json!({"stop_reason": stop_reason(answer.finish), "stop_sequence": null});
-    events.push(
-        json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": answer.usage.output}}),
-    );
+    events.push(json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": answer.usage.output}}));
     events.push(json!({"type": "message_stop"}));
     events.iter().map(named).collect()
 }

@@ -61,12 +61,12 @@ fn text_events(events: &mut Vec<Value>, id: &Value, index: usize, part: &Value, 
 
 fn argument_events(events: &mut Vec<Value>, id: &Value, index: usize, arguments: &str) {
     let kind = "response.function_call_arguments";
-    events.extend(pieces(arguments).map(
-        |piece| json!({"type": format!("{kind}.delta"), "item_id": id, "output_index": index, "delta": piece}),
-    ));
-    events.push(
-        json!({"type": format!("{kind}.done"), "item_id": id, "output_index": index, "arguments": arguments}),
+    events.extend(
+        pieces(arguments).map(
+            |piece| json!({"type": format!("{kind}.delta"), "item_id": id, "output_index": index, "delta": piece}),
+        ),
     );
+    events.push(json!({"type": format!("{kind}.done"), "item_id": id, "output_index": index, "arguments": arguments}));
 }
 
 fn response(answer: &Answer, status: &str, output: Vec<Value>) -> Value {
