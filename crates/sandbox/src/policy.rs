@@ -205,3 +205,23 @@ pub enum Layer {
     /// Landlock, the second lock on files, signals and abstract sockets.
     Landlock,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_data_and_unknown_keys_are_errors() {
+        let policy = crate::presets::check();
+        let text = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
+        let error = serde_json::from_str::<Policy>(r#"{"limits": {"memory": 1}}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown field `memory`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_policy_is_not_allowed() {
+        let policy: Policy = serde_json::from_str("{}").unwrap();
+        assert_eq!((policy.network, policy.filesystem.binds, policy.env), (Network::None, vec![], BTreeMap::new()));
+    }
+}

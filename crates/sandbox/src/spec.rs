@@ -217,6 +217,82 @@ fn variable(name: &str, value: &str) -> Result<Vec<u8>, SandboxError> {
 }
 
 fn files(policy: &Policy) -> Result<Vec<(PathBuf, Vec<u8>)>, SandboxError> {
-    let file = |(path, text): (&PathBuf, &String)| Ok((absolute("a file", path)?, text.clone().into_bytes()));
+    let file = |(path, text): (&PathBuf, &String)| {
+        let path = absolute("a file", path)?;
+        match policy.filesystem.binds.iter().find(|bind| path.starts_with(&bind.inside)) {
+            Some(bind) => Err(refused(format!("{} would be hidden by {}", path.display(), bind.inside.display()))),
+            None => Ok((path, text.clone().into_bytes())),
+        }
+    };
     policy.filesystem.files.iter().map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets;
+
+    fn launch(change: impl FnOnce(&mut Policy)) -> Launch {
+        let mut policy = presets::agent();
+        change(&mut policy);
+        Launch { policy, program: "sh".into(), args: vec!["-c".into(), "true".into()], cwd: "/".into() }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Policy)) -> String {
+        Spec::compile(&launch(change)).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn a_spec_survives_the_journey() {
+        let spec = Spec::compile(&launch(|policy| {
+            policy.filesystem.binds.push(Bind::write("/srv/work", "/work"));
+            policy.limits.wall_ms = Some(7);
+        }))
+        .unwrap();
+        let bytes = spec.encode();
+        assert_eq!(Spec::decode(&bytes[4..]).unwrap(), spec);
+        assert_eq!(bytes.len() - 4, u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize);
+    }
+
+    #[test]
+    fn no_cut_or_prolonged_spec_is_read() {
+        let bytes = Spec::compile(&launch(|_| {})).unwrap().encode().split_off(4);
+        (0..bytes.len()).for_each(|length| assert!(Spec::decode(&bytes[..length]).is_err(), "{length}"));
+        assert!(Spec::decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_enforced_is_refused_by_name() {
+        assert!(refusal(|policy| policy.allowed_syscalls = vec!["@worker".into()]).contains("allowed_syscalls"));
+        assert!(refusal(|policy| policy.processes = Processes::Deny).contains("processes: deny"));
+        assert!(refusal(|policy| policy.network = Network::Hosts(vec!["a.test:443".into()])).contains("hosts"));
+        assert!(refusal(|policy| policy.identity.uid = 0).contains("root"));
+    }
+
+    #[test]
+    fn places_that_would_undo_the_sandbox_are_refused() {
+        let bind = |host: &str, inside: &str| {
+            let bind = Bind::write(host, inside);
+            refusal(|policy| policy.filesystem.binds.push(bind))
+        };
+        assert!(bind("/", "/host").contains("root of the host"));
+        assert!(bind("/srv", "/").contains("cannot be bound at /"));
+        assert!(bind("/srv", "/proc/sys").contains("cannot be bound at"));
+        assert!(bind("/srv", "/dev").contains("cannot be bound at"));
+        assert!(bind("/srv", "/work/../usr").contains("without `..`"));
+        assert!(bind("srv", "/work").contains("absolute"));
+        assert!(bind("/srv", "/usr").contains("two binds appear at /usr"));
+    }
+
+    #[test]
+    fn a_file_below_a_bind_is_refused() {
+        let files = |policy: &mut Policy| _ = policy.filesystem.files.insert("/usr/x".into(), String::new());
+        assert!(refusal(files).contains("hidden by /usr"));
+    }
+
+    #[test]
+    fn nul_bytes_and_bad_names_are_refused() {
+        assert!(refusal(|policy| _ = policy.env.insert("A".into(), "b\0c".into())).contains("NUL"));
+        assert!(refusal(|policy| _ = policy.env.insert("A=B".into(), String::new())).contains("name"));
+    }
 }

@@ -111,15 +111,15 @@ fn plan(spec: &Spec, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
         cwd: c_string(spec.cwd.as_os_str().as_bytes())?,
         stdio: stdio.each_ref().map(AsRawFd::as_raw_fd),
         limits: [
-            (libc::RLIMIT_CORE, Some(0)),
-            (libc::RLIMIT_DATA, Some(limits.memory_bytes)),
-            (libc::RLIMIT_NPROC, Some(limits.processes)),
-            (libc::RLIMIT_NOFILE, Some(limits.open_files)),
-            (libc::RLIMIT_FSIZE, Some(limits.file_bytes)),
-            (libc::RLIMIT_CPU, limits.cpu_s),
+            (libc::RLIMIT_CORE, 0, 0),
+            (libc::RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes),
+            (libc::RLIMIT_NPROC, limits.processes, limits.processes),
+            (libc::RLIMIT_NOFILE, limits.open_files, limits.open_files),
+            (libc::RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
         ]
         .into_iter()
-        .filter_map(|(kind, value)| Some((kind as u32, value?)))
+        // One second between the signal that can be told apart and the one that cannot be ignored.
+        .chain(limits.cpu_s.map(|cpu_s| (libc::RLIMIT_CPU, cpu_s, cpu_s.saturating_add(1))))
         .collect(),
     })
 }

@@ -32,8 +32,9 @@ fn rules(spec: &Spec) -> Result<RulesetCreated, RulesetError> {
     let all = AccessFs::from_all(NEWEST);
     let rules = Ruleset::default().handle_access(all)?.scope(Scope::from_all(NEWEST))?.create()?;
     let rules = allow(rules, Path::new("/"), read)?;
-    let rules = allow(rules, Path::new("/proc"), read | AccessFs::WriteFile)?;
-    let rules = allow(rules, Path::new("/dev"), read | AccessFs::WriteFile | AccessFs::IoctlDev)?;
+    let write = read | AccessFs::WriteFile | AccessFs::Truncate;
+    let rules = allow(rules, Path::new("/proc"), write)?;
+    let rules = allow(rules, Path::new("/dev"), write | AccessFs::IoctlDev)?;
     let rules = allow(rules, Path::new("/dev/shm"), all)?;
     let rules = allow(rules, Path::new("/tmp"), all)?;
     spec.binds.iter().try_fold(rules, |rules, bind| match bind.access {

@@ -7,12 +7,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::policy::{Bind, Ownership};
-use crate::sys::{self, Forked, HostIds};
+use crate::sys::{self, Forked, HostIdentity, HostIds};
 use crate::wire::{Failure, Step};
 
 /// Whose the files of binds appear to be.
 pub(super) enum Owners {
-    /// The caller is an ordinary user: nothing needs translating.
+    /// Sandboxes are the caller: nothing needs translating.
     Same,
     /// The caller is root: this namespace translates.
     Mapped(OwnedFd),
@@ -23,10 +23,10 @@ pub(super) enum Owners {
 impl Owners {
     /// Works it out for this launcher.
     pub fn prepare() -> Self {
-        if !sys::is_root() {
+        let Ok(HostIdentity::Separate(ids)) = HostIdentity::of_sandboxes() else {
             return Self::Same;
-        }
-        mapping_namespace(HostIds::of_sandbox())
+        };
+        mapping_namespace(ids)
             .map_or_else(|error| Self::Missing(error.raw_os_error().unwrap_or(libc::EIO)), Self::Mapped)
     }
 

@@ -1,11 +1,12 @@
 //! Between the caller's identity and the sandbox's: opens what only the caller may open, then gives that identity up.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::fchown;
 
 use super::owners::Owners;
 use super::{give_up, init, root};
 use crate::spec::{Net, Spec};
-use crate::sys::{self, Forked, HostIds};
+use crate::sys::{self, Forked, HostIdentity, HostIds};
 use crate::wire::{self, Failure, Step};
 
 /// What init needs from outside.
@@ -21,27 +22,31 @@ pub(super) struct Stage {
 /// Makes init for one launch.
 pub(super) fn run(plumbing: [OwnedFd; 4], owners: &Owners) -> ! {
     let [reports, stdin, stdout, stderr] = plumbing;
-    let prepared = prepare(&reports, owners);
+    let stdio = [stdin, stdout, stderr];
+    let prepared = prepare(&reports, &stdio, owners);
     let (spec, trees, host_ids) = prepared.unwrap_or_else(|failure| give_up(reports.as_fd(), failure));
     match sys::clone_init(spec.net != Net::Host) {
-        Ok(Forked::Child) => init::run(Stage { spec, reports, stdio: [stdin, stdout, stderr], trees, host_ids }),
+        Ok(Forked::Child) => init::run(Stage { spec, reports, stdio, trees, host_ids }),
         Ok(Forked::Parent(_)) => sys::exit(0),
         Err(error) => give_up(reports.as_fd(), Step::Namespaces.failed("making its namespaces")(error)),
     }
 }
 
-fn prepare(reports: &OwnedFd, owners: &Owners) -> Result<(Spec, Vec<OwnedFd>, HostIds), Failure> {
+fn prepare(reports: &OwnedFd, stdio: &[OwnedFd; 3], owners: &Owners) -> Result<(Spec, Vec<OwnedFd>, HostIds), Failure> {
     let (frame, _) = wire::receive_frame(reports.as_fd()).map_err(Step::Request.failed("reading the request"))?;
     let spec = Spec::decode(&frame).map_err(Step::Request.failed("reading the request"))?;
-    let host_ids = HostIds::of_sandbox();
-    if !sys::is_root() {
-        return Ok((spec, Vec::new(), host_ids));
-    }
+    let identity = HostIdentity::of_sandboxes().map_err(Step::Identity.failed("finding a user for it"))?;
+    let HostIdentity::Separate(ids) = identity else {
+        return Ok((spec, Vec::new(), identity.ids()));
+    };
     let trees = spec.binds.iter().map(|bind| root::open_bind(bind, owners)).collect::<Result<_, _>>()?;
-    sys::keep_capabilities_across(host_ids)
+    // Programs open `/dev/stderr`, which only the owner of a pipe may.
+    let give = |pipe| fchown(pipe, Some(ids.uid), Some(ids.gid));
+    stdio.iter().try_for_each(give).map_err(Step::Identity.failed("handing its pipes over"))?;
+    sys::keep_capabilities_across(ids)
         .and_then(|()| sys::set_dumpable(true))
         .map_err(Step::Identity.failed("becoming the agents' user"))?;
-    Ok((spec, trees, host_ids))
+    Ok((spec, trees, ids))
 }
 
 impl Stage {

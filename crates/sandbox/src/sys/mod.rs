@@ -19,8 +19,8 @@ pub(crate) use mount::{
 };
 pub use privilege::HOST_ID_OF_ROOTS_AGENTS;
 pub(crate) use privilege::{
-    HostIds, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across, landlock_abi,
-    new_session_keyring, no_new_privileges, set_dumpable,
+    HostIdentity, HostIds, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across,
+    landlock_abi, new_session_keyring, no_new_privileges, set_dumpable,
 };
 pub(crate) use process::{
     Failed, Forked, Plan, Status, block_child_signals, clone_init, close_all_except, default_signals, die_with_parent,

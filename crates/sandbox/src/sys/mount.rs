@@ -47,11 +47,11 @@ pub(crate) fn bind_fd(place: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Sets what holds for a mount, and (`recursive`) for all below it.
 pub(crate) fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes<'_>, recursive: bool) -> io::Result<()> {
     let Attributes { read_only, no_exec, devices, owners } = attributes;
-    let set = libc::MOUNT_ATTR_NOSUID as u64
-        | if read_only { libc::MOUNT_ATTR_RDONLY as u64 } else { 0 }
-        | if no_exec { libc::MOUNT_ATTR_NOEXEC as u64 } else { 0 }
-        | if devices { 0 } else { libc::MOUNT_ATTR_NODEV as u64 }
-        | if owners.is_some() { libc::MOUNT_ATTR_IDMAP as u64 } else { 0 };
+    let set = libc::MOUNT_ATTR_NOSUID
+        | if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 }
+        | if no_exec { libc::MOUNT_ATTR_NOEXEC } else { 0 }
+        | if devices { 0 } else { libc::MOUNT_ATTR_NODEV }
+        | if owners.is_some() { libc::MOUNT_ATTR_IDMAP } else { 0 };
     // `struct mount_attr`: set, clear, propagation, user namespace.
     let attributes = [set, 0, 0, owners.map_or(0, |fd| fd.as_raw_fd() as u64)];
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
@@ -80,13 +80,20 @@ pub(crate) fn move_to(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Resul
     }
 }
 
-/// A new file system of this kind, attached nowhere yet. Not for set-user-id bits or device files.
+/// A new file system of this kind, attached nowhere yet, without set-user-id bits and device files.
 pub(crate) fn mount_new(kind: &CStr, options: &[(&CStr, &CStr)], no_exec: bool) -> io::Result<OwnedFd> {
+    mount_with(kind, options, libc::MOUNT_ATTR_NODEV | if no_exec { libc::MOUNT_ATTR_NOEXEC } else { 0 })
+}
+
+/// Pseudo-terminals of its own.
+pub(crate) fn mount_devpts() -> io::Result<OwnedFd> {
+    mount_with(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], libc::MOUNT_ATTR_NOEXEC)
+}
+
+fn mount_with(kind: &CStr, options: &[(&CStr, &CStr)], attributes: u64) -> io::Result<OwnedFd> {
     const SET_STRING: libc::c_uint = libc::FSCONFIG_SET_STRING as libc::c_uint;
     const CREATE: libc::c_uint = libc::FSCONFIG_CMD_CREATE as libc::c_uint;
-    let attributes = (libc::MOUNT_ATTR_NOSUID
-        | libc::MOUNT_ATTR_NODEV
-        | if no_exec { libc::MOUNT_ATTR_NOEXEC } else { 0 }) as libc::c_uint;
+    let attributes = (libc::MOUNT_ATTR_NOSUID | attributes) as libc::c_uint;
     let null = std::ptr::null::<libc::c_char>();
     // SAFETY: all strings end in NUL and outlive the calls; the descriptors are new and ours.
     unsafe {
@@ -100,11 +107,6 @@ pub(crate) fn mount_new(kind: &CStr, options: &[(&CStr, &CStr)], no_exec: bool) 
         let mount = check(libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), cloexec, attributes))?;
         Ok(OwnedFd::from_raw_fd(mount as libc::c_int))
     }
-}
-
-/// Pseudo-terminals of its own.
-pub(crate) fn mount_devpts() -> io::Result<OwnedFd> {
-    mount_new(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], true)
 }
 
 /// Makes sure that no mount made here shows outside.

@@ -17,29 +17,69 @@ pub(crate) struct HostIds {
     pub gid: u32,
 }
 
-impl HostIds {
-    /// The ids that a sandbox of this caller has on the host.
-    pub fn of_sandbox() -> Self {
-        if is_root() {
-            return Self { uid: free_id("/proc/self/uid_map"), gid: free_id("/proc/self/gid_map") };
-        }
+/// Who sandboxed processes are on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostIdentity {
+    /// The caller, who is an ordinary user.
+    Caller(HostIds),
+    /// The caller is root; they are nobody else's.
+    Separate(HostIds),
+}
+
+impl HostIdentity {
+    /// Who the sandboxed processes of this caller are.
+    pub fn of_sandboxes() -> io::Result<Self> {
         // SAFETY: these calls cannot fail and involve no pointers.
-        unsafe { Self { uid: libc::geteuid(), gid: libc::getegid() } }
+        let caller = unsafe { HostIds { uid: libc::geteuid(), gid: libc::getegid() } };
+        if caller.uid != 0 {
+            return Ok(Self::Caller(caller));
+        }
+        match (free_id(&fs::read_to_string("/proc/self/uid_map")?), free_id(&fs::read_to_string("/proc/self/gid_map")?))
+        {
+            (Free::Id(uid), Free::Id(gid)) => Ok(Self::Separate(HostIds { uid, gid })),
+            // Root of a namespace that holds nobody else, and an ordinary user outside of it.
+            (Free::NoneAndOrdinary, Free::NoneAndOrdinary) => Ok(Self::Caller(caller)),
+            _ => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        }
+    }
+
+    /// The ids themselves.
+    pub fn ids(self) -> HostIds {
+        match self {
+            Self::Caller(ids) | Self::Separate(ids) => ids,
+        }
     }
 }
 
-/// [`HOST_ID_OF_ROOTS_AGENTS`], or in a container the last id that it has below the usual overflow id.
-fn free_id(map: &str) -> u32 {
-    let text = fs::read_to_string(map).unwrap_or_default();
-    let extents = text.lines().filter_map(|line| {
-        let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u64>().ok());
-        Some((numbers.next()??, numbers.nth(1)??))
-    });
-    let ends: Vec<u64> = extents.map(|(first, count)| first + count).collect();
+/// What an id map (`/proc/self/uid_map`) leaves for sandboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Free {
+    Id(u32),
+    /// There is only id 0, and that is not root outside.
+    NoneAndOrdinary,
+    /// There is only id 0, and that may be root outside: limits on processes would not hold.
+    NoneAndRoot,
+}
+
+/// [`HOST_ID_OF_ROOTS_AGENTS`], or in a container with fewer ids one near its last, but not the usual `nobody` (65534).
+fn free_id(map: &str) -> Free {
+    let extents: Vec<[u64; 3]> = map
+        .lines()
+        .filter_map(|line| {
+            let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+            numbers.try_into().ok()
+        })
+        .collect();
+    let last = extents.iter().map(|[first, _, count]| first + count - 1).max().unwrap_or(0);
     let wanted = u64::from(HOST_ID_OF_ROOTS_AGENTS);
-    match ends.iter().max() {
-        Some(end) if *end <= wanted => u32::try_from(end.saturating_sub(3)).unwrap_or(HOST_ID_OF_ROOTS_AGENTS),
-        _ => HOST_ID_OF_ROOTS_AGENTS,
+    if extents.iter().any(|[first, _, count]| (*first..first + count).contains(&wanted)) {
+        Free::Id(HOST_ID_OF_ROOTS_AGENTS)
+    } else if last >= 1000 {
+        Free::Id(u32::try_from(last - 2).unwrap_or(HOST_ID_OF_ROOTS_AGENTS))
+    } else if extents.iter().all(|[_, outside, _]| *outside != 0) {
+        Free::NoneAndOrdinary
+    } else {
+        Free::NoneAndRoot
     }
 }
 
@@ -134,4 +174,26 @@ fn set_capabilities(sets: [CapabilitySet; 2]) -> io::Result<()> {
     let mut header = CAPABILITY_HEADER;
     // SAFETY: header and sets are laid out as version 3 wants them.
     unsafe { check(libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr())).map(drop) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_id_is_the_fixed_one_where_it_exists() {
+        assert_eq!(free_id("         0          0 4294967295\n"), Free::Id(HOST_ID_OF_ROOTS_AGENTS));
+    }
+
+    #[test]
+    fn a_container_with_few_ids_gives_one_of_its_last() {
+        assert_eq!(free_id("0 100000 65536\n"), Free::Id(65533));
+        assert_eq!(free_id("0 1000 1\n1 100000 65536\n"), Free::Id(65534));
+    }
+
+    #[test]
+    fn a_namespace_of_one_id_is_fine_for_an_ordinary_user_only() {
+        assert_eq!(free_id("0 1000 1\n"), Free::NoneAndOrdinary);
+        assert_eq!(free_id("0 0 1\n"), Free::NoneAndRoot);
+    }
 }

@@ -68,9 +68,13 @@ pub(crate) fn set_name(name: &CStr) {
 
 /// Every signal does what it does by default, also those that whoever started us ignored.
 pub(crate) fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: a constant disposition. Signals that cannot be changed stay as they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    const SIGNALS: libc::c_int = 64;
+    // The kernel's own `struct sigaction`, all zero. The C library would leave out the signals that it uses itself.
+    let default = [0_u64; 4];
+    let nowhere = std::ptr::null_mut::<u64>();
+    for signal in 1..=SIGNALS {
+        // SAFETY: a zeroed action is the default one; 8 is the size of the kernel's signal set. SIGKILL and SIGSTOP refuse.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nowhere, 8_usize) };
     }
 }
 
@@ -169,8 +173,8 @@ pub(crate) struct Plan {
     pub cwd: CString,
     /// What becomes standard input, output and error.
     pub stdio: [RawFd; 3],
-    /// Kind of limit (`RLIMIT_*`) and its value.
-    pub limits: Vec<(u32, u64)>,
+    /// Kind of limit (`RLIMIT_*`), where it begins, and where it becomes absolute.
+    pub limits: Vec<(u32, u64, u64)>,
 }
 
 /// Which part of a [`Plan`] failed.
@@ -238,8 +242,8 @@ fn prepare(plan: &Plan) -> Result<(), Failed> {
         if libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) == -1 {
             return Err(Failed::Exec);
         }
-        for (kind, value) in &plan.limits {
-            let limit = libc::rlimit { rlim_cur: *value, rlim_max: *value };
+        for (kind, soft, hard) in &plan.limits {
+            let limit = libc::rlimit { rlim_cur: *soft, rlim_max: *hard };
             if libc::setrlimit(*kind as _, &raw const limit) == -1 {
                 return Err(Failed::Limits);
             }
