@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The program of one agent that speaks ACP on its standard input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentProgram {
-    /// Path inside the sandbox, or a name that is looked up in the sandbox's `PATH`.
+    /// An absolute path on the host, or a bare name that is looked up inside the sandbox.
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
@@ -22,7 +22,7 @@ pub struct AgentProgram {
 pub struct NoProgram;
 
 impl AgentProgram {
-    /// Our own agent: the hidden subcommand of the `muster` binary, found at this path inside the sandbox.
+    /// Our own agent: the hidden subcommand of the `muster` binary at this absolute path.
     pub fn native(muster: impl Into<PathBuf>) -> Self {
         Self { program: muster.into(), args: vec!["__native".into()], env: BTreeMap::new(), auth_method: None }
     }

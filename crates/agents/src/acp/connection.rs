@@ -108,8 +108,8 @@ impl Connection {
         }
         self.check_servers(servers)?;
         let params = calls::session_params(Some(session), cwd, servers);
-        let call = self.link.call(calls::LOAD_SESSION, params, Some(self.answer_limit));
-        self.link.in_loading(session, call).await.map(drop)
+        let limit = Some(self.answer_limit);
+        self.link.call_loading(calls::LOAD_SESSION, params, limit, session).await.map(drop)
     }
 
     /// One turn: returns when the agent is idle again, however long that takes. With `resume`, an agent that knows the

@@ -44,13 +44,23 @@ struct State {
     outbox: Option<mpsc::UnboundedSender<String>>,
     waiting_bytes: usize,
     last_id: i64,
-    open: BTreeMap<i64, oneshot::Sender<Answer>>,
+    open: BTreeMap<i64, Open>,
     turns: BTreeMap<SessionId, Turn>,
-    /// Sessions being loaded, with the count of replayed updates.
-    loading: BTreeMap<SessionId, u64>,
     bad_lines: u32,
     stderr_bytes_left: usize,
     stderr_tail: String,
+}
+
+/// A request of ours without an answer.
+struct Open {
+    caller: oneshot::Sender<Answer>,
+    loading: Option<Loading>,
+}
+
+/// A session that the agent replays before it answers.
+struct Loading {
+    session: SessionId,
+    replayed: bool,
 }
 
 #[derive(Default)]
@@ -68,7 +78,6 @@ impl Link {
             last_id: 0,
             open: BTreeMap::new(),
             turns: BTreeMap::new(),
-            loading: BTreeMap::new(),
             bad_lines: 0,
             stderr_bytes_left: STDERR_BYTES_MAX,
             stderr_tail: String::new(),
@@ -83,11 +92,31 @@ impl Link {
         params: Value,
         limit: Option<Duration>,
     ) -> Result<Value, AgentError> {
-        let (sender, answer) = oneshot::channel();
-        let id = self.open_request(sender)?;
-        let _forget = Guard(|| {
-            self.state().open.remove(&id);
-        });
+        self.call_with(method, params, limit, None).await
+    }
+
+    /// The same for a request upon which the agent replays a session: what it replays before it answers is kept out
+    /// of the transcript, which has it.
+    pub async fn call_loading(
+        &self,
+        method: &'static str,
+        params: Value,
+        limit: Option<Duration>,
+        session: &SessionId,
+    ) -> Result<Value, AgentError> {
+        self.call_with(method, params, limit, Some(Loading { session: session.clone(), replayed: false })).await
+    }
+
+    async fn call_with(
+        &self,
+        method: &'static str,
+        params: Value,
+        limit: Option<Duration>,
+        loading: Option<Loading>,
+    ) -> Result<Value, AgentError> {
+        let (caller, answer) = oneshot::channel();
+        let id = self.open_request(Open { caller, loading })?;
+        let _forget = Guard(|| drop(self.close_request(id)));
         self.send(Request::new(Id::Number(id), method, params).to_line());
         let answer = match limit {
             None => answer.await,
@@ -96,7 +125,7 @@ impl Link {
             }
         };
         match answer {
-            Ok(outcome) => outcome.map_err(|error| AgentError::Refused { method, error }),
+            Ok(outcome) => outcome.map_err(|error| AgentError::Refused { method, error: bounded(error) }),
             Err(_) => Err(self.ended_now().unwrap_or(Ended::Closed).into()),
         }
     }
@@ -133,18 +162,6 @@ impl Link {
         if let Some(turn) = self.state().turns.get_mut(session) {
             turn.cancelled = true;
         }
-    }
-
-    /// Runs `load`, keeping the conversation that the agent replays meanwhile out of the transcript, which has it.
-    pub async fn in_loading<T>(&self, session: &SessionId, load: impl Future<Output = T>) -> T {
-        self.state().loading.insert(session.clone(), 0);
-        let _end = Guard(|| {
-            let replayed = self.state().loading.remove(session).unwrap_or_default();
-            if replayed > 0 {
-                self.tap.note(format!("{replayed} updates of the loaded session are not shown again"));
-            }
-        });
-        load.await
     }
 
     /// Closes our end of the pipe once everything is written.
@@ -209,7 +226,7 @@ impl Link {
 
     fn settle(&self, Response { id, outcome }: Response) {
         let open = match &id {
-            Id::Number(number) => self.state().open.remove(number),
+            Id::Number(number) => self.close_request(*number),
             Id::Text(_) | Id::Null => None,
         };
         match open {
@@ -222,8 +239,9 @@ impl Link {
     fn update(&self, session: SessionId, change: Change) {
         {
             let mut state = self.state();
-            if let Some(replayed) = state.loading.get_mut(&session) {
-                *replayed += 1;
+            let mut loading = state.open.values_mut().filter_map(|open| open.loading.as_mut());
+            if let Some(loading) = loading.find(|loading| loading.session == session) {
+                loading.replayed = true;
                 return;
             }
             if let (Change::Text { text }, Some(turn)) = (&change, state.turns.get_mut(&session)) {
@@ -290,7 +308,7 @@ impl Link {
         }
     }
 
-    fn open_request(&self, sender: oneshot::Sender<Answer>) -> Result<i64, AgentError> {
+    fn open_request(&self, request: Open) -> Result<i64, AgentError> {
         let mut state = self.state();
         if let Some(why) = self.ended_now() {
             return Err(why.into());
@@ -300,8 +318,16 @@ impl Link {
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.open.insert(id, sender);
+        state.open.insert(id, request);
         Ok(id)
+    }
+
+    fn close_request(&self, id: i64) -> Option<oneshot::Sender<Answer>> {
+        let Open { caller, loading } = self.state().open.remove(&id)?;
+        if let Some(Loading { replayed: true, .. }) = loading {
+            self.tap.note("the earlier conversation of the loaded session is not shown again");
+        }
+        Some(caller)
     }
 
     fn written(&self, bytes: usize) {
@@ -312,6 +338,13 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An error that may travel on: a peer's text is not passed on without a bound.
+fn bounded(mut error: ErrorObject) -> ErrorObject {
+    error.message = clip_to(&error.message, TEXT_BYTES_MAX);
+    error.data = error.data.filter(|data| data.to_string().len() <= TEXT_BYTES_MAX);
+    error
 }
 
 /// Does something at the end of a scope, also when a future is dropped half way.

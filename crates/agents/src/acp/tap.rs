@@ -153,6 +153,19 @@ mod tests {
         assert_eq!(clip_to("äöü", 6), "äöü");
     }
 
+    #[test]
+    fn updates_are_flat_json() {
+        let change = Change::Text { text: "hi".into() };
+        let update = Update::Session { session: SessionId("s".into()), change };
+        let expected = serde_json::json!({"update": "session", "session": "s", "change": "text", "text": "hi"});
+        assert_eq!(serde_json::to_value(update).unwrap(), expected);
+        let choice = Choice::Selected { option: "once".into() };
+        let update = Update::Permission { session: SessionId("s".into()), title: "t".into(), choice };
+        let told = serde_json::json!({"told": "selected", "option": "once"});
+        let expected = serde_json::json!({"update": "permission", "session": "s", "title": "t", "choice": told});
+        assert_eq!(serde_json::to_value(update).unwrap(), expected);
+    }
+
     fn drain(updates: &mut Updates) -> Vec<String> {
         std::iter::from_fn(|| updates.receiver.try_recv().ok())
             .map(|update| match update {

@@ -3,6 +3,9 @@
 /// Longest line accepted unless told otherwise: 8 MiB, room for a tool call that carries a large file or an image.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// A buffer that grew beyond this is given back once its lines are taken: one long line must not cost memory for ever.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// A line outgrew the limit. It is reported once, as soon as it is known; its rest is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line is longer than {bytes_max} bytes")]
@@ -82,6 +85,9 @@ impl LineSplitter {
     fn without_line_end(&mut self) -> Option<Result<Vec<u8>, LineTooLong>> {
         self.scanned = self.buffer.len();
         if self.buffer.len() - self.start <= self.bytes_max {
+            if self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES_MAX {
+                self.clear();
+            }
             return None;
         }
         self.clear();
@@ -131,6 +137,16 @@ mod tests {
             while splitter.pop().is_some() {}
             assert!(splitter.buffer.capacity() <= 4096);
         }
+    }
+
+    #[test]
+    fn a_long_line_costs_memory_only_while_it_lasts() {
+        let mut splitter = LineSplitter::default();
+        splitter.push(&[b'x'; 1_000_000]);
+        assert!(splitter.pop().is_none());
+        splitter.push(b"\n");
+        assert!(splitter.pop().is_some() && splitter.pop().is_none());
+        assert_eq!(splitter.buffer.capacity(), 0);
     }
 
     proptest! {

@@ -73,11 +73,17 @@ pub async fn write(link: Arc<Link>, mut input: impl AsyncWrite + Unpin, mut line
     }
 }
 
-/// Drains standard error to its end, whatever becomes of the link: its last words say why an agent died.
+/// Drains standard error until it or the link ends. Its last words say why an agent died, so the link waits for them.
 pub async fn drain_stderr(link: Arc<Link>, mut stderr: impl AsyncRead + Unpin, _done: oneshot::Sender<()>) {
     let mut buffer = vec![0; STDERR_READ_BYTES];
     let mut filled = 0;
-    while let Ok(count) = stderr.read(&mut buffer[filled..]).await {
+    loop {
+        let read = tokio::select! {
+            biased;
+            read = stderr.read(&mut buffer[filled..]) => read,
+            _ = link.ended() => return,
+        };
+        let Ok(count) = read else { return };
         filled += count;
         let whole = if count == 0 { filled } else { whole_characters(&buffer[..filled]) };
         if whole > 0 {
