@@ -45,9 +45,9 @@ impl HostPath {
 /// What bounds one sandboxed process and everything that it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessLimits {
-    /// Memory, in MiB.
+    /// Memory of each process, in MiB.
     pub memory_mib: Option<u32>,
-    /// Processes and threads at the same time.
+    /// Processes and threads at the same time; two of them are the sandbox's own.
     pub processes: Option<u32>,
     /// Open files of one process.
     pub open_files: Option<u32>,
@@ -76,10 +76,10 @@ pub(crate) struct SandboxSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ProcessLimitsSpec {
-    /// Memory, in MiB.
+    /// Memory of each process, in MiB.
     #[schemars(extend("minimum" = 16, "maximum" = 16_777_216))]
     memory_mib: Option<At<Whole>>,
-    /// Processes and threads at the same time.
+    /// Processes and threads at the same time; two of them are the sandbox's own.
     #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
     processes: Option<At<Whole>>,
     /// Open files of one process.

@@ -22,7 +22,7 @@ pub enum Upstream {
     Url {
         /// What is spoken there.
         format: Format,
-        /// Address up to and with the version, without a slash at the end: `https://host/v1`.
+        /// Address with or without the version, without a slash at the end: `https://host/v1`.
         base_url: String,
         /// The environment variable that holds the key; none for a server that wants none.
         key_env: Option<String>,
@@ -68,7 +68,7 @@ impl Format {
 pub(super) struct UpstreamSpec {
     /// What is spoken there.
     format: Option<At<Format>>,
-    /// Address up to and with the version, for example `https://models.example.com/v1`.
+    /// Address of the server, for example `https://models.example.com/v1`.
     #[schemars(extend("pattern" = "^https?://[^/?#@]+(/[^?#]*)?$"))]
     base_url: Option<At<Text>>,
     /// The environment variable that holds the key. The key itself never stands in a file.
