@@ -124,9 +124,9 @@ impl Problems {
         Self { list: vec![problem], more: 0 }
     }
 
-    pub(crate) fn of(mut list: Vec<Problem>) -> Self {
+    pub(crate) fn of(mut list: Vec<Problem>, more: usize) -> Self {
         list.sort_by_key(|problem| problem.place);
-        let more = list.len().saturating_sub(PROBLEMS_SHOWN);
+        let more = more + list.len().saturating_sub(PROBLEMS_SHOWN);
         list.truncate(PROBLEMS_SHOWN);
         Self { list, more }
     }

@@ -3,7 +3,7 @@
 use super::spec::TaskSpec;
 use crate::source::{
     Place,
-    checker::{Checker, quote},
+    checker::{Checker, Wrong, quote},
     shape::At,
     suggest::instead_of,
 };
@@ -45,8 +45,8 @@ fn known(
     let id = needed.value.0.as_str();
     let found = position.get(id).map(|&task| (task, needed.place));
     if found.is_none() {
-        let what = format!("there is no task {}", quote(id));
-        checker.wrong(needed.place, what, instead_of(id, position.keys().copied()));
+        let words = || Wrong::new(format!("there is no task {}", quote(id)), instead_of(id, position.keys().copied()));
+        checker.wrong_with(needed.place, words);
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Collects what is wrong while values are judged, so that a person sees all of it at once.
 
 use super::{
-    Place, Problem, Problems, Source, TEXT_BYTES_MAX,
+    PROBLEMS_SHOWN, Place, Problem, Problems, Source, TEXT_BYTES_MAX,
     shape::{At, Text, Value, Whole},
 };
 use std::ops::RangeInclusive;
@@ -24,16 +24,30 @@ impl Wrong {
 pub(crate) struct Checker<'a> {
     source: &'a Source,
     problems: Vec<Problem>,
+    more: usize,
 }
+
+/// How many problems are worked out; further ones are counted. More than are shown, since they are found in another
+/// order than the file's; not all, since to look for a likely name among ten thousand takes a while.
+const KEPT_MAX: usize = 5 * PROBLEMS_SHOWN;
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
-        Self { source, problems: Vec::new() }
+        Self { source, problems: Vec::new(), more: 0 }
     }
 
     pub(crate) fn wrong(&mut self, place: Place, what: impl Into<String>, fix: impl Into<String>) {
-        let file = self.source.name().into();
-        self.problems.push(Problem { file, place, what: what.into(), fix: fix.into() });
+        self.wrong_with(place, || Wrong::new(what, fix));
+    }
+
+    /// The same for a problem that takes a while to put into words.
+    pub(crate) fn wrong_with(&mut self, place: Place, words: impl FnOnce() -> Wrong) {
+        if self.problems.len() == KEPT_MAX {
+            self.more += 1;
+            return;
+        }
+        let Wrong { what, fix } = words();
+        self.problems.push(Problem { file: self.source.name().into(), place, what, fix });
     }
 
     /// The value, or `stand_in` and a problem.
@@ -88,7 +102,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Problems> {
-        if self.problems.is_empty() { Ok(value) } else { Err(Problems::of(self.problems)) }
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems::of(self.problems, self.more)) }
     }
 }
 

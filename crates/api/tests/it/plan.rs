@@ -248,6 +248,15 @@ fn limits_hold() {
 }
 
 #[test]
+fn ten_thousand_mistakes_are_counted_without_guessing_at_each() {
+    let tasks = (0..10_000)
+        .map(|n| format!("- {{id: t{n}, role: builder, instructions: x, writes: [], depends_on: [u{n}]}}\n"));
+    let told = told(plan(&format!("tasks:\n{}", tasks.collect::<String>())));
+    assert!(told.starts_with("plan.yaml:2:69: there is no task `u0`\n  help: did you mean `t0`?\n"), "{told}");
+    assert!(told.ends_with("and 9980 more\n"), "{told}");
+}
+
+#[test]
 fn a_plan_without_any_role_says_where_they_go() {
     let source = api::source::Source::new("plan.yaml", "tasks: [{id: a, role: builder, instructions: x, writes: []}]");
     expect![[r#"
