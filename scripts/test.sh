@@ -21,14 +21,15 @@ install_deny() {
   cargo install --quiet --locked "cargo-deny@$DENY_VERSION"
 }
 
+# `set -e` does not reach into a function whose outcome is asked for, so each command in here says what its failure means.
 # The tests, with what their runner says at the end kept for the last line of this script.
 tests() {
   if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace --locked --no-fail-fast 2>&1 | tee "$log"
-    cargo test --workspace --locked --doc --quiet
+    cargo nextest run --workspace --locked --no-fail-fast 2>&1 | tee "$log" || return 1
+    cargo test --workspace --locked --doc --quiet || return 1
     summary=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Summary ' | tail -n 1)
   else
-    cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+    cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || return 1
     summary=$(awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
       END { printf "test result: ok. %d passed; %d failed; %d ignored", passed, failed, ignored }' "$log")
   fi
