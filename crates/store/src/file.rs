@@ -18,8 +18,8 @@ use std::{
 
 /// The oldest SQLite without the WAL-reset race between connections, <https://sqlite.org/wal.html#the_wal_reset_bug>.
 const SQLITE_REQUIRED: (i32, &str) = (3_051_003, "3.51.3");
-/// How long a connection waits for another program's lock, e.g. a person's `sqlite3`.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long a reader waits for another program's lock, e.g. a person's `sqlite3`.
+const READER_BUSY_WAIT: Duration = Duration::from_secs(5);
 /// SQLite's own checkpoints begin at this many WAL pages (16 MiB) when there is never an idle moment.
 const CHECKPOINT_PAGES: u32 = 4096;
 
@@ -30,19 +30,32 @@ pub(crate) struct Kind {
     pub(crate) steps: &'static [M<'static>],
     /// `FULL`: a commit survives a power cut. `NORMAL`: it survives the death of the process.
     pub(crate) synchronous: &'static str,
+    /// How long the writer waits for another program's lock.
+    pub(crate) busy_wait: Duration,
 }
 
-pub(crate) const JOURNAL: Kind =
-    Kind { name: "journal.db", application_id: JOURNAL_ID, steps: JOURNAL_STEPS, synchronous: "FULL" };
-pub(crate) const TRANSCRIPTS: Kind =
-    Kind { name: "transcripts.db", application_id: TRANSCRIPTS_ID, steps: TRANSCRIPTS_STEPS, synchronous: "NORMAL" };
+pub(crate) const JOURNAL: Kind = Kind {
+    name: "journal.db",
+    application_id: JOURNAL_ID,
+    steps: JOURNAL_STEPS,
+    synchronous: "FULL",
+    busy_wait: Duration::from_secs(5),
+};
+pub(crate) const TRANSCRIPTS: Kind = Kind {
+    name: "transcripts.db",
+    application_id: TRANSCRIPTS_ID,
+    steps: TRANSCRIPTS_STEPS,
+    synchronous: "NORMAL",
+    busy_wait: Duration::from_secs(1),
+};
 
 impl Kind {
     /// The connection of the only writer, on a file that is sound and in the newest format.
     pub(crate) fn open_writer(&self, dir: &Path) -> Result<Connection, OpenError> {
         require_sqlite()?;
         let path = dir.join(self.name);
-        let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut connection =
+            connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, self.busy_wait)?;
         check_integrity(&connection, &path)?;
         let found = self.format(&connection, &path)?;
         self.set_pragmas(&connection).map_err(|source| sqlite(&path, source))?;
@@ -63,7 +76,7 @@ impl Kind {
         if !path.try_exists().map_err(|source| OpenError::Io { path: path.clone(), source })? {
             return Err(OpenError::Missing { path });
         }
-        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_BUSY_WAIT)?;
         let found = self.format(&connection, &path)?;
         match found == self.newest() {
             true => Ok(connection),
@@ -110,10 +123,10 @@ pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+fn connect(path: &Path, flags: OpenFlags, busy_wait: Duration) -> Result<Connection, OpenError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|source| sqlite(path, source))?;
-    connection.busy_timeout(BUSY_WAIT).map_err(|source| sqlite(path, source))?;
+    connection.busy_timeout(busy_wait).map_err(|source| sqlite(path, source))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -26,6 +26,8 @@ pub(super) struct TranscriptWriter {
     state: Arc<State>,
     /// What the file says of agents seen in this process; forgotten when a transaction fails.
     streams: BTreeMap<Agent, Stream>,
+    /// What transactions failed to write: its gaps come before anything else of their agents.
+    owed: BTreeMap<Agent, Missing>,
     _lock: HomeLock,
 }
 
@@ -46,7 +48,7 @@ impl TranscriptWriter {
         state: Arc<State>,
         lock: HomeLock,
     ) -> Self {
-        Self { connection, options, queue, state, streams: BTreeMap::new(), _lock: lock }
+        Self { connection, options, queue, state, streams: BTreeMap::new(), owed: BTreeMap::new(), _lock: lock }
     }
 
     /// Serves the queue until every sender is gone.
@@ -76,9 +78,11 @@ impl TranscriptWriter {
         }
         let bytes = chunks.iter().map(|(chunk, _)| chunk.bytes.len()).sum();
         self.state.queued_bytes.fetch_sub(bytes, Relaxed);
+        let owed = mem::take(&mut self.owed);
         let written = self.transact(|writer| {
+            owed.iter().try_for_each(|(agent, missing)| writer.insert_gap(agent, missing))?;
             for (chunk, missing) in &chunks {
-                let agent = (chunk.mission.clone(), chunk.agent.clone());
+                let agent = agent_of(chunk);
                 if let Some(missing) = missing {
                     writer.insert_gap(&agent, missing)?;
                 }
@@ -88,39 +92,35 @@ impl TranscriptWriter {
         });
         match written {
             Ok(()) => _ = self.state.written.fetch_add(chunks.len() as u64, Relaxed),
-            Err(_) => self.count_as_missing(&chunks),
+            Err(_) => {
+                self.state.dropped.fetch_add(chunks.len() as u64, Relaxed);
+                self.owed = owed;
+                for (chunk, missing) in &chunks {
+                    let before = missing.unwrap_or_default();
+                    let missing = before.and(1, chunk.bytes.len() as u64, chunk.at_ms);
+                    self.owe(agent_of(chunk), missing);
+                }
+            }
         }
     }
 
     /// Gaps at the end of a transcript, which no chunk carries along.
     fn write_missing(&mut self) {
-        let gaps = mem::take(&mut *self.state.missing());
-        if gaps.is_empty() {
+        let missing = mem::take(&mut *self.state.missing());
+        missing.into_iter().for_each(|(agent, missing)| self.owe(agent, missing));
+        if self.owed.is_empty() {
             return;
         }
-        let written = self.transact(|writer| gaps.iter().try_for_each(|(agent, gap)| writer.insert_gap(agent, gap)));
+        let owed = mem::take(&mut self.owed);
+        let written = self.transact(|writer| owed.iter().try_for_each(|(agent, gap)| writer.insert_gap(agent, gap)));
         if written.is_err() {
-            self.restore(gaps);
+            self.owed = owed;
         }
     }
 
-    fn count_as_missing(&self, chunks: &[(Chunk, Option<Missing>)]) {
-        self.state.dropped.fetch_add(chunks.len() as u64, Relaxed);
-        let mut gaps: BTreeMap<Agent, Missing> = BTreeMap::new();
-        for (chunk, missing) in chunks {
-            let gap = gaps.entry((chunk.mission.clone(), chunk.agent.clone())).or_default();
-            let before = missing.unwrap_or_default();
-            *gap = gap.and(before.chunks + 1, before.bytes + chunk.bytes.len() as u64, chunk.at_ms);
-        }
-        self.restore(gaps);
-    }
-
-    fn restore(&self, gaps: BTreeMap<Agent, Missing>) {
-        let mut missing = self.state.missing();
-        for (agent, gap) in gaps {
-            let newer = missing.entry(agent).or_default();
-            *newer = newer.and(gap.chunks, gap.bytes, gap.at_ms);
-        }
+    fn owe(&mut self, agent: Agent, missing: Missing) {
+        let owed = self.owed.entry(agent).or_default();
+        *owed = owed.and(missing.chunks, missing.bytes, missing.at_ms);
     }
 
     fn transact(&mut self, write: impl FnOnce(&mut Self) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
@@ -229,6 +229,10 @@ impl TranscriptWriter {
     fn run_sql(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
     }
+}
+
+fn agent_of(chunk: &Chunk) -> Agent {
+    (chunk.mission.clone(), chunk.agent.clone())
 }
 
 fn tell(done: oneshot::Sender<()>) {

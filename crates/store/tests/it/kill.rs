@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
     thread,
 };
-use store::{CallRow, Home, PreviousEnd, Store, Transcripts, wait};
+use store::{CallRow, Home, LockError, PreviousEnd, Store, Transcripts, wait};
 
 const ROUNDS: u64 = 25;
 const PRODUCERS: u64 = 8;
@@ -58,11 +58,20 @@ fn run_and_kill(fixture: &Fixture, count: u64, acknowledged: &mut BTreeMap<Strin
         acknowledged.insert(name.to_owned(), seq.parse().unwrap());
         seen += 1;
         if seen == count + 1 {
+            check_shared(fixture, child.id(), name);
             child.kill().unwrap();
         }
     }
     child.wait().unwrap();
     assert!(seen > count, "the child ended by itself");
+}
+
+/// What this process may do while another one writes.
+fn check_shared(fixture: &Fixture, writer: u32, mission: &str) {
+    let refused = Home::lock(fixture.dir.path()).unwrap_err();
+    assert!(matches!(refused, LockError::Busy { pid: Some(pid), .. } if pid == writer), "{refused}");
+    assert!(refused.to_string().contains("kill::child"), "{refused}");
+    assert!(fixture.reader().last_seq(&mission.into()).unwrap() > 0);
 }
 
 /// Not a test: the process that is killed. Ends by itself only when it was not started by the test above.

@@ -100,12 +100,42 @@ fn what_a_slow_disk_made_us_drop_is_counted_in_its_place() {
     transcripts.push(chunk("a", total + 1, 8));
     wait(transcripts.flush()).unwrap();
 
+    let (mut next, mut missing) = (1, 0);
+    for entry in read(&fixture, "a") {
+        match entry.content {
+            Content::Bytes { .. } => {
+                assert_eq!(entry.at_ms, next);
+                next += 1;
+            }
+            Content::Gap { reason, chunks, .. } => {
+                assert_eq!(reason, GapReason::Overrun);
+                (next, missing) = (next + chunks, missing + chunks);
+                assert_eq!(entry.at_ms, next - 1, "the time of the last one that is missing");
+            }
+        }
+    }
+    assert_eq!((next, missing), (total + 2, transcripts.stats().dropped));
+}
+
+/// The disk refuses for as long as a write may wait (1 s), and more chunks are queued by then.
+#[test]
+fn what_the_disk_refused_is_counted_before_what_came_after() {
+    let fixture = Fixture::new();
+    let transcripts = open(&fixture, 64 << 20);
+    let stuck = Connection::open(fixture.dir.path().join("transcripts.db")).unwrap();
+    stuck.execute_batch("BEGIN IMMEDIATE").unwrap();
+    transcripts.push(chunk("a", 1, 8));
+    wait(transcripts.flush()).unwrap();
+    let stats = transcripts.stats();
+    assert_eq!((stats.written, stats.dropped), (0, 1));
+    assert!(stats.failed > 0);
+    transcripts.push(chunk("a", 2, 8));
+    stuck.execute_batch("COMMIT").unwrap();
+    wait(transcripts.flush()).unwrap();
     let entries = read(&fixture, "a");
-    assert_eq!(gaps(&entries), [(GapReason::Overrun, dropped)]);
-    assert_eq!(entries.len() as u64, total - dropped + 2);
-    let last = entries.last().unwrap();
-    assert_eq!(last.at_ms, total + 1);
-    assert!(matches!(entries[entries.len() - 2].content, Content::Gap { .. }));
+    assert_eq!(entries.len(), 2);
+    assert!(matches!(entries[0].content, Content::Gap { reason: GapReason::Overrun, chunks: 1, .. }));
+    assert_eq!(entries[1].at_ms, 2);
 }
 
 #[test]
@@ -118,8 +148,10 @@ fn bytes_that_wait_are_limited_too() {
     let dropped = transcripts.stats().dropped;
     assert!((1..100).contains(&dropped), "{dropped}");
     slow.execute_batch("COMMIT").unwrap();
-    drop(transcripts);
-    assert_eq!(gaps(&read(&fixture, "a")), [(GapReason::Overrun, dropped)]);
+    wait(transcripts.flush()).unwrap();
+    let dropped = transcripts.stats().dropped;
+    let gaps = gaps(&read(&fixture, "a"));
+    assert_eq!(gaps.iter().map(|(_, chunks)| chunks).sum::<u64>(), dropped);
 }
 
 #[test]
