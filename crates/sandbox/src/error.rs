@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a launch was refused or failed. In every case nothing was run.
+/// Why a launch was refused or failed. In every case nothing runs.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The policy contradicts itself, or asks for what this version cannot enforce.

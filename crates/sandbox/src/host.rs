@@ -41,6 +41,7 @@ impl HostReport {
 pub fn host_report(launcher: &Launcher) -> HostReport {
     let status = run(launcher, Network::Gateway, "/proc/self/status");
     let interfaces = run(launcher, Network::None, "/proc/net/dev");
+    let mounts = run(launcher, Network::None, "/proc/self/mounts");
     let checks = vec![
         check("a sandbox can be launched", &status, |_| true),
         check("no new privileges", &status, |text| field(text, "NoNewPrivs") == Some("1")),
@@ -50,6 +51,10 @@ pub fn host_report(launcher: &Launcher) -> HostReport {
                 .all(|set| field(text, set) == Some("0000000000000000"))
         }),
         check("own processes", &status, |text| field(text, "Pid") == Some("2")),
+        check("own files", &mounts, |text| {
+            let root = text.lines().find(|line| line.split(' ').nth(1) == Some("/"));
+            root.is_some_and(|line| line.split(' ').nth(2) == Some("tmpfs") && line.contains(" ro,"))
+        }),
         check("own network", &interfaces, |text| text.lines().filter(|line| line.contains(':')).count() == 1),
     ];
     HostReport { checks, landlock_abi: sys::landlock_abi(), root: sys::is_root() }

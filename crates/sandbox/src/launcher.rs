@@ -84,7 +84,7 @@ impl Launcher {
     }
 
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
-    /// on any error nothing was run. Blocks for about two milliseconds; may be called from many threads at once.
+    /// on any error nothing runs. Blocks for about two milliseconds; may be called from many threads at once.
     pub fn launch(&self, launch: &Launch) -> Result<Sandboxed, SandboxError> {
         let spec = Spec::compile(launch)?;
         let plumbing = Plumbing::new().map_err(SandboxError::launcher("making pipes"))?;

@@ -26,7 +26,9 @@
 //! ```
 //!
 //! Everything here blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
-//! non-blocking, and [`Tree::exit_fd`] becomes readable when the whole tree is gone; [`Tree::try_wait`] then tells how.
+//! non-blocking, and a [`Tree`] is itself a descriptor that becomes readable when all its processes are gone (for
+//! `tokio`: an `AsyncFd<Tree>`); [`Tree::try_wait`] then tells how. A caller with many sandboxes calls
+//! [`raise_open_files`] first.
 //!
 //! # How a launch goes
 //!
@@ -74,5 +76,5 @@ pub use inside::launcher_main;
 pub use launcher::{Launch, Launcher, Sandboxed};
 pub use policy::{Access, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes};
 pub use presets::system_binds;
-pub use sys::HOST_ID_OF_ROOTS_AGENTS;
+pub use sys::{HOST_ID_OF_ROOTS_AGENTS, raise_open_files};
 pub use tree::{Exit, Limit, Tree};

@@ -132,7 +132,8 @@ pub enum Network {
     Gateway,
     /// Only these `host:port`. Not enforced yet: a launch that asks for it is refused.
     Hosts(Vec<String>),
-    /// The network of the host. The operator must want this; a project file must not be able to ask for it.
+    /// The network of the host. The operator must want this; a project file must not be able to ask for it. Names are
+    /// resolved only if `/etc/resolv.conf` is bound; the host's abstract sockets are kept away by Landlock from version 6.
     Open,
 }
 

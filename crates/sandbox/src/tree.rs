@@ -1,7 +1,7 @@
 //! The processes of one sandbox, seen from outside: wait, kill, and know how it ended.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::launcher::Shared;
@@ -87,6 +87,20 @@ impl Tree {
             Ok((Reply::Ended(exit), _)) => exit,
             Ok(_) | Err(_) => Exit::Killed,
         }
+    }
+}
+
+/// The same descriptor as [`Tree::exit_fd`].
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.exit_fd()
+    }
+}
+
+/// The same descriptor as [`Tree::exit_fd`].
+impl AsRawFd for Tree {
+    fn as_raw_fd(&self) -> RawFd {
+        self.init.as_raw_fd()
     }
 }
 

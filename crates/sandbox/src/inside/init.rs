@@ -120,6 +120,11 @@ fn plan(spec: &Spec, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
         .into_iter()
         // One second between the signal that can be told apart and the one that cannot be ignored.
         .chain(limits.cpu_s.map(|cpu_s| (libc::RLIMIT_CPU, cpu_s, cpu_s.saturating_add(1))))
+        // Where the host is stricter than the policy, the host holds.
+        .map(|(kind, soft, hard)| {
+            let most = sys::hard_limit(kind);
+            (kind, soft.min(most), hard.min(most))
+        })
         .collect(),
     })
 }

@@ -22,9 +22,10 @@ pub(crate) use privilege::{
     HostIdentity, HostIds, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across,
     landlock_abi, new_session_keyring, no_new_privileges, set_dumpable,
 };
+pub use process::raise_open_files;
 pub(crate) use process::{
     Failed, Forked, Plan, Status, block_child_signals, clone_init, close_all_except, default_signals, die_with_parent,
-    exit, fork, ignore_children, own_pidfd, pidfd_kill, reap, set_name, spawn_program, watch_children,
+    exit, fork, hard_limit, ignore_children, own_pidfd, pidfd_kill, reap, set_name, spawn_program, watch_children,
 };
 pub(crate) use socket::{
     Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,

@@ -163,6 +163,28 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     unsafe { check(libc::syscall(libc::SYS_close_range, first, last, 0)).map(drop) }
 }
 
+/// The most that this process may have of something (`RLIMIT_*`).
+pub(crate) fn hard_limit(kind: u32) -> u64 {
+    limit(kind).map_or(u64::MAX, |limit| limit.rlim_max)
+}
+
+/// Lets this process open as many files as the system lets it, and returns how many that is. Every running sandbox
+/// takes up to six; the usual limit of 1,024 is used up by some 170.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = limit(libc::RLIMIT_NOFILE)?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` outlives the call.
+    unsafe { check_int(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))? };
+    Ok(limit.rlim_cur)
+}
+
+fn limit(kind: u32) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is written by the call.
+    unsafe { check_int(libc::getrlimit(kind as _, &raw mut limit))? };
+    Ok(limit)
+}
+
 /// All that is done between making the program's process and executing it, prepared before, because in between nothing
 /// may be allocated: until the execution the new process runs in our memory.
 pub(crate) struct Plan {

@@ -93,3 +93,11 @@ fn core_dumps_are_off() {
         assert_eq!(std::fs::read_dir(host.path("work")).unwrap().count(), 0);
     });
 }
+
+#[test]
+fn a_host_that_is_stricter_than_the_policy_holds() {
+    let mut policy = sandbox::presets::tool();
+    policy.limits.open_files = u64::MAX;
+    policy.limits.processes = u64::MAX;
+    each(|host| assert_eq!(host.run(policy.clone(), &["true"]).exit, Exit::Code(0)));
+}
