@@ -88,7 +88,9 @@ pub fn json_bytes(value: &serde_json::Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
         Value::String(text) => text.len() + 3,
         Value::Array(list) => 2 + list.iter().map(json_bytes).sum::<usize>(),
-        Value::Object(members) => 2 + members.iter().map(|(key, value)| key.len() + 4 + json_bytes(value)).sum::<usize>(),
+        Value::Object(members) => {
+            2 + members.iter().map(|(key, value)| key.len() + 4 + json_bytes(value)).sum::<usize>()
+        }
     }
 }
 

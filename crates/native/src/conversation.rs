@@ -109,7 +109,9 @@ impl Conversation {
             }
             Record::Compaction(cut) => self.cut = cut,
             Record::Ended { stop, why } => {
-                let Turn::Open { tokens, .. } = self.turn else { return Err("the end of a turn that is not open".into()) };
+                let Turn::Open { tokens, .. } = self.turn else {
+                    return Err("the end of a turn that is not open".into());
+                };
                 self.turn = Turn::Ended { stop, why, tokens };
             }
         }
@@ -242,7 +244,8 @@ pub struct CallResult {
     pub text: String,
 }
 
-const DROPPED: &str = "[Earlier steps of this conversation were left out to save room. Look again at whatever you need.]";
+const DROPPED: &str =
+    "[Earlier steps of this conversation were left out to save room. Look again at whatever you need.]";
 const INTERRUPTED: &str = "The call was interrupted; it has no result.";
 /// What is left of a long text in the shortened past, in bytes.
 const SHORTENED_BYTES: usize = 400;

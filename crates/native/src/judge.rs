@@ -99,20 +99,28 @@ mod tests {
     fn calls_that_cannot_be_run() {
         check(
             reply("", &[("1", "read_file", json!("{\"path\": "))]),
-            expect![[r#"1 read_file {"unreadable":"{\"path\": "}: The arguments could not be read: EOF while parsing a value at line 1 column 9. Nothing was done."#]],
+            expect![[
+                r#"1 read_file {"unreadable":"{\"path\": "}: The arguments could not be read: EOF while parsing a value at line 1 column 9. Nothing was done."#
+            ]],
         );
         check(
             reply("", &[("1", "read_file", json!([1]))]),
-            expect![[r#"1 read_file {"unreadable":[1]}: The arguments could not be read: they are not a JSON object. Nothing was done."#]],
+            expect![[
+                r#"1 read_file {"unreadable":[1]}: The arguments could not be read: they are not a JSON object. Nothing was done."#
+            ]],
         );
         check(
             reply("", &[("1", "rm -rf", json!({}))]),
-            expect![[r#"1 rm_-rf {}: There is no tool "rm -rf". The tools are: read_file, list_files, search, write_file, apply_patch, run_command."#]],
+            expect![[
+                r#"1 rm_-rf {}: There is no tool "rm -rf". The tools are: read_file, list_files, search, write_file, apply_patch, run_command."#
+            ]],
         );
         let cut = Reply { end: ReplyEnd::CutOff, ..reply("", &[("1", "write_file", json!("{\"content\": \"x"))]) };
         check(
             cut,
-            expect![[r#"1 write_file {"unreadable":"{\"content\": \"x"}: The arguments could not be read: EOF while parsing a string at line 1 column 14. Your answer hit the limit on its length; write less at once. Nothing was done."#]],
+            expect![[
+                r#"1 write_file {"unreadable":"{\"content\": \"x"}: The arguments could not be read: EOF while parsing a string at line 1 column 14. Your answer hit the limit on its length; write less at once. Nothing was done."#
+            ]],
         );
     }
 

@@ -85,7 +85,11 @@ impl Log {
                 break;
             }
             let read = serde_json::from_slice(&line).map_err(|error| error.to_string());
-            read.and_then(&mut each).map_err(|problem| LogError::Broken { path: path.clone(), line: number, problem })?;
+            read.and_then(&mut each).map_err(|problem| LogError::Broken {
+                path: path.clone(),
+                line: number,
+                problem,
+            })?;
             whole += bytes as u64;
         }
         log.set_len(whole).and_then(|()| log.sync_data()).map_err(io)?;

@@ -43,8 +43,10 @@ impl Server {
     pub fn new(name: String, url: String, headers: &[(String, String)]) -> Result<Self, String> {
         let mut map = HeaderMap::new();
         for (key, value) in headers {
-            let key = HeaderName::try_from(key).map_err(|_| format!("server {name}: {key:?} is not a header's name"))?;
-            let value = HeaderValue::try_from(value).map_err(|_| format!("server {name}: header {key} has a bad value"))?;
+            let key =
+                HeaderName::try_from(key).map_err(|_| format!("server {name}: {key:?} is not a header's name"))?;
+            let value =
+                HeaderValue::try_from(value).map_err(|_| format!("server {name}: header {key} has a bad value"))?;
             map.insert(key, value);
         }
         Ok(Self { name, url, headers: map })
@@ -83,7 +85,8 @@ impl Client {
         for _ in 0..PAGES_MAX {
             let params = cursor.map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
             let page = self.request("tools/list", params).await?;
-            let listed = page.get("tools").and_then(Value::as_array).ok_or_else(|| self.says("its tool list has no tools"))?;
+            let listed =
+                page.get("tools").and_then(Value::as_array).ok_or_else(|| self.says("its tool list has no tools"))?;
             tools.extend(listed.iter().filter_map(definition));
             cursor = page.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
             if cursor.is_none() {

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use genai::adapter::AdapterKind;
-use genai::chat::{ChatOptions, ChatRequest, ChatStream, ChatStreamEvent, ContentPart, ReasoningEffort, StreamEnd, Tool};
+use genai::chat::{
+    ChatOptions, ChatRequest, ChatStream, ChatStreamEvent, ContentPart, ReasoningEffort, StreamEnd, Tool,
+};
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, ModelIden, ServiceTarget};
 use serde_json::{Value, json};
@@ -251,7 +253,9 @@ impl Asked {
         // Some servers of the chat format insist on getting the reasoning before a tool call back.
         if !reply.calls.is_empty() && !has_signed_reasoning && reply.thoughts.is_empty() {
             let reasoning = end.captured_reasoning_content.filter(|text| !text.is_empty());
-            reply.thoughts.extend(reasoning.and_then(|text| serde_json::to_value(ContentPart::ReasoningContent(text)).ok()));
+            reply
+                .thoughts
+                .extend(reasoning.and_then(|text| serde_json::to_value(ContentPart::ReasoningContent(text)).ok()));
         }
         reply
     }

@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn three_times_and_longer_each_time() {
-        let pauses: Vec<_> = (1..=4).map(|attempt| pause(&passing(None), attempt).map(|pause| pause.as_millis())).collect();
+        let pauses: Vec<_> =
+            (1..=4).map(|attempt| pause(&passing(None), attempt).map(|pause| pause.as_millis())).collect();
         assert_eq!(pauses, [Some(500), Some(1000), Some(2000), None]);
     }
 

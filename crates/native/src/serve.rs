@@ -149,7 +149,12 @@ impl Server {
         Ok(json!({}))
     }
 
-    fn prompt(&mut self, id: Id, request: PromptRequest, running: &mut Option<Running>) -> Result<Option<Value>, ErrorObject> {
+    fn prompt(
+        &mut self,
+        id: Id,
+        request: PromptRequest,
+        running: &mut Option<Running>,
+    ) -> Result<Option<Value>, ErrorObject> {
         if running.is_some() {
             return Err(busy());
         }
@@ -209,8 +214,7 @@ fn start(session: &mut Session, text: String) -> Result<(), String> {
 }
 
 fn initialized() -> Value {
-    let capabilities =
-        AgentCapabilities::new().load_session(true).mcp_capabilities(McpCapabilities::new().http(true));
+    let capabilities = AgentCapabilities::new().load_session(true).mcp_capabilities(McpCapabilities::new().http(true));
     let info = Implementation::new("muster-native", env!("CARGO_PKG_VERSION"));
     to_value(InitializeResponse::new(ProtocolVersion::V1).agent_capabilities(capabilities).agent_info(info))
 }
@@ -267,7 +271,9 @@ fn params<T: DeserializeOwned>(params: Option<Value>) -> Result<T, ErrorObject> 
 
 fn refused(error: SessionError) -> ErrorObject {
     match error {
-        SessionError::Cwd(_) | SessionError::Log(crate::log::LogError::Missing(_)) => ErrorObject::invalid_params(error),
+        SessionError::Cwd(_) | SessionError::Log(crate::log::LogError::Missing(_)) => {
+            ErrorObject::invalid_params(error)
+        }
         SessionError::Log(_) => ErrorObject::internal(error),
     }
 }

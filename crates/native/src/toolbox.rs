@@ -94,7 +94,10 @@ mod tests {
             told("rm", json!({})).unwrap(),
             "There is no tool \"rm\". The tools are: read_file, list_files, search, write_file, apply_patch, run_command, send."
         );
-        assert_eq!(told("read_file", json!({})).unwrap(), "The arguments of read_file do not fit: missing field `path`.");
+        assert_eq!(
+            told("read_file", json!({})).unwrap(),
+            "The arguments of read_file do not fit: missing field `path`."
+        );
         assert_eq!(told("send", json!({"anything": 1})), None);
     }
 

@@ -83,7 +83,9 @@ impl Turn<'_> {
     }
 
     async fn call(&mut self, index: usize) -> Result<Flow, String> {
-        let Some(call) = self.session.talk.call(index).cloned() else { return Err(format!("there is no call {index}")) };
+        let Some(call) = self.session.talk.call(index).cloned() else {
+            return Err(format!("there is no call {index}"));
+        };
         let id = format!("{}.{index}", self.session.talk.steps());
         self.updates.call(&id, &call).await.map_err(gone)?;
         let outcome = self.outcome(&id, &call).await;
@@ -141,7 +143,8 @@ impl Turn<'_> {
     }
 
     async fn wait(&mut self, failure: &ModelFailure, pause: Duration) -> Result<(), String> {
-        let told = format!("The model did not answer ({}); asking again in {} ms.\n", failure.text(), pause.as_millis());
+        let told =
+            format!("The model did not answer ({}); asking again in {} ms.\n", failure.text(), pause.as_millis());
         self.updates.thought(&told).await.map_err(gone)?;
         self.updates.flush().await.map_err(gone)?;
         tokio::time::sleep(pause).await;

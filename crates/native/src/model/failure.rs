@@ -128,7 +128,11 @@ mod tests {
 
     #[test]
     fn refused_for_money() {
-        check(402, r#"{"error":{"message":"the cap is reached"}}"#, expect!["Budget 402 Payment Required: the cap is reached"]);
+        check(
+            402,
+            r#"{"error":{"message":"the cap is reached"}}"#,
+            expect!["Budget 402 Payment Required: the cap is reached"],
+        );
         check(403, r#"{"error":{"message":"no","code":"budget"}}"#, expect!["Budget 403 Forbidden: no"]);
         check(403, r#"{"error":{"message":"no"}}"#, expect!["Lasting 403 Forbidden: no"]);
         check(429, r#"{"error":{"message":"cap","type":"budget"}}"#, expect!["Budget 429 Too Many Requests: cap"]);
@@ -144,7 +148,11 @@ mod tests {
 
     #[test]
     fn too_long() {
-        check(400, r#"{"error":{"code":"context_length_exceeded"}}"#, expect![[r#"TooLong 400 Bad Request: {"error":{"code":"context_length_exceeded"}}"#]]);
+        check(
+            400,
+            r#"{"error":{"code":"context_length_exceeded"}}"#,
+            expect![[r#"TooLong 400 Bad Request: {"error":{"code":"context_length_exceeded"}}"#]],
+        );
     }
 
     fn check(status: u16, body: &str, expected: Expect) {

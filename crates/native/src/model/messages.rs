@@ -24,9 +24,9 @@ pub fn cache_key(messages: &[Message]) -> String {
         Some(Message::User(text)) => text.as_str(),
         _ => "",
     };
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("muster-{hash:016x}")
 }
 
@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn thoughts_come_first_and_blanks_are_trimmed() {
         let thought = serde_json::to_value(ContentPart::ReasoningContent("hm".into())).unwrap();
-        let parts = content(Answer { text: "Yes. \n".into(), thoughts: vec![thought, json!("junk")], ..Answer::default() });
+        let parts =
+            content(Answer { text: "Yes. \n".into(), thoughts: vec![thought, json!("junk")], ..Answer::default() });
         let parts = serde_json::to_value(parts).unwrap();
         assert_eq!(parts, json!([{"ReasoningContent": "hm"}, {"Text": "Yes."}]));
     }

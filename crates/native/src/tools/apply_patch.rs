@@ -63,7 +63,9 @@ impl Plan {
             Change::Add { path, content } => {
                 let file = root.resolve(path)?;
                 if self.exists(&file) {
-                    return Err(format!("{path}: cannot be added, it exists. Use \"*** Update File\" or delete it first."));
+                    return Err(format!(
+                        "{path}: cannot be added, it exists. Use \"*** Update File\" or delete it first."
+                    ));
                 }
                 self.files.insert(file, Some(content.clone()));
             }
@@ -120,7 +122,10 @@ impl Plan {
                     // Best effort: the disk that failed may fail again, and the model is told to look.
                     let _ = put(file, before.as_deref());
                 }
-                return Err(format!("{}\nThe other changes were taken back; look before you go on.", io_error("write", &shown, &error)));
+                return Err(format!(
+                    "{}\nThe other changes were taken back; look before you go on.",
+                    io_error("write", &shown, &error)
+                ));
             }
             told.push_str(&format!(" {verb} {shown}."));
         }
@@ -188,7 +193,10 @@ mod tests {
         let before = [("a", "one\n"), ("c", "bye\n"), ("d", "other\n")];
         let (_dir, root) = tree(&before);
         let error = patch(&root, ALL, false).unwrap_err();
-        assert_eq!(error, "d: patch line 10: the file does not have these lines after its line 0:\nx\nNothing was changed.");
+        assert_eq!(
+            error,
+            "d: patch line 11: the file does not have these lines after its line 0:\nx\nNothing was changed."
+        );
         assert_eq!(files(&root), before.map(owned));
     }
 

@@ -83,7 +83,9 @@ pub fn parse(text: &str) -> Result<Vec<Change>, String> {
         } else if line == "*** End Patch" {
             break;
         } else {
-            return Err(lines.expected("\"*** Add File: \", \"*** Delete File: \", \"*** Update File: \" or \"*** End Patch\""));
+            return Err(
+                lines.expected("\"*** Add File: \", \"*** Delete File: \", \"*** Update File: \" or \"*** End Patch\"")
+            );
         }
     }
     match lines.next() {
@@ -222,9 +224,9 @@ pub fn apply(text: &str, hunks: &[Hunk]) -> Result<String, String> {
 fn place(lines: &[&str], hunk: &Hunk, mut from: usize) -> Result<usize, String> {
     if let Some(after) = &hunk.after {
         let found = (from..lines.len()).find(|index| lines[*index].trim() == after);
-        from = found.ok_or_else(|| {
-            format!("patch line {}: the file has no line {after:?} after its line {from}", hunk.line)
-        })? + 1;
+        from = found
+            .ok_or_else(|| format!("patch line {}: the file has no line {after:?} after its line {from}", hunk.line))?
+            + 1;
     }
     if hunk.old.is_empty() {
         // Nothing to find: lines are added after the named line, or at the end.

@@ -73,9 +73,17 @@ fn hunks_are_found_and_applied_in_order() {
 #[test]
 fn hunks_that_do_not_fit_are_told_with_their_place() {
     check("a\n", "@@\n-b\n+c\n", expect!["patch line 3: the file does not have these lines after its line 0:|b"]);
-    check("a\nb\n", "@@\n-b\n+c\n@@\n-a\n+d\n", expect!["patch line 6: the file does not have these lines after its line 2:|a"]);
+    check(
+        "a\nb\n",
+        "@@\n-b\n+c\n@@\n-a\n+d\n",
+        expect!["patch line 6: the file does not have these lines after its line 2:|a"],
+    );
     check("a\n", "@@ fn x\n-a\n+b\n", expect![[r#"patch line 3: the file has no line "fn x" after its line 0"#]]);
-    check("a\nb\n", "@@\n-a\n+c\n*** End of File\n", expect!["patch line 3: the file does not have these lines at its end:|a"]);
+    check(
+        "a\nb\n",
+        "@@\n-a\n+c\n*** End of File\n",
+        expect!["patch line 3: the file does not have these lines at its end:|a"],
+    );
 }
 
 #[test]

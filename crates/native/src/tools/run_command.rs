@@ -81,7 +81,8 @@ pub(super) async fn run(args: Args, root: &Root) -> Outcome {
 /// The key is for the agent; a command that asks for a password or a pager would hang.
 fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        let is_ours = ["OPENAI_", "ANTHROPIC_", "MUSTER_"].iter().any(|own| name.as_encoded_bytes().starts_with(own.as_bytes()));
+        let is_ours =
+            ["OPENAI_", "ANTHROPIC_", "MUSTER_"].iter().any(|own| name.as_encoded_bytes().starts_with(own.as_bytes()));
         if is_ours {
             command.env_remove(name);
         }
@@ -196,7 +197,8 @@ mod tests {
     #[tokio::test]
     async fn a_flood_keeps_its_ends() {
         let (_dir, root) = tree();
-        let text = sh(&root, "echo first; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo last", None).await.unwrap();
+        let text =
+            sh(&root, "echo first; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo last", None).await.unwrap();
         assert!(text.starts_with("Exit code 0.\nfirst\nx") && text.ends_with("x\nlast\n"));
         assert!(text.contains("[... 967244 bytes left out ...]") && text.len() < 2 * SIDE_BYTES_MAX + 100);
     }

@@ -132,7 +132,8 @@ mod tests {
 
     #[tokio::test]
     async fn lines_with_their_places() {
-        let (_dir, root) = tree(&[("src/a.rs", "fn one() {}\nfn two() {}\n"), ("b.txt", "fn three\n"), ("out/c.rs", "fn four")]);
+        let (_dir, root) =
+            tree(&[("src/a.rs", "fn one() {}\nfn two() {}\n"), ("b.txt", "fn three\n"), ("out/c.rs", "fn four")]);
         fs::write(root.dir().join(".gitignore"), "out/\n").unwrap();
         let all = search(&root, r"^fn \w+", None, None).await.unwrap();
         assert_eq!(all, "b.txt:1: fn three\nsrc/a.rs:1: fn one() {}\nsrc/a.rs:2: fn two() {}\n");
