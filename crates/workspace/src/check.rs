@@ -106,9 +106,16 @@ impl Repository {
         Ok(runs)
     }
 
-    async fn run_check(&self, dir: &Path, checkout: &str, command: &CheckCommand, extras: &SandboxExtras) -> Result<CheckRun> {
+    async fn run_check(
+        &self,
+        dir: &Path,
+        checkout: &str,
+        command: &CheckCommand,
+        extras: &SandboxExtras,
+    ) -> Result<CheckRun> {
         let policy = self.check_policy(dir, command, extras);
-        let args: [OsString; 5] = ["-c".into(), SCRIPT.into(), "sh".into(), checkout.into(), command.run.clone().into()];
+        let args: [OsString; 5] =
+            ["-c".into(), SCRIPT.into(), "sh".into(), checkout.into(), command.run.clone().into()];
         let launch = Launch { policy, program: "/bin/sh".into(), args: args.into(), cwd: INSIDE_WORK.into() };
         let Process { stdin, mut stdout, stderr, control, .. } = Process::launch(&self.launcher, launch).await?;
         drop(stdin);

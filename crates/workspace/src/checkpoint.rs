@@ -26,26 +26,30 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 const BUNDLE_REF: &str = "refs/muster/checkpoint";
 /// Most bytes of a bundle's header; ours have about 200.
 const HEADER_BYTES_MAX: u64 = 4 << 10;
+/// Wall limit of the first try. An agent can make git hang; then there is a second, careful one.
+const FIRST_TRY_MS: u64 = 120_000;
 /// Most lines about files that could not be saved.
 const LEFT_OUT_MAX: usize = 20;
 
 /// $1 base, $2 branch of the task, $3 tip of the mission, $4 tree and $5 base of the last checkpoint, $6 bundle version.
 ///
-/// The agent's git is asked only when its branch has moved from the base. A file of the agent that is not a regular one
-/// (a FIFO would block) is not opened.
+/// The agent's git is asked only when its branch has moved from the base. With $7 `careful`, after a try that did not end,
+/// it is not asked, and the FIFOs on which git might hang are taken away.
 const SCRIPT: &str = r#"
 set -e
 base=$1 head= tip=
 [ -f .git/HEAD ] && read -r _ head <.git/HEAD || :
 [ -f ".git/refs/heads/$2" ] && read -r tip <".git/refs/heads/$2" || :
-if [ "$head" != "refs/heads/$2" ] || [ "$tip" != "$1" ]; then
+if [ "$7" = careful ]; then
+  find . -name '.git[ai]*' ! -type f ! -type d -delete
+elif [ -f .git/HEAD ] && { [ "$head" != "refs/heads/$2" ] || [ "$tip" != "$1" ]; }; then
   found=$(git --git-dir=.git -c core.fsmonitor=false merge-base "$3" HEAD 2>/dev/null) && base=$found || :
 fi
 export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace
 indexed=
 [ -f $GIT_DIR/indexed ] && read -r indexed <$GIT_DIR/indexed || :
 if [ "$indexed" != "$base" ]; then
-  if [ -f $GIT_DIR/index ]; then git read-tree -m "$base"; else git read-tree "$base"; fi
+  if [ -f $GIT_DIR/index ]; then git read-tree -i -m "$base"; else git read-tree "$base"; fi
   echo "$base" >$GIT_DIR/indexed
 fi
 git add -A --ignore-errors . >&2 || :
@@ -81,10 +85,17 @@ impl Repository {
     /// Takes a snapshot of `work`; returns `last` when nothing is different since.
     pub(crate) async fn take_checkpoint(&self, take: Take<'_>) -> Result<Checkpoint> {
         let head = self.head().await?;
+        match self.try_checkpoint(&take, &head, "").await {
+            Err(error) if error.kind == ErrorKind::TimedOut => self.try_checkpoint(&take, &head, "careful").await,
+            other => other,
+        }
+    }
+
+    async fn try_checkpoint(&self, take: &Take<'_>, head: &CommitId, how: &str) -> Result<Checkpoint> {
         let agent = self.layout.agent(take.agent);
         // Left behind when a snapshot was killed; the store is ours and only one snapshot runs at a time.
         let _ = std::fs::remove_file(agent.snapshot().join("index.lock"));
-        let signature = match ObjectFormat::of(&head) {
+        let signature = match ObjectFormat::of(head) {
             ObjectFormat::Sha1 => "# v2 git bundle",
             ObjectFormat::Sha256 => "# v3 git bundle\n@object-format=sha256",
         };
@@ -94,8 +105,9 @@ impl Repository {
             .bind(Bind::write(agent.snapshot(), INSIDE_SNAPSHOT))
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
-        let args = [take.task.base.as_str(), take.task.branch.as_str(), head.as_str(), tree, base, signature];
+        let args = [take.task.base.as_str(), take.task.branch.as_str(), head.as_str(), tree, base, signature, how];
         let tool = args.iter().fold(tool, |tool, arg| tool.arg(arg));
+        let tool = if how.is_empty() { tool.wall_ms(FIRST_TRY_MS) } else { tool };
         let message = commit_message(take.label);
         let import = async |stdout| self.import(BufReader::new(stdout)).await;
         let (imported, said) = tool.start(self).await?.converse(message.as_bytes(), import).await?;
@@ -103,7 +115,7 @@ impl Repository {
         match (imported, take.last) {
             (None, Some(last)) => Ok(Checkpoint { left_out, ..last.clone() }),
             (None, None) => Err(Error::new(ErrorKind::Rejected, "the snapshot is missing")),
-            (Some(bundle), _) => self.keep(&take, bundle, &head, left_out).await,
+            (Some(bundle), _) => self.keep(take, bundle, head, left_out).await,
         }
     }
 
@@ -117,7 +129,13 @@ impl Repository {
     }
 
     /// Checks that the bundle is what it says, and gives it its ref.
-    async fn keep(&self, take: &Take<'_>, bundle: Bundle, head: &CommitId, left_out: Vec<String>) -> Result<Checkpoint> {
+    async fn keep(
+        &self,
+        take: &Take<'_>,
+        bundle: Bundle,
+        head: &CommitId,
+        left_out: Vec<String>,
+    ) -> Result<Checkpoint> {
         if bundle.base != take.task.base {
             self.refuse_foreign_base(&bundle.base, head).await?;
         }
@@ -141,19 +159,29 @@ impl Repository {
 
     async fn read_snapshot(&self, bundle: &Bundle) -> Result<Snapshot> {
         let rejected = |what: &str| Error::new(ErrorKind::Rejected, format!("the snapshot {} {what}", bundle.tip));
-        let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--format=%T %P", bundle.tip.as_str()];
+        let args = [
+            "diff-tree",
+            "-r",
+            "-z",
+            "--raw",
+            "--no-renames",
+            "--no-ext-diff",
+            "--always",
+            "--format=%T %P",
+            bundle.tip.as_str(),
+        ];
         let answer = Git::at(&self.layout.vault()).to("reading a snapshot").args(args).accept(&[0, 128]).run().await?;
         if answer.code != 0 {
             return Err(rejected("is not in its bundle"));
         }
-        // With -z the first field is the format, then come pairs of a raw line and a path.
+        // With -z the first field is the format; then come, after a line end, pairs of a raw line and a path.
         let mut fields = answer.fields();
         let about = fields.next().unwrap_or_default();
         let (tree, parents) = about.trim().split_once(' ').ok_or_else(|| rejected("has no parent"))?;
         if parents != bundle.base.as_str() {
             return Err(rejected("has other parents than it says"));
         }
-        let files_changed = fields.filter(|field| field.starts_with(':')).count();
+        let files_changed = fields.count() / 2;
         Ok(Snapshot { tree: TreeId::new(tree)?, files_changed })
     }
 
@@ -245,7 +273,7 @@ fn left_out(said: &str) -> Result<Vec<String>> {
     if full {
         return Err(Error::git("taking a checkpoint", "No space left on device"));
     }
-    let telling = |line: &&str| line.starts_with("error: ") || line.starts_with("warning: adding embedded git repository");
+    let telling =
+        |line: &&str| line.starts_with("error: ") || line.starts_with("warning: adding embedded git repository");
     Ok(said.lines().filter(telling).take(LEFT_OUT_MAX).map(str::to_owned).collect())
 }
-

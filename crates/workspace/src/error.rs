@@ -43,7 +43,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let hint = (kind == ErrorKind::NoSpace).then(|| "Free some disk space, then resume; no work was lost.".to_owned());
+        let hint =
+            (kind == ErrorKind::NoSpace).then(|| "Free some disk space, then resume; no work was lost.".to_owned());
         Self { kind, message: message.into(), hint }
     }
 
@@ -78,7 +79,14 @@ pub(crate) fn kind_of_words(text: &str) -> ErrorKind {
         ErrorKind::NoSpace
     } else if has("but expected") || has("reference already exists") || has("cannot lock ref") {
         ErrorKind::Conflict
-    } else if has("not a git repository") || has("is not a commit") || has("bad object") || has("Not a valid object name") || has("unknown revision") {
+    } else if has("not a git repository")
+        || has("is not a commit")
+        || has("bad object")
+        || has("unable to read tree")
+        || has("not something we can merge")
+        || has("Not a valid object name")
+        || has("unknown revision")
+    {
         ErrorKind::Missing
     } else {
         ErrorKind::Other

@@ -157,7 +157,11 @@ impl Git {
 
     fn command(&self) -> Command {
         let mut command = Command::new("git");
-        command.args(&self.args).env_clear().envs(ENVIRONMENT.iter().copied()).envs(self.env.iter().map(|(k, v)| (k, v)));
+        command
+            .args(&self.args)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .envs(self.env.iter().map(|(k, v)| (k, v)));
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -178,9 +182,13 @@ impl Git {
             let status = child.wait().await.map_err(|e| Error::io(&self.what, &e))?;
             Ok::<_, Error>((status, out?, err?))
         };
-        let (status, stdout, stderr) = tokio::time::timeout(self.timeout, talk).await.map_err(|_| self.timed_out())??;
+        let (status, stdout, stderr) =
+            tokio::time::timeout(self.timeout, talk).await.map_err(|_| self.timed_out())??;
         let Some(stdout) = stdout else {
-            return Err(Error::new(ErrorKind::TooLarge, format!("{}: more than {} bytes of output", self.what, self.output_max)));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{}: more than {} bytes of output", self.what, self.output_max),
+            ));
         };
         let code = status.code().unwrap_or(-1);
         if !self.accepted.contains(&code) {

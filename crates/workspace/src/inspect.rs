@@ -65,7 +65,9 @@ pub enum RepoProblem {
         attribute_files: Vec<String>,
     },
     /// Objects are missing on purpose.
-    #[error("{0} is a partial clone: not all of its objects are here. Make it complete with `git fetch --refetch --no-filter`.")]
+    #[error(
+        "{0} is a partial clone: not all of its objects are here. Make it complete with `git fetch --refetch --no-filter`."
+    )]
     Partial(PathBuf),
     /// git could not read the repository.
     #[error("The repository cannot be read: {0}")]
@@ -91,7 +93,14 @@ pub async fn inspect(path: &Path) -> Result<RepoFacts, RepoProblem> {
     };
     refuse_unsupported(&place.root, &head).await?;
     let shallow = place.git_dir.join("shallow").exists();
-    Ok(RepoFacts { root: place.root, git_dir: place.git_dir, head, branch: status.branch, dirty: status.dirty, shallow })
+    Ok(RepoFacts {
+        root: place.root,
+        git_dir: place.git_dir,
+        head,
+        branch: status.branch,
+        dirty: status.dirty,
+        shallow,
+    })
 }
 
 struct Place {
@@ -104,8 +113,16 @@ struct Place {
 
 async fn locate(path: &Path) -> Result<Place, RepoProblem> {
     let dir = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    let asked = ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-dir", "--git-common-dir", "--show-toplevel"];
-    let answer = Git::within(dir).to(format!("looking at {}", path.display())).args(asked).accept(&[0, 128]).run().await?;
+    let asked = [
+        "rev-parse",
+        "--path-format=absolute",
+        "--is-bare-repository",
+        "--git-dir",
+        "--git-common-dir",
+        "--show-toplevel",
+    ];
+    let answer =
+        Git::within(dir).to(format!("looking at {}", path.display())).args(asked).accept(&[0, 128]).run().await?;
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
     match text.lines().collect::<Vec<_>>()[..] {
         ["true", ..] => Err(RepoProblem::Bare(path.to_owned())),
@@ -138,7 +155,13 @@ struct Settings {
 }
 
 async fn settings(root: &Path) -> Result<Settings, Error> {
-    let asked = ["config", "-z", "--name-only", "--get-regexp", r"^(filter\..*|extensions\.partialclone|remote\..*\.promisor)$"];
+    let asked = [
+        "config",
+        "-z",
+        "--name-only",
+        "--get-regexp",
+        r"^(filter\..*|extensions\.partialclone|remote\..*\.promisor)$",
+    ];
     let answer = Git::within(root).to("reading the repository's settings").args(asked).accept(&[0, 1]).run().await?;
     let mut settings = Settings { partial: false, filters: Vec::new() };
     for name in answer.fields() {

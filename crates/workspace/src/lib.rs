@@ -43,6 +43,7 @@ mod program;
 mod publish;
 mod receive;
 mod repository;
+mod sample;
 mod tool;
 mod workspace;
 
@@ -57,6 +58,7 @@ pub use process::{Control, Process};
 pub use program::{LimitExtras, Program, SandboxExtras};
 pub use receive::{PACK_BYTES_MAX, PACK_OBJECTS_MAX};
 pub use repository::Repository;
+pub use sample::make_repository;
 pub use workspace::{Started, Workspace};
 
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.

@@ -56,7 +56,13 @@ impl Repository {
     /// Merges `change` (a checkpoint's commit) onto the commit `onto`; `at_ms` is the time of the commit in milliseconds
     /// since 1970. Errors: `Missing` for an unknown commit, `Rejected` when the change contains a repository of its own
     /// or has no common history with `onto`.
-    pub async fn merge_candidate(&self, onto: &CommitId, change: &CommitId, message: &str, at_ms: u64) -> Result<Merge> {
+    pub async fn merge_candidate(
+        &self,
+        onto: &CommitId,
+        change: &CommitId,
+        message: &str,
+        at_ms: u64,
+    ) -> Result<Merge> {
         let merged = match self.merge_trees(onto, change).await? {
             Merged::Clean(tree) => tree,
             Merged::Conflict { tree, files, messages } => {
@@ -72,7 +78,9 @@ impl Repository {
         }
         if let Some(nested) = changes.iter().find(|change| change.nested) {
             let text = format!("{} is a repository of its own inside the work", nested.path);
-            return Err(Error::new(ErrorKind::Rejected, text).hint("Remove its .git directory, so that its files are kept."));
+            return Err(
+                Error::new(ErrorKind::Rejected, text).hint("Remove its .git directory, so that its files are kept.")
+            );
         }
         let hub = self.layout.hub();
         receive::transfer(&vault, &hub, &committed, &[onto]).await?;
@@ -131,6 +139,9 @@ enum Merged {
 /// the form count, that many paths, kind, text.
 fn read_merge(answer: &Output) -> Result<Merged> {
     let mut fields = answer.fields();
+    if answer.stdout.is_empty() {
+        return Err(Error::git("merging", &answer.stderr));
+    }
     let tree = TreeId::new(fields.next().unwrap_or_default())?;
     if answer.code == 0 {
         return Ok(Merged::Clean(tree));
@@ -148,11 +159,18 @@ fn read_merge(answer: &Output) -> Result<Merged> {
     Ok(Merged::Conflict { tree, files, messages })
 }
 
-async fn commit(repository: &Repository, tree: &TreeId, onto: &CommitId, message: &str, at_ms: u64) -> Result<CommitId> {
+async fn commit(
+    repository: &Repository,
+    tree: &TreeId,
+    onto: &CommitId,
+    message: &str,
+    at_ms: u64,
+) -> Result<CommitId> {
     let date = git_date(at_ms);
     let git = Git::at(&repository.layout.vault()).to("making the merged commit");
     let git = git.env("GIT_AUTHOR_DATE", &date).env("GIT_COMMITTER_DATE", &date);
-    let answer = git.args(["commit-tree", tree.as_str(), "-p", onto.as_str()]).stdin(commit_message(message)).run().await?;
+    let answer =
+        git.args(["commit-tree", tree.as_str(), "-p", onto.as_str()]).stdin(commit_message(message)).run().await?;
     CommitId::new(answer.line())
 }
 
@@ -230,7 +248,9 @@ mod tests {
             "{}\0b\0a\0\x001\0a\0Auto-merging\0Auto-merging a\n\x002\0a\0b\0CONFLICT (contents)\0CONFLICT (content): a\n\0",
             "a".repeat(40)
         );
-        let Ok(Merged::Conflict { files, messages, .. }) = read_merge(&answer(1, &text)) else { unreachable!("a conflict") };
+        let Ok(Merged::Conflict { files, messages, .. }) = read_merge(&answer(1, &text)) else {
+            unreachable!("a conflict")
+        };
         assert_eq!(files, ["a", "b"]);
         assert_eq!(messages, "CONFLICT (content): a\n");
     }

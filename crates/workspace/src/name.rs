@@ -37,8 +37,12 @@ fn is_agent_name(text: &str) -> bool {
 fn is_branch_name(text: &str) -> bool {
     let segment = |part: &str| {
         let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        !part.is_empty() && !part.starts_with(['.', '-']) && !part.ends_with(['.']) && !part.ends_with(".lock")
-            && !part.contains("..") && part.bytes().all(word)
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && !part.ends_with(['.'])
+            && !part.ends_with(".lock")
+            && !part.contains("..")
+            && part.bytes().all(word)
     };
     text.len() <= 200 && text != "HEAD" && text.split('/').all(segment)
 }

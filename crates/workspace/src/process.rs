@@ -62,7 +62,10 @@ impl Process {
     }
 }
 
-#[expect(deprecated, reason = "unsound only for types whose descriptor can change; the safe-to-name replacement is unsafe to call")]
+#[expect(
+    deprecated,
+    reason = "unsound only for types whose descriptor can change; the safe-to-name replacement is unsafe to call"
+)]
 fn register(exit: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(exit, Interest::READABLE)
 }
@@ -101,6 +104,7 @@ pub(crate) fn sandbox_error(error: SandboxError) -> Error {
         _ => false,
     };
     // Running out of user namespaces is ENOSPC too, and has nothing to do with the disk.
-    let kind = if no_space && matches!(error, SandboxError::Bind { .. }) { ErrorKind::NoSpace } else { ErrorKind::Sandbox };
+    let kind =
+        if no_space && matches!(error, SandboxError::Bind { .. }) { ErrorKind::NoSpace } else { ErrorKind::Sandbox };
     Error::new(kind, error.to_string())
 }

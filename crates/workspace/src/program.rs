@@ -72,9 +72,11 @@ impl SandboxExtras {
 
 /// Shows a host path at its own place, unless it is shown already.
 fn show(policy: &mut Policy, path: PathBuf) {
-    let shown = policy.filesystem.binds.iter().any(|bind| {
-        bind.access != Access::Read && bind.host == bind.inside && path.starts_with(&bind.inside)
-    });
+    let shown = policy
+        .filesystem
+        .binds
+        .iter()
+        .any(|bind| bind.access != Access::Read && bind.host == bind.inside && path.starts_with(&bind.inside));
     if !shown {
         policy.filesystem.binds.push(Bind::read_execute(path.clone(), path));
     }

@@ -3,12 +3,7 @@
 //! The user's checkout, index, HEAD, configuration and other branches are only read. None of the repository's hooks run
 //! (a hook would be the user's program acting on an agent's commit, unasked).
 
-use crate::{
-    BranchName, CommitId, Error, ErrorKind, Result,
-    git::Git,
-    receive,
-    repository::Repository,
-};
+use crate::{BranchName, CommitId, Error, ErrorKind, Result, git::Git, receive, repository::Repository};
 use std::path::{Path, PathBuf};
 
 impl Repository {
@@ -70,7 +65,8 @@ fn moved(branch: &BranchName, now: Option<&CommitId>, expected: Option<&CommitId
 
 async fn shared_git_dir(source: &Path) -> Result<PathBuf> {
     let args = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
-    let answer = Git::within(source).to(format!("opening the repository {}", source.display())).args(args).run().await?;
+    let answer =
+        Git::within(source).to(format!("opening the repository {}", source.display())).args(args).run().await?;
     Ok(answer.line().into())
 }
 

@@ -115,7 +115,8 @@ pub(crate) async fn pack(store: &Path, want: &CommitId, have: &[&CommitId]) -> R
 
 /// What `want` needs beyond `have`, as one pack in memory.
 pub(crate) async fn pack_bytes(store: &Path, want: &CommitId, have: &CommitId) -> Result<Vec<u8>> {
-    let git = Git::at(store).to("packing objects").args(["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"]);
+    let git =
+        Git::at(store).to("packing objects").args(["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"]);
     let git = git.stdin(format!("{want}\n^{have}\n")).output_max(PACK_BYTES_MAX as usize).timeout(TIMEOUT);
     Ok(git.run().await?.stdout)
 }

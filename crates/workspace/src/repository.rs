@@ -48,7 +48,10 @@ impl Repository {
         let repository = Self::open(dir, launcher)?;
         let prepared = repository.base()?;
         if prepared != *base {
-            return Err(Error::new(ErrorKind::Conflict, format!("this mission started from {prepared}, not from {base}")));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("this mission started from {prepared}, not from {base}"),
+            ));
         }
         Ok(repository)
     }
@@ -89,7 +92,8 @@ impl Repository {
     /// The newest merged commit: the tip of the mission branch.
     pub async fn head(&self) -> Result<CommitId> {
         let name = format!("refs/heads/{MISSION_BRANCH}");
-        let answer = Git::at(&self.layout.hub()).to("reading the mission branch").args(["rev-parse", "--verify", &name]);
+        let answer =
+            Git::at(&self.layout.hub()).to("reading the mission branch").args(["rev-parse", "--verify", &name]);
         CommitId::new(answer.run().await?.line())
     }
 
@@ -139,9 +143,16 @@ impl Repository {
         for store in [self.layout.hub(), self.layout.vault()] {
             let args = ["fsck", "--full", "--no-dangling", "--no-progress"];
             // git's exit code is a set of bits, one per kind of finding.
-            let answer = Git::at(&store).to("checking a store").args(args).accept(FSCK_CODES).timeout(COPY_TIMEOUT).run().await?;
+            let answer = Git::at(&store)
+                .to("checking a store")
+                .args(args)
+                .accept(FSCK_CODES)
+                .timeout(COPY_TIMEOUT)
+                .run()
+                .await?;
             let (out, err) = (String::from_utf8_lossy(&answer.stdout).into_owned(), answer.stderr);
-            findings.extend(out.lines().chain(err.lines()).filter(|line| !line.starts_with("notice:")).map(str::to_owned));
+            findings
+                .extend(out.lines().chain(err.lines()).filter(|line| !line.starts_with("notice:")).map(str::to_owned));
         }
         Ok(findings)
     }
@@ -163,7 +174,8 @@ struct Source {
 
 async fn locate(source: &Path, base: &CommitId) -> Result<Source> {
     let commit = format!("{base}^{{commit}}");
-    let args = ["rev-parse", "--path-format=absolute", "--git-path", "objects", "--git-path", "shallow", "--verify", &commit];
+    let args =
+        ["rev-parse", "--path-format=absolute", "--git-path", "objects", "--git-path", "shallow", "--verify", &commit];
     let answer = Git::within(source).to(format!("finding {base} in {}", source.display())).args(args).run().await;
     let answer = answer.map_err(|error| match error.kind {
         ErrorKind::Other => Error { kind: ErrorKind::Missing, ..error },

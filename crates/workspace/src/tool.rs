@@ -10,11 +10,13 @@ use crate::{
     repository::Repository,
 };
 use sandbox::{Bind, Exit, Launch, Limit, presets};
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::OwnedSemaphorePermit};
 
 /// Wall limit of one script: a check-out or a snapshot of a very large tree.
 const WALL_MS: u64 = 15 * 60 * 1000;
+/// How long a script whose output is refused may take to end by itself: its own failure is often the reason.
+const GRACE: Duration = Duration::from_secs(2);
 /// Bytes of standard output kept from a script that is not read as a stream.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
@@ -48,6 +50,11 @@ impl Tool {
         self
     }
 
+    pub fn wall_ms(mut self, limit: u64) -> Self {
+        self.launch.policy.limits.wall_ms = Some(limit);
+        self
+    }
+
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.launch.policy.env.insert(name.to_owned(), value.into());
         self
@@ -78,7 +85,11 @@ impl Tool {
 impl Running {
     /// Feeds `input`, lets `read` take the output, and waits for the end. The answer is what `read` made of it, and what
     /// the script said on standard error. When the script failed, its failure is the error, not what `read` thought.
-    pub async fn converse<T>(self, input: &[u8], read: impl AsyncFnOnce(pipe::Receiver) -> Result<T>) -> Result<(T, String)> {
+    pub async fn converse<T>(
+        self,
+        input: &[u8],
+        read: impl AsyncFnOnce(pipe::Receiver) -> Result<T>,
+    ) -> Result<(T, String)> {
         let Process { mut stdin, stdout, stderr, control, .. } = self.process;
         let feed = async move {
             // A script that does not want its input says why itself.
@@ -86,7 +97,7 @@ impl Running {
         };
         let take = async {
             let taken = read(stdout).await;
-            if taken.is_err() {
+            if taken.is_err() && tokio::time::timeout(GRACE, control.wait()).await.is_err() {
                 control.kill();
             }
             taken

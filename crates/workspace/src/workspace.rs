@@ -28,6 +28,8 @@ set -e
 config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false'
 if [ "$3" = again ]; then
   rm -rf .git/index.lock .git/HEAD.lock .git/rebase-merge .git/rebase-apply
+  # git has no links or FIFOs here, and would hang on the latter.
+  [ -z "$(find .git ! -type f ! -type d)" ]
 fi
 git $config checkout -q -f --ignore-other-worktrees -B "$1" "$2"
 if [ "$3" = again ]; then
@@ -134,7 +136,8 @@ impl Repository {
         let shallow = fs::read(self.layout.hub().join("shallow")).ok();
         let alternates = format!("{INSIDE_HUB}/objects");
         let format = ObjectFormat::of(&self.base()?);
-        Skeleton { format, branch, alternates: Some(&alternates), shallow: shallow.as_deref(), config }.write(git_dir, false)
+        Skeleton { format, branch, alternates: Some(&alternates), shallow: shallow.as_deref(), config }
+            .write(git_dir, false)
     }
 }
 
@@ -155,9 +158,9 @@ fn write_home(dirs: &AgentLayout, agent: &AgentName) -> Result<()> {
 
 fn read_task(dirs: &AgentLayout) -> Result<Option<Task>> {
     match fs::read(dirs.task()) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(ErrorKind::Damaged, format!("{} cannot be read: {e}", dirs.task().display()))
-        }),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| Error::new(ErrorKind::Damaged, format!("{} cannot be read: {e}", dirs.task().display()))),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io(format!("reading {}", dirs.task().display()), &e)),
     }
@@ -211,12 +214,18 @@ impl Workspace {
         let work = self.layout.agent(&self.agent).work();
         let start = || self.start_script(work.clone(), task.branch.as_str(), &task.base, how).run(repository, b"");
         match start().await {
-            Err(error) if error.kind == ErrorKind::Other => {
+            Err(error) if self.blames_the_clone(&error, &task.base) => {
                 self.replace_git(&self.new_git(repository, NO_BRANCH)?)?;
                 start().await.map(drop)
             }
             other => other.map(drop),
         }
+    }
+
+    /// Whether a failed check-out means that the clone is broken: not when the disk or the time ran out, and not when git
+    /// names the base, which is then missing in the hub.
+    fn blames_the_clone(&self, error: &Error, base: &CommitId) -> bool {
+        matches!(error.kind, ErrorKind::Other | ErrorKind::Missing) && !error.message.contains(base.as_str())
     }
 
     fn start_script(&self, work: PathBuf, branch: &str, base: &CommitId, how: &str) -> Tool {
@@ -240,7 +249,9 @@ impl Workspace {
     pub async fn checkpoint(&self, label: &str, at_ms: u64) -> Result<Checkpoint> {
         let mut state = self.state.lock().await;
         match (&self.repository, state.task.clone()) {
-            (Some(repository), Some(task)) if task.ready => self.save(repository, &mut state, &task, label, at_ms).await,
+            (Some(repository), Some(task)) if task.ready => {
+                self.save(repository, &mut state, &task, label, at_ms).await
+            }
             _ => Err(Error::new(ErrorKind::Missing, format!("{} has no task to take a checkpoint of", self.agent))),
         }
     }

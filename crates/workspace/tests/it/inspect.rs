@@ -56,7 +56,8 @@ async fn an_operation_in_progress_names_the_way_out() {
     place.write("b.txt", "main\n");
     place.commit("main");
     for (start, words) in [("merge", "git merge --abort"), ("rebase", "git rebase --abort")] {
-        let started = std::process::Command::new("git").args([start, "other"]).current_dir(&place.user).output().unwrap();
+        let started =
+            std::process::Command::new("git").args([start, "other"]).current_dir(&place.user).output().unwrap();
         assert!(!started.status.success());
         assert!(problem(&place).await.contains(words));
         place.git(&[start, "--abort"]);
@@ -75,7 +76,9 @@ async fn submodules_lfs_and_partial_clones_are_refused() {
     let lfs = Place::filled();
     lfs.write("assets/.gitattributes", "# filter=lfs\n*.png filter=lfs diff=lfs merge=lfs -text\n");
     lfs.commit("lfs");
-    assert!(matches!(inspect(&lfs.user).await, Err(RepoProblem::Lfs { attribute_files, .. }) if attribute_files == ["assets/.gitattributes"]));
+    assert!(
+        matches!(inspect(&lfs.user).await, Err(RepoProblem::Lfs { attribute_files, .. }) if attribute_files == ["assets/.gitattributes"])
+    );
     lfs.write("assets/.gitattributes", "# filter=lfs\n");
     lfs.commit("no lfs");
     inspect(&lfs.user).await.unwrap();
@@ -105,6 +108,6 @@ async fn looking_runs_nothing_of_the_repository_and_writes_nothing() {
     assert!(!marker.exists());
     assert_eq!(before, place.fingerprint());
     // The plants do work: git as a user runs it sets them off.
-    place.git(&["status"]);
+    let _ = std::process::Command::new("git").arg("status").current_dir(&place.user).output();
     assert!(marker.exists());
 }

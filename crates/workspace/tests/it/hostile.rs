@@ -1,0 +1,144 @@
+//! Agents that attack whoever looks at their work: nothing of theirs runs on the host, and only what is sound is kept.
+
+use crate::place::{AT_MS, Place, agent, branch, write};
+use std::{fs, os::unix::fs::PermissionsExt};
+use workspace::{ErrorKind, Merge, Repository, SandboxExtras, Workspace};
+
+async fn started(place: &Place) -> (Repository, Workspace) {
+    let repository = place.prepare().await;
+    let workspace = repository.clone_for(&agent("evil")).await.unwrap();
+    workspace.start_task(&branch("t"), &place.head(), AT_MS).await.unwrap();
+    (repository, workspace)
+}
+
+/// Everything in a repository that can make git run a program, planted by somebody who writes in the tree.
+fn plant(place: &Place, command: &str) {
+    let work = place.work("evil");
+    let config = format!(
+        "[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {command}\n\thooksPath = /workspace/.git/hooks\n\tpager = {command}\n\teditor = {command}\n\
+         \tsshCommand = {command}\n\tattributesFile = /workspace/attributes\n[filter \"evil\"]\n\tclean = {command}\n\tsmudge = {command}\n\
+         \tprocess = {command}\n\trequired = true\n[merge \"evil\"]\n\tdriver = {command}\n[diff \"evil\"]\n\tcommand = {command}\n\ttextconv = {command}\n\
+         [diff]\n\texternal = {command}\n[gpg]\n\tprogram = {command}\n[commit]\n\tgpgSign = true\n[alias]\n\tadd = !{command}\n\tstatus = !{command}\n"
+    );
+    write(&work.join(".git/config"), &config);
+    write(&work.join(".gitattributes"), "* filter=evil merge=evil diff=evil\n");
+    write(&work.join("attributes"), "* filter=evil\n");
+    let names = "post-checkout pre-commit post-commit commit-msg post-index-change reference-transaction post-rewrite pre-push pre-merge-commit post-merge";
+    for hook in names.split(' ') {
+        let path = work.join(".git/hooks").join(hook);
+        write(&path, &format!("#!/bin/sh\n{command}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_planted_in_a_clone_runs_on_the_host() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let marker = place.temp.path().join("marker");
+    plant(&place, &format!("touch {}", marker.display()));
+    write(&place.work("evil").join("a.txt"), "changed\n");
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
+    assert_eq!(paths, [".gitattributes", "a.txt", "attributes"]);
+    drop(workspace);
+    let workspace = repository.clone_for(&agent("evil")).await.unwrap();
+    let Merge::Candidate(tip) = repository.merge_candidate(&saved.base, &saved.commit, "x", AT_MS).await.unwrap()
+    else {
+        panic!("no candidate")
+    };
+    repository.check(&tip.commit, &[], &SandboxExtras::default()).await.unwrap();
+    repository.advance(&saved.base, &tip.commit).await.unwrap();
+    workspace.start_task(&branch("t2"), &tip.commit, AT_MS).await.unwrap();
+    repository.publish(&place.user, &branch("muster/x"), &tip.commit, None).await.unwrap();
+    repository.fsck().await.unwrap();
+    assert!(!marker.exists());
+    // The plants do work: git on the host, as a careless supervisor would run it, sets them off.
+    plant(&place, &format!("touch {}", marker.display()));
+    let _ = std::process::Command::new("git")
+        .args(["-c", "safe.directory=*", "diff"])
+        .current_dir(place.work("evil"))
+        .output();
+    assert!(marker.exists());
+}
+
+#[tokio::test]
+async fn the_agents_own_configuration_has_no_say_in_its_checkpoint() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    plant(&place, "false");
+    let work = place.work("evil");
+    write(&work.join(".git/info/exclude"), "*\n");
+    write(&work.join("new.txt"), "seen\n");
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
+    assert_eq!(paths, [".gitattributes", "attributes", "new.txt"]);
+}
+
+#[tokio::test]
+async fn links_out_of_the_tree_are_saved_as_links() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let secret = place.temp.path().join("secret");
+    write(&secret, "secret");
+    let work = place.work("evil");
+    std::os::unix::fs::symlink(&secret, work.join("link")).unwrap();
+    fs::remove_dir_all(work.join("src")).unwrap();
+    std::os::unix::fs::symlink(place.temp.path(), work.join("src")).unwrap();
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
+    assert_eq!(paths, ["link", "src", "src/c.txt"]);
+    let blob = crate::place::git(&place.dir.join("vault.git"), &["show", &format!("{}:link", saved.commit)]);
+    assert_eq!(blob, secret.to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_git_directory_that_leads_elsewhere_leads_nowhere() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let work = place.work("evil");
+    let before = place.fingerprint();
+    for kind in ["link", "file"] {
+        let _ = fs::remove_dir_all(work.join(".git"));
+        let _ = fs::remove_file(work.join(".git"));
+        match kind {
+            "link" => std::os::unix::fs::symlink(place.user.join(".git"), work.join(".git")).unwrap(),
+            _ => fs::write(work.join(".git"), format!("gitdir: {}\n", place.user.join(".git").display())).unwrap(),
+        }
+        write(&work.join("b.txt"), kind);
+        workspace.checkpoint("x", AT_MS).await.unwrap();
+        workspace.start_task(&branch(&format!("after-{kind}")), &place.head(), AT_MS).await.unwrap();
+        assert!(work.join(".git").is_dir());
+    }
+    let again = repository.clone_for(&agent("evil")).await.unwrap();
+    again.checkpoint("x", AT_MS).await.unwrap();
+    assert_eq!(before, place.fingerprint());
+}
+
+#[tokio::test]
+async fn a_false_claim_about_the_base_is_refused_or_worth_nothing() {
+    let place = Place::filled();
+    place.write("b.txt", "second\n");
+    place.commit("second");
+    let (repository, workspace) = started(&place).await;
+    let work = place.work("evil");
+    // HEAD at a commit that the mission does not know; at no commit; at an older one.
+    write(&work.join(".git/HEAD"), &format!("{}\n", "1".repeat(40)));
+    assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap().base, place.head());
+    write(&work.join(".git/HEAD"), "ref: refs/heads/../../../../etc/passwd\n");
+    assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap().base, place.head());
+    let first = place.git(&["rev-parse", "HEAD^"]);
+    write(&work.join(".git/HEAD"), &format!("{first}\n"));
+    let old = workspace.checkpoint("x", AT_MS).await.unwrap();
+    assert_eq!(old.base.as_str(), first);
+    assert_eq!(repository.merge_candidate(&place.head(), &old.commit, "x", AT_MS).await.unwrap(), Merge::Nothing);
+}
+
+#[tokio::test]
+async fn a_conflict_of_an_agent_with_unknown_commits_is_an_error_and_no_panic() {
+    let place = Place::filled();
+    let (repository, _workspace) = started(&place).await;
+    let unknown = "1".repeat(40).parse().unwrap();
+    let error = repository.merge_candidate(&place.head(), &unknown, "x", AT_MS).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Missing, "{error}");
+}
