@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::body::Body;
 use crate::format::Format;
@@ -123,6 +123,8 @@ pub(crate) struct Core<L> {
     pub(crate) limits: Limits,
     pub(crate) recalled: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Calls between their first word with the ledger and their settlement.
+    pub(crate) under_way: watch::Sender<usize>,
     prices: Prices,
     sessions: Sessions,
     calls: AtomicU64,
@@ -158,6 +160,7 @@ impl<L: Ledger> Gateway<L> {
             limits: config.limits,
             recalled: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            under_way: watch::Sender::new(0),
             prices: config.prices,
             sessions: Sessions::default(),
             calls: AtomicU64::new(0),
@@ -186,6 +189,13 @@ impl<L: Ledger> Gateway<L> {
             recalled: self.0.recalled.load(Ordering::Relaxed),
             refused: self.0.refused.load(Ordering::Relaxed),
         }
+    }
+
+    /// Returns when no call is under way: every answer that was paid for is then settled. For an orderly end, after
+    /// the sessions are closed.
+    pub async fn idle(&self) {
+        // The sender lives as long as the gateway.
+        let _ = self.0.under_way.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// Answers one request of a session: `POST` of a call in any format, or `GET /v1/models`. Everything else, and

@@ -127,7 +127,7 @@ pub enum Outcome {
     Failed,
     /// The answer broke off, or was not waited for any longer.
     Cut,
-    /// The upstream could not be reached; nothing was sent.
+    /// Nothing was sent: the upstream could not be reached, or the agent hung up before it was asked.
     Unreachable,
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::body::{Body, Broken};
 use crate::gateway::{Core, problem};
@@ -46,6 +46,7 @@ pub(crate) type HeadSender = oneshot::Sender<Response<Body>>;
 
 /// Makes the call. Whatever happens, a granted reservation is settled.
 pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: HeadSender) {
+    let _under_way = UnderWay::begin(&core.under_way);
     let call = &order.call;
     if let Some(stored) = core.ledger.recall(call).await {
         core.recalled.fetch_add(1, Ordering::Relaxed);
@@ -53,6 +54,9 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: H
         return;
     }
     let Some(line) = core.lines.get(order.line) else { return };
+    if head.is_closed() {
+        return;
+    }
     let worst = core.price_for(line, &call.model).map(|priced| priced.worst(&order.wanted));
     if let Err(refusal) = core.ledger.reserve(call, worst.flatten()).await {
         core.refused.fetch_add(1, Ordering::Relaxed);
@@ -61,6 +65,11 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: H
         return;
     }
     let books = Books { core: &core, line, wanted: &order.wanted, call: order.call.clone(), started: Instant::now() };
+    if head.is_closed() {
+        // The agent gave up while the money was found: nothing is sent that nobody waits for.
+        books.settle(Outcome::Unreachable, None, None, None).await;
+        return;
+    }
     let outgoing = Outgoing {
         format: call.format,
         path_and_query: order.path_and_query,
@@ -73,6 +82,22 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: H
             let response = books.unanswered(unanswered).await;
             let _ = head.send(response);
         }
+    }
+}
+
+/// Counts a call as under way until it is dropped.
+struct UnderWay<'a>(&'a watch::Sender<usize>);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        UnderWay(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -110,7 +135,8 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
     let whole = flow.run(&mut agent, limits.idle, limits.drain).await;
 
     let (meter, copy) = flow.hold.finish(status.is_success() && !events);
-    let outcome = outcome(status, whole, &meter);
+    let unread = !events && copy.is_none();
+    let outcome = outcome(status, whole, unread, &meter);
     let answer = (outcome == Outcome::Complete).then_some(copy).flatten();
     let answer = answer.map(|body| StoredAnswer { status: status.as_u16(), content_type, body });
     let settled = books.settle(outcome, Some(&meter), answer, flow.first_byte_ms).await;
@@ -124,7 +150,8 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
     }
 }
 
-fn outcome(status: StatusCode, whole: bool, meter: &Meter) -> Outcome {
+/// `unread`: the answer was too large to be read.
+fn outcome(status: StatusCode, whole: bool, unread: bool, meter: &Meter) -> Outcome {
     if !status.is_success() {
         return Outcome::Refused { status: status.as_u16() };
     }
@@ -133,6 +160,7 @@ fn outcome(status: StatusCode, whole: bool, meter: &Meter) -> Outcome {
         End::Complete => Outcome::Complete,
         // Some servers leave out the last word of a chat stream.
         End::Closing if whole => Outcome::Complete,
+        End::Open if whole && unread => Outcome::Complete,
         End::Open | End::Closing => Outcome::Cut,
     }
 }

@@ -68,8 +68,8 @@ impl Session {
     }
 
     /// Whether the request carries this session's key and the session is open.
-    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
-        key_hash(headers) == Some(self.0.key_hash) && !self.lock().closed
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
+        key_hashes(headers).any(|hash| hash == self.0.key_hash) && !self.lock().closed
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Bound> {
@@ -105,19 +105,19 @@ impl Sessions {
 
     /// The open session whose key the request carries.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Session> {
-        let hash = key_hash(headers)?;
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+        let sessions = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        key_hashes(headers).find_map(|hash| sessions.get(&hash).cloned())
     }
 }
 
-/// The hash of the key in `Authorization: Bearer` or `x-api-key`.
-fn key_hash(headers: &HeaderMap) -> Option<[u8; 32]> {
+/// The hashes of the keys in `Authorization: Bearer` and in `x-api-key`; some clients send both.
+fn key_hashes(headers: &HeaderMap) -> impl Iterator<Item = [u8; 32]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
-    let key = bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())?;
-    Some(Sha256::digest(key.as_bytes()).into())
+    let api_key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    bearer.into_iter().chain(api_key).map(|key| Sha256::digest(key.as_bytes()).into())
 }
 
 #[cfg(test)]
@@ -138,7 +138,9 @@ mod tests {
         let bearer = headers("authorization", &format!("Bearer {}", ada.key().expose_secret()));
         let api_key = headers("x-api-key", ada.key().expose_secret());
 
-        assert!(ada.admits(&bearer) && ada.admits(&api_key));
+        let mut both = headers("authorization", "Bearer of-another-service");
+        both.extend(api_key.clone());
+        assert!(ada.admits(&bearer) && ada.admits(&api_key) && ada.admits(&both));
         assert!(!bob.admits(&bearer) && !ada.admits(&headers("authorization", "Bearer muster-")));
         assert_eq!(sessions.find(&api_key).map(|found| found.tag().agent.clone()), Some("ada".to_owned()));
 

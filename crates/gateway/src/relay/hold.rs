@@ -18,7 +18,8 @@ pub(super) struct Hold {
     held_bytes: usize,
     /// Everything so far; `None` when it outgrew `copy_bytes_max`.
     copy: Option<Vec<Bytes>>,
-    copy_bytes: usize,
+    /// All bytes so far.
+    bytes: usize,
     copy_bytes_max: usize,
 }
 
@@ -30,7 +31,7 @@ impl Hold {
             held: Vec::new(),
             held_bytes: 0,
             copy: Some(Vec::new()),
-            copy_bytes: 0,
+            bytes: 0,
             copy_bytes_max,
         }
     }
@@ -79,6 +80,10 @@ impl Hold {
         if let Some(body) = copy.as_ref().filter(|_| read_document) {
             meter.document(body);
         }
+        // Of an answer that could not be read, every byte may be output.
+        if !meter.reading.is_closing() && meter.reading.text_bytes == 0 {
+            meter.reading.text_bytes = self.bytes as u64;
+        }
         (meter, copy)
     }
 
@@ -95,8 +100,8 @@ impl Hold {
     }
 
     fn keep_copy(&mut self, chunk: &Bytes) {
-        self.copy_bytes += chunk.len();
-        if self.copy_bytes > self.copy_bytes_max {
+        self.bytes += chunk.len();
+        if self.bytes > self.copy_bytes_max {
             self.copy = None;
         } else if let Some(copy) = &mut self.copy {
             copy.push(chunk.clone());

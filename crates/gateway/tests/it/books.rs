@@ -1,0 +1,65 @@
+//! A ledger that remembers what it was asked and can be told what to say.
+
+use std::sync::{Arc, Mutex};
+
+use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer};
+use tokio::sync::{Notify, Semaphore, mpsc};
+
+pub struct Books {
+    /// What recall answers, once.
+    pub stored: Mutex<Option<StoredAnswer>>,
+    pub refusal: Mutex<Option<Refusal>>,
+    pub settling_fails: bool,
+    reserved: Mutex<Vec<(Call, Option<u64>)>>,
+    /// Tells that a settlement was asked for, before it is allowed.
+    settled: mpsc::UnboundedSender<Settled>,
+    /// Tells that a reservation was asked for, before it is allowed.
+    pub reserving: Notify,
+    /// One permit per reservation that may end.
+    pub may_reserve: Arc<Semaphore>,
+    /// One permit per settlement that may end.
+    pub may_settle: Arc<Semaphore>,
+}
+
+/// The settlements as they are asked for.
+pub type Settlements = mpsc::UnboundedReceiver<Settled>;
+
+impl Books {
+    pub fn open() -> (Books, Settlements) {
+        let (settled, settlements) = mpsc::unbounded_channel();
+        let books = Books {
+            stored: Mutex::default(),
+            refusal: Mutex::default(),
+            settling_fails: false,
+            reserved: Mutex::default(),
+            settled,
+            reserving: Notify::new(),
+            may_reserve: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            may_settle: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+        };
+        (books, settlements)
+    }
+
+    pub fn reserved(&self) -> Vec<(Call, Option<u64>)> {
+        self.reserved.lock().unwrap().clone()
+    }
+}
+
+impl Ledger for Books {
+    async fn recall(&self, _: &Call) -> Option<StoredAnswer> {
+        self.stored.lock().unwrap().take()
+    }
+
+    async fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> Result<(), Refusal> {
+        self.reserved.lock().unwrap().push((call.clone(), worst_micros));
+        self.reserving.notify_one();
+        self.may_reserve.acquire().await.unwrap().forget();
+        self.refusal.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    async fn settle(&self, settled: Settled) -> Result<(), String> {
+        self.settled.send(settled).unwrap();
+        self.may_settle.acquire().await.unwrap().forget();
+        if self.settling_fails { Err("the disk is full".to_owned()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,12 @@
+//! The gateway from outside: real HTTP over loopback on both sides, books of the test's own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
+mod books;
+mod calls;
+mod mock;
+mod passthrough;
+mod refusals;
+mod scripted;
+mod serving;
+mod support;
