@@ -52,7 +52,8 @@ impl Peer {
     }
 
     pub async fn next(&mut self) -> Option<Value> {
-        let line = self.lines.as_mut().expect("the input is closed").next_line().await.unwrap()?;
+        let lines = self.lines.as_mut().expect("the input is closed");
+        let line = within(lines.next_line()).await.unwrap()?;
         Some(serde_json::from_str(&line).unwrap())
     }
 
@@ -110,6 +111,11 @@ pub fn line(update: &Update) -> String {
         Update::Note { text } => format!("note: {text}"),
         Update::Lost { count } => format!("lost {count}"),
     }
+}
+
+/// The future's result, or a failed test: nothing here takes long unless it never ends.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(30), future).await.expect("it does not end")
 }
 
 pub fn short() -> Settings {

@@ -1,9 +1,10 @@
 //! One turn, as it should be and as agents really behave.
 
-use crate::peer::{Peer, line, session, short, started, told};
+use crate::peer::{Peer, line, session, short, started, told, within};
 use agents::acp::{AgentError, Connection, Ended, PermissionPolicy, Settings, TurnOutcome};
 use api::acp_meta::Stop;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_turn_tells_its_end_and_what_was_said() {
@@ -180,13 +181,15 @@ async fn an_agent_that_dies_in_a_turn_is_heard_to_its_last_word() {
     assert_eq!(connection.prompt(&session(), "still there?", false).await, Err(AgentError::Ended(ended)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_before_the_exit_counts() {
     let (connection, mut peer, _updates) = started(short()).await;
     let outcome = turn(&connection, async {
         let prompt = peer.expect("session/prompt").await;
         peer.close_input();
         ask(&mut peer, 1).await;
+        // The clock stands still until everybody waits: our answer has hit the closed input by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let answer = json!({"jsonrpc": "2.0", "id": prompt["id"], "result": {"stopReason": "end_turn"}});
         peer.write_bytes(answer.to_string().as_bytes()).await.unwrap();
         peer.close_output();
@@ -219,7 +222,7 @@ async fn failed(error: Value) -> Result<TurnOutcome, AgentError> {
 
 async fn turn(connection: &Connection, play: impl Future<Output = ()>) -> Result<TurnOutcome, AgentError> {
     let id = session();
-    tokio::join!(connection.prompt(&id, "go", false), play).0
+    within(async { tokio::join!(connection.prompt(&id, "go", false), play).0 }).await
 }
 
 async fn ask(peer: &mut Peer, id: i64) {
