@@ -26,14 +26,14 @@ const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Says that the check-out stands and the check begins; nothing of the candidate has run before it is written.
 const READY: &[u8] = b"ready\n";
 
-/// $1 commit, or empty when the check-out stands; $2 the command.
+/// $1 commit, or empty when the check-out stands; $2 the command; $3 the variables that are for our git alone.
 const SCRIPT: &str = r#"
 if [ -n "$1" ]; then
   git checkout -q -f --detach "$1" || exit 1
 fi
-for name in $(env | sed -n 's/^\(GIT_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
+unset $3
 echo ready
-exec sh -c "$2" 2>&1
+exec /bin/sh -c "$2" 2>&1
 "#;
 
 /// One acceptance check.
@@ -114,8 +114,8 @@ impl Repository {
         extras: &SandboxExtras,
     ) -> Result<CheckRun> {
         let policy = self.check_policy(dir, command, extras);
-        let args: [OsString; 5] =
-            ["-c".into(), SCRIPT.into(), "sh".into(), checkout.into(), command.run.clone().into()];
+        let ours: Vec<&str> = our_variables().map(|(name, _)| name).collect();
+        let args = ["-c", SCRIPT, "sh", checkout, &command.run, &ours.join(" ")].map(OsString::from);
         let launch = Launch { policy, program: "/bin/sh".into(), args: args.into(), cwd: INSIDE_WORK.into() };
         let Process { stdin, mut stdout, stderr, control, .. } = Process::launch(&self.launcher, launch).await?;
         drop(stdin);
@@ -135,14 +135,18 @@ impl Repository {
         let mut policy = presets::check();
         policy.filesystem.binds.push(self.layout.hub_bind());
         policy.filesystem.binds.push(Bind::write(dir, INSIDE_WORK));
-        let quiet = ENVIRONMENT.iter().filter(|(name, _)| name.starts_with("GIT_"));
-        policy.env.extend(quiet.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        policy.env.extend(our_variables().map(|(name, value)| (name.to_owned(), value.to_owned())));
         extras.apply(&mut policy);
         // Behind our own time-out, which counts from the end of the check-out.
         let behind = CHECKOUT_TIMEOUT + command.timeout;
         policy.limits.wall_ms = Some(u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
         policy
     }
+}
+
+/// What our git needs for the check-out and the check must not see.
+fn our_variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENVIRONMENT.iter().copied().filter(|(name, _)| name.starts_with("GIT_"))
 }
 
 /// Reads the word that ends the check-out.

@@ -149,14 +149,18 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|e| Error::io(format!("writing {}", path.display()), &e))
 }
 
+/// Writes a file whose content is durable when this returns; its name is when the directory is synced.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |e: io::Error| Error::io(format!("writing {}", path.display()), &e);
+    let mut file = fs::File::create(path).map_err(fail)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)
+}
+
 /// Writes a file so that it is there completely, durably, or with its old content.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let fresh = path.with_extension("new");
-    let fail = |e: io::Error| Error::io(format!("writing {}", path.display()), &e);
-    let mut file = fs::File::create(&fresh).map_err(fail)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-    fs::rename(&fresh, path).map_err(fail)?;
-    sync_parent(path)
+    write_synced(&fresh, bytes)?;
+    rename(&fresh, path)
 }
 
 /// Gives a finished directory its name, durably.

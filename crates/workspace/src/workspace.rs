@@ -27,7 +27,9 @@ const START: &str = r#"
 set -e
 config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false'
 if [ "$3" = again ]; then
-  rm -rf .git/index.lock .git/HEAD.lock .git/rebase-merge .git/rebase-apply
+  for left in index.lock HEAD.lock rebase-merge rebase-apply; do
+    if [ -e ".git/$left" ]; then rm -rf ".git/$left"; fi
+  done
   # git has no links or FIFOs here, and would hang on the latter.
   [ -z "$(find .git ! -type f ! -type d)" ]
 fi
