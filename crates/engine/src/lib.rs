@@ -1,1 +1,37 @@
-//! (skeleton)
+//! The engine: missions carried out on this machine.
+//!
+//! ```text
+//! Engine::begin / resume ─▶ Running
+//!     driver   one actor per mission: decides, makes durable, then lets things happen
+//!     hands    effects carried out: repositories, agents, turns, merges, publication
+//!     meter    the books behind the gateway: leases, settlements, stored answers
+//!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
+//!     view     readings of the journal for people: list, show, tail, explain, report
+//! ```
+//!
+//! Nothing here holds a rule of the mission: those are in `mission`. Nothing here is visible or carried out before it is durable.
+
+mod clock;
+pub mod control;
+mod driver;
+mod engine;
+mod fault;
+mod hands;
+mod meter;
+mod order;
+mod serve;
+mod settings;
+mod setup;
+mod tools;
+pub mod view;
+
+pub use driver::{DriverError, Handle, Progress, TellError};
+pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
+pub use fault::{Faults, NoSuchPoint};
+pub use meter::Meter;
+pub use mission::Standing;
+pub use order::{BadOrder, Order, Reply};
+pub use settings::{Extras, Places, PriceSettings, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
+pub use setup::{SetupError, dollars};
+pub use tools::ExtraTool;
+pub use workspace::{HostReport, RepoFacts, RepoProblem, host_report, launcher_main};

@@ -86,8 +86,8 @@ fn returned(task: &TaskSpec, why: &Return) -> String {
         }
         Return::Conflict { hunks } => {
             text.push_str(
-                "It conflicts with what others have merged in the meantime. The branch `muster/base` in your repository holds their work; merge it \
-                 into yours (`git merge muster/base`) and resolve these:\n\n",
+"It conflicts with what others have merged in the meantime. Their work is the branch `mission` of the remote `muster`: run \
+                 `git add -A && git commit -m wip && git fetch muster && git merge muster/mission`, resolve the conflicts, and commit:\n\n",
             );
             text.push_str(hunks.trim_end());
             text.push('\n');

@@ -115,7 +115,7 @@ impl Mission {
 }
 
 /// An amount such as `2`, `2.50` or `$0.000001`; more than zero, at most six decimals.
-pub(crate) fn dollars(text: &str) -> Option<Micros> {
+pub fn dollars(text: &str) -> Option<Micros> {
     let text = text.trim().trim_start_matches('$');
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |s: &str| s.bytes().all(|byte| byte.is_ascii_digit());

@@ -154,6 +154,7 @@ impl Mission {
             Input::EffectFailed { effect, failure, error } => self.effect_failed(now, effect, failure, error),
             Input::LeaseAsked { attempt, micros } => self.lease_asked(attempt, micros),
             Input::UsageSettled { attempt, usage } => Ok(vec![Fact::UsageSettled { attempt, usage }]),
+            Input::SpaceExhausted => Ok(self.pause_for_space().into_iter().collect()),
             Input::Answered { interrupt, answer } => self.answered(interrupt, answer),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(),

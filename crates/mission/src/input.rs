@@ -147,6 +147,8 @@ pub enum Input {
         /// What it used.
         usage: Usage,
     },
+    /// The journal itself found the disk full and has room for a few facts again. → `Paused`
+    SpaceExhausted,
     /// A person answers an interrupt. → `InterruptAnswered`
     Answered {
         /// Which one.

@@ -41,6 +41,7 @@
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `UsageSettled` | → `UsageSettled` |
 //! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up; result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
+//! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
 //! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |
 //! | `Resume` | → `Resumed` ⇒ whatever was held back |
 //! | `Cancel` | → `Closing` ⇒ `TurnCancelling`…, `AttemptFailed`…, `InterruptAnswered`…, `PublishStarted` ✱`Publish`, `AgentStopping`… ✱`StopAgent`, `Closed` |
@@ -67,6 +68,7 @@ mod plan;
 mod state;
 mod view;
 
+pub use budget::dollars;
 pub use decide::{Rejected, Standing};
 pub use effect::{Effect, EffectKind};
 pub use fact::{About, Brief, By, Choice, Fact, Failure, Outcome, PauseReason, Return, StopReason};

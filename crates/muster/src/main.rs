@@ -1,1 +1,19 @@
-fn main() {}
+//! `muster`: turns a goal into merged, verified commits by a team of coding agents.
+//!
+//! The binary is also what it runs inside its sandboxes: two hidden subcommands, looked for before anything else is done, launch a sandbox
+//! and are our own agent. Everything else is the command line.
+
+mod cli;
+mod commands;
+mod outcome;
+mod screen;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
+        Some("__sandbox") => engine::launcher_main(),
+        Some("__native") => native::main(),
+        _ => cli::main(),
+    }
+}

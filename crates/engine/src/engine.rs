@@ -1,0 +1,366 @@
+//! The engine of one home: opens it, begins missions, takes them up again, and lets other processes speak to them.
+
+use crate::{
+    clock::Clock,
+    driver::{Driver, DriverError, Handle, Parts, Progress, TellError},
+    fault::Faults,
+    hands::{Hands, Tools},
+    meter::Meter,
+    order::Order,
+    settings::Settings,
+    setup::{self, SetupError},
+    tools::ExtraTool,
+};
+use mission::{At, Fact, Input, Limits, Micros, Mission, Opening, PauseReason, Plan, Rejected, Standing, Status};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use store::{Home, LockError, MissionKey, MissionRow, OpenError, ReadError, Store, Transcripts, WriteError};
+use tokio::{sync::watch, task::JoinHandle};
+use workspace::{Launcher, RepoFacts, RepoProblem};
+
+/// Reads a secret by the name of its variable. The engine reads no environment itself.
+pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What an engine is made of.
+pub struct Setup {
+    /// `$MUSTER_HOME`.
+    pub home: PathBuf,
+    /// The command that launches a sandbox: this program with its hidden subcommand.
+    pub launcher: Vec<OsString>,
+    /// This program, for our own agents.
+    pub program: PathBuf,
+    /// Where provider keys come from.
+    pub secrets: Secrets,
+    /// The armed crash point, if any.
+    pub faults: Faults,
+    /// Tools that agents get beyond those of the mission.
+    pub extra_tools: Vec<ExtraTool>,
+}
+
+/// The engine of one home. There is one at a time.
+pub struct Engine {
+    store: Store,
+    transcripts: Transcripts,
+    launcher: Arc<Launcher>,
+    program: PathBuf,
+    secrets: Secrets,
+    faults: Arc<Faults>,
+    clock: Clock,
+    extra_tools: Vec<ExtraTool>,
+}
+
+/// A mission to begin.
+pub struct Request {
+    /// What is wanted.
+    pub goal: String,
+    /// The user's repository, as [`inspect`] found it.
+    pub repository: RepoFacts,
+    /// Who does what.
+    pub plan: Plan,
+    /// How it is carried out.
+    pub settings: Settings,
+    /// The mission's limits.
+    pub limits: Limits,
+    /// The most that may be spent, in millionths of a US dollar.
+    pub budget_micros: Option<u64>,
+}
+
+/// A mission that is being run. Dropping it ends all its agents at once.
+pub struct Running {
+    /// Talks to it.
+    pub handle: Handle,
+    /// How it stands.
+    pub progress: watch::Receiver<Progress>,
+    driver: JoinHandle<Result<(), DriverError>>,
+    hands: Arc<Hands>,
+}
+
+/// What cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The home cannot be taken for writing.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Sandboxes cannot be launched.
+    #[error("sandboxes cannot be launched: {0}")]
+    Launcher(String),
+    /// The user's repository cannot be worked on.
+    #[error(transparent)]
+    Repository(#[from] RepoProblem),
+    /// The mission's configuration does not hold.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// git failed.
+    #[error(transparent)]
+    Workspace(#[from] workspace::Error),
+    /// The actor failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The mission refused.
+    #[error(transparent)]
+    Tell(#[from] TellError),
+    /// What the journal keeps of a mission's beginning cannot be read.
+    #[error("what mission {mission} was begun with cannot be read: {detail}")]
+    Beginning {
+        /// Which mission.
+        mission: MissionKey,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// What a mission was begun with; kept beside its facts so that a crash between its first facts loses nothing.
+#[derive(Serialize, Deserialize)]
+struct Beginning {
+    opening: Opening,
+    plan: Plan,
+}
+
+/// Looks at the user's repository.
+///
+/// # Errors
+/// [`RepoProblem`] says what is wrong with it and what to do.
+pub async fn inspect(path: &Path) -> Result<RepoFacts, RepoProblem> {
+    workspace::inspect(path).await
+}
+
+impl Engine {
+    /// Takes the home for writing and opens its journal. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`EngineError::Lock`] names the process that has it.
+    pub fn open(setup: Setup) -> Result<Self, EngineError> {
+        let lock = Home::lock(&setup.home)?;
+        let launcher = Launcher::new(setup.launcher).map_err(|error| EngineError::Launcher(error.to_string()))?;
+        Ok(Self {
+            store: Store::open(&lock)?,
+            transcripts: Transcripts::open(&lock, store::TranscriptOptions::default())?,
+            launcher: Arc::new(launcher),
+            program: setup.program,
+            secrets: setup.secrets,
+            faults: Arc::new(setup.faults),
+            clock: Clock,
+            extra_tools: setup.extra_tools,
+        })
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// Makes a git repository of a folder, with everything in it as the first commit. For samples.
+    ///
+    /// # Errors
+    /// [`EngineError::Workspace`].
+    pub async fn make_repository(&self, dir: &Path, message: &str) -> Result<(), EngineError> {
+        Ok(workspace::make_repository(dir, message).await?)
+    }
+
+    /// Begins a mission. When this returns, its opening and its plan are durable.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the request is found before anything is written.
+    pub async fn begin(&self, request: Request) -> Result<Running, EngineError> {
+        let key = setup::fresh_key(&request.goal);
+        let opening = Opening {
+            goal: request.goal,
+            repository: request.repository.root.to_string_lossy().into_owned(),
+            base: request.repository.head.to_string(),
+            branch: format!("muster/{key}"),
+            budget: request.budget_micros.map(Micros),
+            limits: request.limits,
+            settings: serde_json::to_string(&request.settings).map_err(|error| self.beginning(&key, &error))?,
+        };
+        check_beginning(&opening, &request.plan)?;
+        let gateway = self.gateway(&request.settings)?;
+        let beginning = Beginning { opening, plan: request.plan };
+        let now = self.clock.now().0;
+        let row = MissionRow {
+            key: key.clone(),
+            goal: beginning.opening.goal.clone(),
+            repository: beginning.opening.repository.clone(),
+            created_at_ms: now,
+            updated_at_ms: now,
+            status: "beginning".to_owned(),
+            setup: serde_json::to_string(&beginning).map_err(|error| self.beginning(&key, &error))?,
+        };
+        self.store.create_mission(row).await?;
+        self.run(key, beginning, gateway).await
+    }
+
+    /// The mission of this name.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`] when there is none.
+    pub fn mission(&self, name: &str) -> Result<MissionKey, EngineError> {
+        Ok(self.store.reader()?.mission(&name.into())?.key)
+    }
+
+    /// Takes a mission up again where its journal ends. A mission that is over comes back as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`] when there is no such mission.
+    pub async fn resume(&self, key: &MissionKey) -> Result<Running, EngineError> {
+        let row = self.store.reader()?.mission(key)?;
+        let beginning: Beginning = serde_json::from_str(&row.setup).map_err(|error| self.beginning(key, &error))?;
+        let settings =
+            serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(key, &error))?;
+        let gateway = self.gateway(&settings)?;
+        self.run(key.clone(), beginning, gateway).await
+    }
+
+    /// Tells a mission that nobody runs something; what follows from it is carried out when it is taken up again.
+    ///
+    /// # Errors
+    /// [`EngineError::Tell`] when the mission refuses.
+    pub async fn note(&self, key: &MissionKey, order: Order) -> Result<Vec<Fact>, EngineError> {
+        let (mut mission, seq) = crate::driver::replay_with(&self.store.reader()?, key)?;
+        let now = self.clock.now();
+        let input = order.input(&mission).map_err(TellError::Order)?;
+        let facts = mission.decide(now, input).map_err(TellError::Rejected)?;
+        if !facts.is_empty() {
+            self.store.append(key, seq + 1, now.0, &facts).await?;
+            let status = crate::view::status_word(mission.status());
+            self.store.commit(store::Batch::new().status(key, now.0, status)).await?;
+        }
+        Ok(facts)
+    }
+
+    fn gateway(&self, settings: &Settings) -> Result<(gateway::Gateway<Meter>, Arc<Meter>), SetupError> {
+        let meter = Arc::new(Meter::new(self.store.clone(), self.clock));
+        Ok((setup::gateway(settings, &self.secrets, Arc::clone(&meter))?, meter))
+    }
+
+    async fn run(
+        &self,
+        key: MissionKey,
+        beginning: Beginning,
+        (gateway, meter): (gateway::Gateway<Meter>, Arc<Meter>),
+    ) -> Result<Running, EngineError> {
+        let settings =
+            serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(&key, &error))?;
+        let (store, faults) = (self.store.clone(), Arc::clone(&self.faults));
+        let (driver, handle, progress) = Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults })?;
+        meter.serve(handle.clone());
+        let tools = Tools {
+            dir: self.home().join("missions").join(key.as_str()),
+            source: PathBuf::from(&beginning.opening.repository),
+            settings,
+            launcher: Arc::clone(&self.launcher),
+            program: self.program.clone(),
+            gateway,
+            transcripts: self.transcripts.clone(),
+            faults: Arc::clone(&self.faults),
+            clock: self.clock,
+            extra_tools: self.extra_tools.clone(),
+            key,
+        };
+        let hands = Hands::new(tools, handle.clone());
+        let driver = tokio::spawn(driver.run(Arc::clone(&hands)));
+        let running = Running { handle, progress, driver, hands };
+        running.take_up(beginning).await?;
+        Ok(running)
+    }
+
+    fn beginning(&self, mission: &MissionKey, error: &serde_json::Error) -> EngineError {
+        EngineError::Beginning { mission: mission.clone(), detail: error.to_string() }
+    }
+}
+
+/// The core's own judgement of a beginning, before anything is written.
+fn check_beginning(opening: &Opening, plan: &Plan) -> Result<(), TellError> {
+    let mut mission = Mission::default();
+    mission.decide(At(0), Input::Open(Box::new(opening.clone()))).map_err(TellError::Rejected)?;
+    mission.decide(At(0), Input::ProposePlan(Box::new(plan.clone()))).map_err(TellError::Rejected)?;
+    Ok(())
+}
+
+impl Running {
+    /// Tells the core what it does not know yet: its beginning, or that a new engine has it.
+    async fn take_up(&self, beginning: Beginning) -> Result<(), EngineError> {
+        let (standing, opened, planned) = self
+            .handle
+            .read(|mission| (mission.standing(), mission.opening().is_some(), !mission.plan().tasks.is_empty()))
+            .await?;
+        if standing == Standing::Closed {
+            return Ok(());
+        }
+        if opened {
+            // What the last engine asked for and did not see settled; what is asked for from here on starts by itself.
+            let left = self
+                .handle
+                .read(|mission| mission.in_flight().map(|effect| effect.id).collect::<BTreeSet<_>>())
+                .await?;
+            self.handle.tell(Input::EngineStarted).await?;
+            let still = self.handle.read(|mission| mission.in_flight().collect::<Vec<_>>()).await?;
+            still.into_iter().filter(|effect| left.contains(&effect.id)).for_each(|effect| self.hands.start(effect));
+        } else {
+            self.handle.tell(Input::Open(Box::new(beginning.opening))).await?;
+        }
+        if !planned {
+            match self.handle.tell(Input::ProposePlan(Box::new(beginning.plan))).await {
+                Ok(_) | Err(TellError::Rejected(Rejected::Over)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a person paused it.
+    pub async fn is_paused_by_person(&self) -> bool {
+        let paused = self.handle.read(|mission| mission.status() == Status::Paused(PauseReason::Person));
+        paused.await.unwrap_or(false)
+    }
+
+    /// Why the actor has ended, once it has.
+    pub async fn failure(&mut self) -> EngineError {
+        match (&mut self.driver).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => EngineError::Tell(TellError::Gone),
+        }
+    }
+
+    /// Waits until the mission stands otherwise than `Working`, or its actor has failed.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the actor has failed.
+    pub async fn settled(&mut self) -> Result<Standing, EngineError> {
+        tokio::select! {
+            progress = self.progress.wait_for(|progress| progress.standing != Standing::Working) => match progress {
+                Ok(progress) => Ok(progress.standing),
+                Err(_) => Err(EngineError::Tell(TellError::Gone)),
+            },
+            ended = &mut self.driver => match ended {
+                Ok(Ok(())) | Err(_) => Err(EngineError::Tell(TellError::Gone)),
+                Ok(Err(error)) => Err(error.into()),
+            },
+        }
+    }
+
+    /// What the gateway has been asked since the engine took the mission up.
+    pub fn calls(&self) -> gateway::Stats {
+        self.hands.tools().gateway.stats()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.driver.abort();
+        self.hands.abandon();
+    }
+}

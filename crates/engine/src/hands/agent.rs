@@ -1,0 +1,294 @@
+//! An agent's life: workspace, process, handshake, and the end.
+
+use super::{Failed, Hands, Outcome};
+use crate::{serve, settings::RoleSettings, tools::AgentTools};
+use agents::{
+    AgentProgram,
+    acp::{Connection, Io, McpServer, SessionId, Settings, Tap, Update, Updates},
+};
+use gateway::{Session, Tag};
+use mission::{AgentId, AttemptId, EffectId, Input};
+use secrecy::ExposeSecret;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use store::Chunk;
+use tokio::task::AbortHandle;
+use workspace::{AgentName, Control, Program, Workspace};
+
+/// Updates of one agent that may wait for the transcript.
+const UPDATES: usize = 1024;
+/// How long an agent may take to answer anything but a prompt. Node programs need seconds to start on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// One agent's place in the hands.
+#[derive(Default)]
+pub(crate) struct Slot {
+    live: Option<Arc<Live>>,
+    doing: Option<(EffectId, AbortHandle)>,
+}
+
+impl Slot {
+    pub(super) fn live(&self) -> Option<Arc<Live>> {
+        self.live.clone()
+    }
+
+    pub(super) fn doing(&mut self, effect: EffectId, task: AbortHandle) {
+        self.doing = Some((effect, task));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some((_, task)) = &self.doing {
+            task.abort();
+        }
+        if let Some(live) = &self.live {
+            live.end();
+        }
+    }
+}
+
+/// An agent whose process is up.
+pub(crate) struct Live {
+    pub(crate) id: AgentId,
+    pub(crate) name: AgentName,
+    pub(crate) workspace: Workspace,
+    pub(crate) scratch: bool,
+    pub(crate) connection: Connection,
+    pub(crate) gateway: Session,
+    /// Sessions that this process knows.
+    pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
+    pub(crate) current: Mutex<Option<(AttemptId, SessionId)>>,
+    control: Control,
+    /// Whether its end is wanted.
+    ending: AtomicBool,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Live {
+    /// Kills the process tree and everything of ours around it.
+    fn end(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+        self.control.kill();
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+    }
+
+    pub(crate) fn current(&self) -> Option<(AttemptId, SessionId)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_current(&self, current: Option<(AttemptId, SessionId)>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    /// The tools that a session is offered.
+    pub(crate) fn servers(&self) -> Vec<McpServer> {
+        if !self.connection.facts().mcp_http {
+            return Vec::new();
+        }
+        let authorization = format!("Bearer {}", self.gateway.key().expose_secret());
+        let url = format!("http://{}{}", workspace::GATEWAY, serve::MCP_PATH);
+        vec![McpServer { name: "muster".into(), url, headers: vec![("Authorization".into(), authorization)] }]
+    }
+}
+
+impl Hands {
+    pub(super) async fn start_agent(self: &Arc<Self>, effect: EffectId, agent: AgentId) -> Outcome {
+        let look = move |mission: &mission::Mission| {
+            let role = mission.agent(agent).and_then(|agent| mission.plan().roles.get(agent.role.0 as usize));
+            (mission.agent_name(agent).to_owned(), role.map(|role| role.name.clone()).unwrap_or_default())
+        };
+        let (name, role) = self.handle.read(look).await?;
+        let name = AgentName::new(name)?;
+        let role = self.role(&role)?;
+        let workspace = match role.scratch {
+            true => Workspace::scratch(&self.tools.dir, &name, Arc::clone(&self.tools.launcher))?,
+            false => self.repository()?.clone_for(&name).await?,
+        };
+        let live = self.launch(agent, name, role, workspace).await?;
+        self.watch(&live);
+        self.slots().entry(agent).or_default().live = Some(live);
+        Ok(Input::AgentReady { effect })
+    }
+
+    async fn launch(
+        self: &Arc<Self>,
+        id: AgentId,
+        name: AgentName,
+        role: &RoleSettings,
+        workspace: Workspace,
+    ) -> Result<Arc<Live>, Failed> {
+        let tag = Tag { mission: self.tools.key.to_string(), agent: name.to_string() };
+        let gateway = self.tools.gateway.open_session(tag).map_err(|error| Failed::transient(error.to_string()))?;
+        gateway.pin(Some(&role.upstream));
+        let program = match &role.command {
+            None => AgentProgram::native(&self.tools.program),
+            Some(words) => AgentProgram::command(words).map_err(|error| Failed::fatal(error.to_string()))?,
+        };
+        let extras = role.extras.for_sandbox();
+        let args = program.args.into_iter().map(Into::into).collect();
+        let mut env = self.environment(role, &gateway);
+        env.extend(program.env);
+        let process = workspace.spawn(Program { path: program.program, args, env, extras, gateway: true }).await?;
+        let (tap, updates) = Tap::new(UPDATES);
+        let mut tasks = vec![self.transcribe(name.to_string(), updates)];
+        if let Some(listener) = process.listener {
+            let tools = AgentTools::new(self, self.handle.clone(), id);
+            let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone());
+            tasks.push(served.map_err(|error| Failed::transient(error.to_string()))?);
+        }
+        let io = Io { stdin: process.stdin, stdout: process.stdout, stderr: Some(process.stderr) };
+        let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method: program.auth_method, ..Settings::default() };
+        let connection =
+            Connection::start(io, tap, settings).await.map_err(|error| Failed::transient(error.to_string()))?;
+        Ok(Arc::new(Live {
+            id,
+            name,
+            workspace,
+            scratch: role.scratch,
+            connection,
+            gateway,
+            loaded: Mutex::default(),
+            current: Mutex::default(),
+            control: process.control,
+            ending: AtomicBool::new(false),
+            tasks: Mutex::new(tasks),
+        }))
+    }
+
+    /// What an agent finds in its environment: the gateway under the names that programs look for, and which model it is for.
+    fn environment(&self, role: &RoleSettings, gateway: &Session) -> BTreeMap<String, String> {
+        let key = gateway.key().expose_secret().to_owned();
+        let origin = format!("http://{}", workspace::GATEWAY);
+        let format =
+            self.tools.settings.upstreams.get(&role.upstream).map_or("openai-chat", |upstream| upstream.format());
+        let mut env = BTreeMap::from([
+            ("OPENAI_BASE_URL".to_owned(), format!("{origin}/v1")),
+            ("OPENAI_API_KEY".to_owned(), key.clone()),
+            ("ANTHROPIC_BASE_URL".to_owned(), origin),
+            ("ANTHROPIC_API_KEY".to_owned(), key),
+            ("MUSTER_MODEL".to_owned(), role.model.clone()),
+            ("MUSTER_MODEL_FORMAT".to_owned(), format.to_owned()),
+        ]);
+        let numbers = [("MUSTER_CONTEXT_TOKENS", role.context_tokens), ("MUSTER_OUTPUT_TOKENS", role.output_tokens)];
+        env.extend(numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))));
+        env
+    }
+
+    /// Tells the mission when the process ends without being asked to.
+    fn watch(self: &Arc<Self>, live: &Arc<Live>) {
+        let (hands, watched) = (Arc::downgrade(self), Arc::downgrade(live));
+        let closed = {
+            let live = Arc::clone(live);
+            async move { live.connection.closed().await }
+        };
+        let task = tokio::spawn(async move {
+            let ended = closed.await;
+            let (Some(hands), Some(live)) = (hands.upgrade(), watched.upgrade()) else { return };
+            if !live.ending.load(Ordering::SeqCst) {
+                hands.lose(&live, ended.to_string()).await;
+            }
+        });
+        live.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
+    }
+
+    /// Clears away an agent that is no use any more, and tells the mission. What it left in its workspace stays.
+    pub(super) async fn lose(&self, live: &Arc<Live>, reason: String) {
+        self.lose_quietly(live);
+        self.handle.report(Input::AgentLost { agent: live.id, reason }).await;
+    }
+
+    /// The same, when whoever calls tells the mission.
+    pub(super) fn lose_quietly(&self, live: &Arc<Live>) {
+        live.ending.store(true, Ordering::SeqCst);
+        live.control.kill();
+        self.tools.gateway.close_session(&live.gateway);
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get_mut(&live.id)
+            && slot.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, live))
+        {
+            slot.live = None;
+        }
+    }
+
+    /// Keeps the agent's work, then ends its whole process tree. What cannot be kept stays in the workspace and is said.
+    pub(super) async fn stop_agent(&self, effect: EffectId, agent: AgentId) -> Input {
+        let live = {
+            let mut slots = self.slots();
+            let Some(slot) = slots.get_mut(&agent) else { return Input::AgentStopped { effect } };
+            if let Some((_, task)) = slot.doing.take() {
+                task.abort();
+            }
+            slot.live.clone()
+        };
+        if let Some(live) = live {
+            live.ending.store(true, Ordering::SeqCst);
+            self.keep(&live).await;
+            live.control.kill();
+            live.control.wait().await;
+            self.lose_quietly(&live);
+            live.end();
+        }
+        self.slots().remove(&agent);
+        Input::AgentStopped { effect }
+    }
+
+    async fn keep(&self, live: &Live) {
+        if live.scratch {
+            return;
+        }
+        let at_ms = self.tools.clock.now().0;
+        match live.workspace.checkpoint("before the agent is stopped", at_ms).await {
+            Ok(_) => {}
+            // An agent that never began a task has nothing to keep.
+            Err(error) if error.kind == workspace::ErrorKind::Missing => {}
+            Err(error) => {
+                tracing::warn!(agent = %live.name, %error, "the work could not be kept in a checkpoint; it stays in the workspace")
+            }
+        }
+    }
+
+    pub(super) fn cancel_turn(&self, agent: AgentId) {
+        if let Some(live) = self.live(agent)
+            && let Some((_, session)) = live.current()
+        {
+            live.connection.cancel(&session);
+        }
+    }
+
+    /// Carries what an agent does into its transcript.
+    fn transcribe(&self, agent: String, mut updates: Updates) -> AbortHandle {
+        let (transcripts, mission, clock) = (self.tools.transcripts.clone(), self.tools.key.clone(), self.tools.clock);
+        let task = tokio::spawn(async move {
+            while let Some(update) = updates.next().await {
+                let bytes = serde_json::to_vec(&update).unwrap_or_default();
+                transcripts.push(Chunk {
+                    mission: mission.clone(),
+                    agent: agent.clone(),
+                    attempt: None,
+                    at_ms: clock.now().0,
+                    kind: kind_of(&update).to_owned(),
+                    bytes,
+                });
+            }
+        });
+        task.abort_handle()
+    }
+}
+
+fn kind_of(update: &Update) -> &'static str {
+    match update {
+        Update::Session { .. } => "update",
+        Update::Permission { .. } => "permission",
+        Update::Stderr { .. } => "stderr",
+        Update::BadLine { .. } => "bad_line",
+        Update::Note { .. } => "note",
+        Update::Lost { .. } => "lost",
+    }
+}

@@ -1,0 +1,220 @@
+//! The hands: effects carried out. Each effect is a task of its own that ends by telling the mission how it went.
+//!
+//! Hands decide nothing. An effect that is asked for again after a crash finds what its first run left and goes on from there: repositories
+//! and workspaces are found, sessions are loaded, merges come out as the same commit, branches that have moved stay.
+
+mod agent;
+mod merge;
+mod turn;
+
+use crate::{
+    clock::Clock,
+    driver::{Handle, TellError},
+    fault::{Faults, Place},
+    meter::Meter,
+    settings::{Extras, RoleSettings, Settings},
+};
+use agent::{Live, Slot};
+use gateway::Gateway;
+use mission::{AgentId, Effect, EffectFailure, EffectId, EffectKind, Input};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+use store::{MissionKey, Transcripts};
+use workspace::{CommitId, ErrorKind, Launcher, LimitExtras, Repository, SandboxExtras};
+
+/// What the hands of one mission are made of.
+pub(crate) struct Tools {
+    pub(crate) key: MissionKey,
+    /// Where the mission's repositories and workspaces are.
+    pub(crate) dir: PathBuf,
+    /// The user's repository.
+    pub(crate) source: PathBuf,
+    pub(crate) settings: Settings,
+    pub(crate) launcher: Arc<Launcher>,
+    /// The program that our own agents are: this very one.
+    pub(crate) program: PathBuf,
+    pub(crate) gateway: Gateway<Meter>,
+    pub(crate) transcripts: Transcripts,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) clock: Clock,
+    pub(crate) extra_tools: Vec<crate::tools::ExtraTool>,
+}
+
+/// Carries out the effects of one mission.
+pub(crate) struct Hands {
+    tools: Tools,
+    handle: Handle,
+    repository: OnceLock<Repository>,
+    slots: Mutex<BTreeMap<AgentId, Slot>>,
+}
+
+/// What came of an effect that has no agent to speak for it.
+type Outcome = Result<Input, Failed>;
+
+/// Why an effect could not be carried out.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    failure: EffectFailure,
+    error: String,
+}
+
+impl Hands {
+    pub(crate) fn new(tools: Tools, handle: Handle) -> Arc<Self> {
+        Arc::new(Self { tools, handle, repository: OnceLock::new(), slots: Mutex::default() })
+    }
+
+    /// Begins an effect and returns at once.
+    pub(crate) fn start(self: &Arc<Self>, effect: Effect) {
+        let hands = Arc::clone(self);
+        let (id, agent) = (effect.id, agent_of(&effect.kind));
+        let stoppable = matches!(effect.kind, EffectKind::StartAgent { .. } | EffectKind::RunTurn { .. });
+        let task = tokio::spawn(hands.carry_out(effect));
+        if let Some(agent) = agent.filter(|_| stoppable) {
+            self.slots().entry(agent).or_default().doing(id, task.abort_handle());
+        }
+    }
+
+    async fn carry_out(self: Arc<Self>, effect: Effect) {
+        let name: &'static str = (&effect.kind).into();
+        self.tools.faults.pass(Place::EffectStart, name);
+        let id = effect.id;
+        let outcome = self.perform(effect).await;
+        self.tools.faults.pass(Place::EffectSettle, name);
+        match outcome {
+            Ok(Some(input)) => self.handle.report(input).await,
+            Ok(None) => {}
+            Err(Failed { failure, error }) => {
+                tracing::warn!(effect = name, ?failure, error, "an effect failed");
+                self.handle.report(Input::EffectFailed { effect: id, failure, error }).await;
+            }
+        }
+    }
+
+    async fn perform(self: &Arc<Self>, Effect { id, kind }: Effect) -> Result<Option<Input>, Failed> {
+        match kind {
+            EffectKind::PrepareRepository { base, .. } => self.prepare(id, &base).await.map(Some),
+            EffectKind::StartAgent { agent } => self.start_agent(id, agent).await.map(Some),
+            EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt } => {
+                let order = turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt };
+                self.run_turn(order).await.map(Some)
+            }
+            EffectKind::CancelTurn { agent, .. } => {
+                self.cancel_turn(agent);
+                Ok(None)
+            }
+            EffectKind::StopAgent { agent } => Ok(Some(self.stop_agent(id, agent).await)),
+            EffectKind::VerifyChange { commit, onto, message, at_ms, checks, .. } => {
+                let order = merge::Order { commit, onto, message, at_ms, checks };
+                self.verify(id, order).await.map(Some)
+            }
+            EffectKind::MergeChange { from, to, .. } => self.merge(id, &from, &to).await.map(Some),
+            EffectKind::Publish { branch, commit } => self.publish(id, &branch, &commit).await.map(Some),
+        }
+    }
+
+    /// The mission's own repositories, made by the first effect of every mission and opened after a restart.
+    pub(crate) fn repository(&self) -> Result<&Repository, Failed> {
+        if self.repository.get().is_none() {
+            let opened = Repository::open(&self.tools.dir, Arc::clone(&self.tools.launcher))?;
+            // Whoever was first has opened the same.
+            let _ = self.repository.set(opened);
+        }
+        self.repository.get().ok_or_else(|| Failed::fatal("the mission has no repository"))
+    }
+
+    pub(crate) fn slots(&self) -> MutexGuard<'_, BTreeMap<AgentId, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn live(&self, agent: AgentId) -> Option<Arc<Live>> {
+        self.slots().get(&agent).and_then(Slot::live)
+    }
+
+    /// Ends everything at once: the processes of all agents, without keeping their work. For the end of the engine.
+    pub(crate) fn abandon(&self) {
+        self.slots().clear();
+    }
+
+    pub(crate) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    pub(crate) fn role(&self, name: &str) -> Result<&RoleSettings, Failed> {
+        let role = self.tools.settings.roles.get(name);
+        role.ok_or_else(|| Failed::fatal(format!("the mission's settings have no role '{name}'")))
+    }
+}
+
+fn agent_of(kind: &EffectKind) -> Option<AgentId> {
+    match kind {
+        EffectKind::StartAgent { agent }
+        | EffectKind::RunTurn { agent, .. }
+        | EffectKind::CancelTurn { agent, .. }
+        | EffectKind::StopAgent { agent } => Some(*agent),
+        EffectKind::PrepareRepository { .. }
+        | EffectKind::VerifyChange { .. }
+        | EffectKind::MergeChange { .. }
+        | EffectKind::Publish { .. } => None,
+    }
+}
+
+impl Failed {
+    pub(crate) fn fatal(error: impl Into<String>) -> Self {
+        Self { failure: EffectFailure::Fatal, error: error.into() }
+    }
+
+    pub(crate) fn transient(error: impl Into<String>) -> Self {
+        Self { failure: EffectFailure::Transient, error: error.into() }
+    }
+}
+
+impl From<workspace::Error> for Failed {
+    fn from(error: workspace::Error) -> Self {
+        let failure = match error.kind {
+            ErrorKind::NoSpace => EffectFailure::NoSpace,
+            ErrorKind::TimedOut | ErrorKind::Sandbox | ErrorKind::Damaged | ErrorKind::Other => {
+                EffectFailure::Transient
+            }
+            ErrorKind::Missing
+            | ErrorKind::Conflict
+            | ErrorKind::Invalid
+            | ErrorKind::Rejected
+            | ErrorKind::TooLarge => EffectFailure::Fatal,
+        };
+        Self { failure, error: error.to_string() }
+    }
+}
+
+impl From<TellError> for Failed {
+    fn from(error: TellError) -> Self {
+        match error {
+            TellError::NoSpace => Self { failure: EffectFailure::NoSpace, error: error.to_string() },
+            TellError::Rejected(_) | TellError::Order(_) | TellError::Gone => Self::transient(error.to_string()),
+        }
+    }
+}
+
+pub(crate) fn commit(text: &str) -> Result<CommitId, Failed> {
+    Ok(CommitId::new(text)?)
+}
+
+impl Extras {
+    /// The same as a sandbox takes it.
+    pub(crate) fn for_sandbox(&self) -> SandboxExtras {
+        SandboxExtras {
+            read: self.read.clone(),
+            env: self.env.clone(),
+            limits: LimitExtras {
+                memory_bytes: self.memory_mib.map(|mib| u64::from(mib) << 20),
+                processes: self.processes.map(u64::from),
+                open_files: self.open_files.map(u64::from),
+                file_bytes: self.file_mib.map(|mib| u64::from(mib) << 20),
+                tmp_bytes: self.tmp_mib.map(|mib| u64::from(mib) << 20),
+                ..LimitExtras::default()
+            },
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
+
+use super::{Failed, Hands, Outcome, agent::Live, commit};
+use agents::acp::{AgentError, SessionId};
+use api::{acp_meta, globs::Globs};
+use mission::{AgentId, AttemptId, EffectId, Input, Stop, TaskId, Work, Writes};
+use std::sync::{Arc, PoisonError};
+use workspace::{BranchName, INSIDE_WORK};
+
+/// Paths outside a write-set that are told at most.
+const OUTSIDE_MAX: usize = 50;
+
+/// One turn as it was asked for.
+pub(super) struct Order {
+    pub(super) id: EffectId,
+    pub(super) agent: AgentId,
+    pub(super) attempt: AttemptId,
+    pub(super) task: TaskId,
+    pub(super) turn: u32,
+    pub(super) resumed: bool,
+    pub(super) session: Option<String>,
+    pub(super) base: String,
+    pub(super) writes: Writes,
+    pub(super) prompt: String,
+}
+
+impl Hands {
+    pub(super) async fn run_turn(self: &Arc<Self>, order: Order) -> Outcome {
+        let Some(live) = self.live(order.agent) else {
+            let reason = "its process had ended before the turn began".to_owned();
+            return Ok(Input::AgentLost { agent: order.agent, reason });
+        };
+        live.gateway.bind(Some(order.attempt.0));
+        let outcome = self.turn(&live, &order).await;
+        live.gateway.bind(None);
+        live.set_current(None);
+        match outcome {
+            Ok(stop) => {
+                let work = self.work(&live, &order).await?;
+                Ok(Input::TurnEnded { effect: order.id, stop, work })
+            }
+            Err(Broken::Agent(reason)) => {
+                self.lose_quietly(&live);
+                Ok(Input::AgentLost { agent: order.agent, reason })
+            }
+            Err(Broken::Ours(failed)) => Err(failed),
+        }
+    }
+
+    async fn turn(&self, live: &Arc<Live>, order: &Order) -> Result<Stop, Broken> {
+        if order.session.is_none() && !live.scratch {
+            let branch =
+                BranchName::new(format!("task-{}-{}", order.task.0 + 1, order.attempt.0 + 1)).map_err(Failed::from)?;
+            live.workspace
+                .start_task(&branch, &commit(&order.base)?, self.tools.clock.now().0)
+                .await
+                .map_err(Failed::from)?;
+        }
+        let (session, resumed) = self.session(live, order).await?;
+        live.set_current(Some((order.attempt, session.clone())));
+        let outcome = live.connection.prompt(&session, &order.prompt, resumed).await?;
+        if let Some(problem) = &outcome.problem {
+            tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
+        }
+        Ok(stop_of(outcome.stop))
+    }
+
+    /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
+    async fn session(&self, live: &Arc<Live>, order: &Order) -> Result<(SessionId, bool), Broken> {
+        let servers = live.servers();
+        if let Some(session) = order.session.clone().map(SessionId) {
+            if live.loaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&session) {
+                return Ok((session, order.resumed));
+            }
+            match live.connection.load_session(&session, INSIDE_WORK, &servers).await {
+                Ok(()) => {
+                    live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
+                    return Ok((session, true));
+                }
+                Err(AgentError::Unsupported(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let session = live.connection.new_session(INSIDE_WORK, &servers).await?;
+        live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
+        let input = Input::SessionOpened { attempt: order.attempt, session: session.0.clone() };
+        self.handle.tell(input).await.map_err(Failed::from)?;
+        Ok((session, false))
+    }
+
+    /// What the workspace holds, kept in a checkpoint first.
+    async fn work(&self, live: &Arc<Live>, order: &Order) -> Result<Work, Failed> {
+        if live.scratch {
+            return Ok(Work::None);
+        }
+        let label = format!("{} at the end of turn {}", live.name, order.turn);
+        let checkpoint = live.workspace.checkpoint(&label, self.tools.clock.now().0).await?;
+        let commit = checkpoint.commit.to_string();
+        if checkpoint.files_changed == 0 {
+            return Ok(Work::Unchanged { commit });
+        }
+        let outside = match &order.writes {
+            Writes::Anything => Vec::new(),
+            Writes::Only(globs) => self.outside(&checkpoint, globs).await?,
+            Writes::Nothing => self.outside(&checkpoint, &[]).await?,
+        };
+        Ok(Work::Changed { commit, paths: u32::try_from(checkpoint.files_changed).unwrap_or(u32::MAX), outside })
+    }
+
+    async fn outside(&self, checkpoint: &workspace::Checkpoint, globs: &[String]) -> Result<Vec<String>, Failed> {
+        let globs = Globs::compile(globs).map_err(|error| Failed::fatal(error.what))?;
+        let changed = self.repository()?.changed_paths(&checkpoint.base, &checkpoint.commit).await?;
+        let outside = globs.outside(changed.iter().map(String::as_str));
+        Ok(outside.into_iter().take(OUTSIDE_MAX).map(str::to_owned).collect())
+    }
+}
+
+/// Why a turn did not come to its end.
+enum Broken {
+    /// The agent is no use any more.
+    Agent(String),
+    /// Something of ours failed.
+    Ours(Failed),
+}
+
+impl From<AgentError> for Broken {
+    fn from(error: AgentError) -> Self {
+        Broken::Agent(error.to_string())
+    }
+}
+
+impl From<Failed> for Broken {
+    fn from(failed: Failed) -> Self {
+        Broken::Ours(failed)
+    }
+}
+
+fn stop_of(stop: acp_meta::Stop) -> Stop {
+    match stop {
+        acp_meta::Stop::Done => Stop::Done,
+        acp_meta::Stop::Budget => Stop::Budget,
+        acp_meta::Stop::ModelError => Stop::ModelError,
+        acp_meta::Stop::BadAnswers => Stop::BadAnswers,
+        acp_meta::Stop::Refusal => Stop::Refusal,
+        acp_meta::Stop::MaxTokens => Stop::MaxTokens,
+        acp_meta::Stop::MaxSteps => Stop::MaxSteps,
+        acp_meta::Stop::Cancelled => Stop::Cancelled,
+        acp_meta::Stop::ContextFull => Stop::ContextFull,
+    }
+}

@@ -1,0 +1,210 @@
+//! The books behind the gateway: money is set aside before a call and settled after it.
+//!
+//! The mission grants leases per attempt; within a lease the meter reserves the worst case of each call, so that calls that run at the same
+//! time cannot pass it together. When a lease is short the mission is asked for more while the call waits. The last bytes of an answer
+//! reach the agent only when the call and its bill are durable, so that an answer that an agent has seen is never paid twice.
+
+use crate::{clock::Clock, driver::Handle};
+use gateway::{Call, Cost, Outcome, Refusal, Settled, StoredAnswer};
+use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use store::{Answer, CallRow, Store};
+
+/// The engine's ledger for one mission.
+pub struct Meter {
+    store: Store,
+    clock: Clock,
+    handle: OnceLock<Handle>,
+    accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
+}
+
+/// One attempt's money as the meter sees it.
+#[derive(Default)]
+struct Account {
+    /// Left of the lease, reservations not subtracted; `None` until the mission was asked.
+    left: Option<Left>,
+    /// Reserved by call.
+    reserved: BTreeMap<u64, u64>,
+}
+
+#[derive(Clone, Copy)]
+enum Left {
+    Unlimited,
+    Micros(u64),
+}
+
+impl Meter {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, handle: OnceLock::new(), accounts: Mutex::default() }
+    }
+
+    /// Says which mission it keeps the books of; once.
+    pub(crate) fn serve(&self, handle: Handle) {
+        // A second time would be the same mission.
+        let _ = self.handle.set(handle);
+    }
+
+    fn account(&self, attempt: u32) -> Arc<tokio::sync::Mutex<Account>> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(attempt).or_default())
+    }
+
+    fn mission(&self) -> Result<&Handle, Refusal> {
+        self.handle.get().ok_or_else(|| refusal(503, "engine", "The engine is starting. Try again."))
+    }
+
+    /// Reserves `worst` for a call, asking the mission for more when the lease is short.
+    async fn set_aside(&self, call: u64, attempt: u32, worst: Option<u64>) -> Result<(), Refusal> {
+        let account = self.account(attempt);
+        let mut account = account.lock().await;
+        let left = self.left(&mut account, attempt).await?;
+        let Left::Micros(left) = left else { return Ok(()) };
+        let worst = worst.ok_or_else(|| {
+            refusal(402, "unknown_price", "This mission has a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.")
+        })?;
+        let free = left.saturating_sub(account.reserved.values().sum());
+        if free < worst {
+            let more = self.ask(attempt, Micros(worst - free)).await?;
+            account.left = Some(Left::Micros(left.saturating_add(more)));
+        }
+        account.reserved.insert(call, worst);
+        Ok(())
+    }
+
+    async fn left(&self, account: &mut Account, attempt: u32) -> Result<Left, Refusal> {
+        if let Some(left) = account.left {
+            return Ok(left);
+        }
+        let look = move |mission: &mission::Mission| {
+            let known = mission.attempt(AttemptId(attempt)).is_some();
+            (known, mission.lease_left(AttemptId(attempt)))
+        };
+        let (known, lease) =
+            self.mission()?.read(look).await.map_err(|error| refusal(503, "engine", &error.to_string()))?;
+        if !known {
+            return Err(refusal(403, "attempt_over", "This attempt is over; its key is worth nothing any more."));
+        }
+        let left = lease.map_or(Left::Unlimited, |lease| Left::Micros(lease.0));
+        account.left = Some(left);
+        Ok(left)
+    }
+
+    async fn ask(&self, attempt: u32, micros: Micros) -> Result<u64, Refusal> {
+        let refused = |text: &str| {
+            refusal(
+                402,
+                "budget",
+                &format!(
+                    "No money is left for this call: {text}. End your turn now; you will be asked to go on when there is."
+                ),
+            )
+        };
+        let told = self.mission()?.tell(Input::LeaseAsked { attempt: AttemptId(attempt), micros }).await;
+        let facts = told.map_err(|error| refused(&error.to_string()))?;
+        let granted = facts.iter().find_map(|fact| match fact {
+            Fact::LeaseGranted { micros, .. } => Some(micros.0),
+            _ => None,
+        });
+        let asked = facts.iter().any(|fact| matches!(fact, Fact::Paused { why: PauseReason::Budget }));
+        granted.ok_or_else(|| refused(if asked { "a person is asked for more" } else { "the budget is used up" }))
+    }
+
+    /// Takes a settled call off the reservations and what it cost off the lease.
+    async fn close(&self, call: u64, attempt: u32, cost: u64) {
+        let account = self.account(attempt);
+        let mut account = account.lock().await;
+        account.reserved.remove(&call);
+        if let Some(Left::Micros(left)) = account.left {
+            account.left = Some(Left::Micros(left.saturating_sub(cost)));
+        }
+    }
+
+    fn row(&self, settled: &Settled) -> CallRow {
+        let Settled { call, usage, .. } = settled;
+        let (cost_micros, cost_source) = match settled.cost {
+            Cost::Known { micros, source } => (Some(micros), source.label()),
+            Cost::Unknown => (None, "unknown"),
+        };
+        let (status, outcome) = match settled.outcome {
+            Outcome::Complete => (settled.answer.as_ref().map_or(200, |answer| answer.status), "complete"),
+            Outcome::Refused { status } => (status, "refused"),
+            Outcome::Failed => (200, "failed"),
+            Outcome::Cut => (200, "cut"),
+            Outcome::Unreachable => (0, "unreachable"),
+        };
+        CallRow {
+            mission: call.mission.as_str().into(),
+            agent: call.agent.clone(),
+            attempt: call.attempt,
+            digest: call.digest.to_string(),
+            model: call.model.clone(),
+            format: call.format.name().to_owned(),
+            input_tokens: Some(usage.input_tokens),
+            output_tokens: Some(usage.output_tokens),
+            cache_read_tokens: Some(usage.cache_read_tokens),
+            cache_write_tokens: Some(usage.cache_write_tokens.saturating_add(usage.cache_write_long_tokens)),
+            cost_micros,
+            cost_source: if usage.estimated { "estimated".to_owned() } else { cost_source.to_owned() },
+            prices_version: gateway::TABLE_VERSION.to_owned(),
+            status,
+            outcome: outcome.to_owned(),
+            duration_ms: settled.ms,
+            first_byte_ms: settled.ttfb_ms,
+            at_ms: self.clock.now().0,
+        }
+    }
+}
+
+impl gateway::Ledger for Meter {
+    async fn recall(&self, call: &Call) -> Option<StoredAnswer> {
+        let recalled = self.store.recall(&call.mission.as_str().into(), call.attempt?, &call.digest.to_string());
+        match recalled {
+            Ok(answer) => answer.map(|answer| StoredAnswer {
+                status: answer.status,
+                content_type: answer.content_type,
+                body: answer.body.into(),
+            }),
+            Err(error) => {
+                tracing::error!(%error, "stored answers cannot be read; the call is made anew");
+                None
+            }
+        }
+    }
+
+    async fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> Result<(), Refusal> {
+        let none =
+            || refusal(403, "no_task", "You have no task at the moment, so there is nothing to call a model for.");
+        let attempt = call.attempt.ok_or_else(none)?;
+        self.set_aside(call.id, attempt, worst_micros).await
+    }
+
+    async fn settle(&self, settled: Settled) -> Result<(), String> {
+        let attempt = settled.call.attempt.ok_or("a call without an attempt was let through")?;
+        let row = self.row(&settled);
+        let cost = row.cost_micros.map(Micros);
+        let usage = Usage {
+            input_tokens: settled.usage.input_total(),
+            cached_tokens: settled.usage.cache_read_tokens,
+            output_tokens: settled.usage.output_tokens,
+            cost,
+        };
+        let call = settled.call.id;
+        let answer = settled.answer.map(|answer| Answer {
+            status: answer.status,
+            content_type: answer.content_type,
+            body: answer.body.to_vec(),
+        });
+        let handle = self.mission().map_err(|refusal| refusal.message)?;
+        let input = Input::UsageSettled { attempt: AttemptId(attempt), usage };
+        let told = handle.tell_with(input, Some((row, answer))).await;
+        self.close(call, attempt, cost.unwrap_or_default().0).await;
+        told.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+fn refusal(status: u16, kind: &str, message: &str) -> Refusal {
+    Refusal { status, message: message.to_owned(), kind: kind.to_owned() }
+}

@@ -1,0 +1,244 @@
+//! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
+//! even when the files it came from have changed. It holds no key: only the name of the variable that does.
+
+use api::{config, plan};
+use mission::{Check, Limits, Micros, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// The settings of one mission.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// By role name.
+    pub roles: BTreeMap<String, RoleSettings>,
+    /// By upstream name.
+    pub upstreams: BTreeMap<String, UpstreamSettings>,
+    /// By model name.
+    #[serde(default)]
+    pub prices: BTreeMap<String, PriceSettings>,
+    /// What acceptance checks may use.
+    #[serde(default)]
+    pub checks: Extras,
+}
+
+/// How the agents of a role are run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoleSettings {
+    /// The command of an ACP agent; none for our own.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// The model that they ask for.
+    pub model: String,
+    /// The upstream that serves it.
+    pub upstream: String,
+    /// Whether they have no clone of the repository.
+    #[serde(default)]
+    pub scratch: bool,
+    /// The model's window, in tokens.
+    #[serde(default)]
+    pub context_tokens: Option<u32>,
+    /// The longest answer, in tokens.
+    #[serde(default)]
+    pub output_tokens: Option<u32>,
+    /// What they may use beyond the usual.
+    #[serde(default)]
+    pub extras: Extras,
+}
+
+/// Where models are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamSettings {
+    /// A provider or proxy.
+    Url {
+        /// The wire format, as in the configuration.
+        format: String,
+        /// The address.
+        base_url: String,
+        /// The variable that holds the key.
+        key_env: Option<String>,
+    },
+    /// A script.
+    Scripted {
+        /// The file, absolute.
+        file: PathBuf,
+    },
+}
+
+/// A price in micro-dollars per million tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PriceSettings {
+    /// Input.
+    pub input: u64,
+    /// Output.
+    pub output: u64,
+    /// Input read from the cache.
+    #[serde(default)]
+    pub cache_read: Option<u64>,
+    /// Input written to the cache.
+    #[serde(default)]
+    pub cache_write: Option<u64>,
+}
+
+/// What a sandbox offers beyond the usual.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Extras {
+    /// Host paths to read and execute, absolute.
+    #[serde(default)]
+    pub read: Vec<PathBuf>,
+    /// Environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Memory of each process, in MiB.
+    #[serde(default)]
+    pub memory_mib: Option<u32>,
+    /// Processes at one time.
+    #[serde(default)]
+    pub processes: Option<u32>,
+    /// Open files of one process.
+    #[serde(default)]
+    pub open_files: Option<u32>,
+    /// Largest file, in MiB.
+    #[serde(default)]
+    pub file_mib: Option<u32>,
+    /// Temporary files, in MiB.
+    #[serde(default)]
+    pub tmp_mib: Option<u32>,
+}
+
+/// Where relative paths of a configuration begin, and where `~` is.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The folder of the configuration file.
+    pub config_dir: &'a Path,
+    /// The home folder of whoever runs `muster`.
+    pub home: &'a Path,
+}
+
+impl Settings {
+    /// The settings of a configuration, with the roles as the plan has them.
+    pub fn of(config: &config::CheckedConfig, plan: &plan::CheckedPlan, places: Places<'_>) -> Self {
+        let roles = plan.roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places)));
+        let upstreams =
+            config.upstreams.iter().map(|(name, upstream)| (name.to_string(), UpstreamSettings::of(upstream, places)));
+        Self {
+            roles: roles.collect(),
+            upstreams: upstreams.collect(),
+            prices: config.prices.iter().map(|(model, price)| (model.clone(), PriceSettings::of(price))).collect(),
+            checks: Extras::of(&config.checks, places),
+        }
+    }
+}
+
+impl RoleSettings {
+    fn of(role: &config::Role, places: Places<'_>) -> Self {
+        Self {
+            command: match &role.runtime {
+                config::Runtime::Native => None,
+                config::Runtime::Acp { command } => Some(command.clone()),
+            },
+            model: role.model.clone(),
+            upstream: role.upstream.as_ref().map(ToString::to_string).unwrap_or_default(),
+            scratch: role.workspace == config::WorkspaceKind::Scratch,
+            context_tokens: role.context_tokens,
+            output_tokens: role.output_tokens,
+            extras: Extras::of(&role.sandbox, places),
+        }
+    }
+}
+
+impl UpstreamSettings {
+    /// The wire format that our own agent speaks with it; a script speaks all.
+    pub(crate) fn format(&self) -> &str {
+        match self {
+            Self::Url { format, .. } => format,
+            Self::Scripted { .. } => "openai-chat",
+        }
+    }
+
+    fn of(upstream: &config::Upstream, places: Places<'_>) -> Self {
+        match upstream {
+            config::Upstream::Url { format, base_url, key_env } => {
+                Self::Url { format: format.as_str().to_owned(), base_url: base_url.clone(), key_env: key_env.clone() }
+            }
+            config::Upstream::Scripted { file } => Self::Scripted { file: places.config_dir.join(file) },
+        }
+    }
+}
+
+impl PriceSettings {
+    fn of(price: &config::Price) -> Self {
+        Self {
+            input: price.input_micros_per_mtok,
+            output: price.output_micros_per_mtok,
+            cache_read: price.cache_read_micros_per_mtok,
+            cache_write: price.cache_write_micros_per_mtok,
+        }
+    }
+}
+
+impl Extras {
+    fn of(extras: &config::SandboxExtras, places: Places<'_>) -> Self {
+        Self {
+            read: extras.read.iter().map(|path| path.resolve(places.home)).collect(),
+            env: extras.env.clone(),
+            memory_mib: extras.limits.memory_mib,
+            processes: extras.limits.processes,
+            open_files: extras.limits.open_files,
+            file_mib: extras.limits.file_mib,
+            tmp_mib: extras.limits.tmp_mib,
+        }
+    }
+}
+
+/// The limits that a configuration sets, over the core's own.
+pub fn limits(config: &config::CheckedConfig) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        turn_ms_max: config.limits.turn_ms_max.unwrap_or(usual.turn_ms_max),
+        interrupt_ms: config.limits.interrupt_ms.unwrap_or(usual.interrupt_ms),
+        returns_max: config.limits.returns_max.unwrap_or(usual.returns_max),
+        ..usual
+    }
+}
+
+/// The plan as the core has it: names become positions.
+pub fn core_plan(plan: &plan::CheckedPlan) -> Plan {
+    let roles: Vec<_> = plan.roles.iter().collect();
+    let role_of = |name: &api::value::Name| roles.iter().position(|(known, _)| *known == name).unwrap_or(usize::MAX);
+    let positions: BTreeMap<&str, u32> = plan.tasks.iter().zip(0..).map(|(task, at)| (task.id.as_str(), at)).collect();
+    let task_of = |name: &api::value::Name| TaskId(positions.get(name.as_str()).copied().unwrap_or(u32::MAX));
+    let tasks = plan.tasks.iter().map(|task| TaskSpec {
+        name: task.id.to_string(),
+        title: task.title.clone(),
+        role: RoleId(role_of(&task.role) as u32),
+        instructions: task.instructions.clone(),
+        depends_on: task.depends_on.iter().map(task_of).collect(),
+        writes: match &task.writes {
+            plan::Writes::Anything => Writes::Anything,
+            plan::Writes::Nothing => Writes::Nothing,
+            plan::Writes::Only(globs) => Writes::Only(globs.iter().map(ToString::to_string).collect()),
+        },
+        checks: task
+            .checks
+            .iter()
+            .map(|check| Check { run: check.run.clone(), timeout_ms: check.timeout_ms })
+            .collect(),
+        attempts_max: task.attempts_max,
+        budget: task.budget_micros.map(Micros),
+    });
+    Plan {
+        tasks: tasks.collect(),
+        roles: roles
+            .iter()
+            .map(|(name, role)| Role {
+                name: name.to_string(),
+                count: role.count,
+                instructions: role.instructions.clone(),
+            })
+            .collect(),
+    }
+}

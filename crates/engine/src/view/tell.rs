@@ -1,0 +1,160 @@
+//! Facts in words: one line for each fact. Live progress and `tail` read the same lines.
+
+use super::{
+    trail::Trail,
+    words::{
+        answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_word, short, stop_word,
+    },
+};
+use mission::{Choice, Fact, Failure, Mission};
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// Only of interest when something is looked into.
+    Detail,
+    /// Progress.
+    Step,
+    /// Something that a person should see.
+    Notice,
+}
+
+/// One fact in words. The words of agents are in it as they came: whoever shows it makes them harmless first.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Line {
+    /// How much it matters.
+    pub weight: Weight,
+    /// The agent, or nothing when the mission speaks.
+    pub agent: Option<String>,
+    /// The task, when it is about one.
+    pub task: Option<String>,
+    /// What happened.
+    pub text: String,
+}
+
+/// Turns facts into lines. Fed every fact in order, it remembers the few names that it needs.
+#[derive(Default)]
+pub struct Teller {
+    trail: Trail,
+}
+
+impl Teller {
+    /// The mission as far as it has been told.
+    pub fn mission(&self) -> &Mission {
+        self.trail.mission()
+    }
+
+    /// The next fact's line.
+    pub fn tell(&mut self, fact: &Fact) -> Line {
+        self.trail.note(fact);
+        let subject = self.trail.subject(fact);
+        let (weight, text) = self.words(fact);
+        let agent = subject.agent.map(|agent| self.trail.agent_name(agent).to_owned());
+        let task = subject.task.map(|task| self.trail.task_name(task).to_owned());
+        self.trail.apply(fact);
+        Line { weight, agent, task, text }
+    }
+
+    fn words(&self, fact: &Fact) -> (Weight, String) {
+        use Weight::{Detail, Notice, Step};
+        match fact {
+            Fact::Opened { opening, .. } => {
+                (Step, format!("mission opened on {} at {}", opening.repository, short(&opening.base)))
+            }
+            Fact::Planned { plan } => {
+                let agents: u32 = plan.roles.iter().map(|role| role.count).sum();
+                let tasks = count(plan.tasks.len() as u64, "task", "tasks");
+                (Step, format!("{tasks} planned for {}", count(agents.into(), "agent", "agents")))
+            }
+            Fact::RepositoryReady { head } => {
+                (Detail, format!("the mission's own repository stands at {}", short(head)))
+            }
+            Fact::EngineRestarted => (Notice, "a new engine took the mission up".into()),
+            Fact::EffectRetried { .. } => (Detail, "what failed is tried again".into()),
+            Fact::EffectDelayed { error, .. } => {
+                (Notice, format!("something failed and is tried again later: {error}"))
+            }
+            Fact::AgentStarting { .. } => (Detail, "starts".into()),
+            Fact::AgentUp { .. } => (Detail, "is up in its own sandbox and workspace".into()),
+            Fact::AgentStartFailed { error, .. } => (Notice, format!("could not be started: {error}")),
+            Fact::AgentRested { .. } => (Detail, "may be started again".into()),
+            Fact::AgentLost { reason, .. } => (Notice, format!("was lost: {reason}")),
+            Fact::AgentStopping { reason, .. } => (Detail, format!("is stopped: {}", stop_word(*reason))),
+            Fact::AgentDown { .. } => (Detail, "has ended".into()),
+            Fact::Assigned { because, lease, .. } => {
+                let money = lease.map(|lease| format!(", {lease} set aside")).unwrap_or_default();
+                (Step, format!("takes the task ({}{money})", few_words(because)))
+            }
+            Fact::SessionOpened { .. } => (Detail, "opened a session".into()),
+            Fact::TurnStarted { turn, resumed, .. } => {
+                let again = if *resumed { ", taken up where it stopped" } else { "" };
+                (Detail, format!("turn {turn} begins{again}"))
+            }
+            Fact::TurnCancelling { reason, .. } => {
+                (Notice, format!("is asked to end its turn: {}", stop_word(*reason)))
+            }
+            Fact::TurnEnded { stop, .. } => (Detail, stop.tell().to_owned()),
+            Fact::TurnOwed { brief, .. } => (Detail, format!("gets another turn: {}", brief_word(brief))),
+            Fact::AttemptParked { interrupt, .. } => (Step, format!("waits for the answer to {interrupt}")),
+            Fact::ResultClaimed { summary, .. } => (Step, format!("submits: {}", first_line(summary))),
+            Fact::CheckpointTaken { commit, .. } => (Detail, format!("kept a checkpoint, {}", short(commit))),
+            Fact::AttemptFailed { reason, retry, .. } => {
+                let next = if retry.is_some() { "; it is tried again" } else { "" };
+                let weight = if *reason == Failure::Closing { Detail } else { Notice };
+                (weight, format!("the attempt failed: {}{next}", reason.tell()))
+            }
+            Fact::MessageSent { to, body, .. } => {
+                (Step, format!("tells {}: {}", self.trail.recipient(to), first_line(body)))
+            }
+            Fact::MessagesRead { .. } => (Detail, "read its messages".into()),
+            Fact::InterruptRaised { interrupt, about, question, .. } => {
+                (Notice, format!("{interrupt} ({}): {question}", about.kind()))
+            }
+            Fact::InterruptAnswered { interrupt, answer, by } => {
+                (Step, format!("{interrupt} answered by {}: {}", by_word(*by), answer_word(answer)))
+            }
+            Fact::LeaseGranted { micros, .. } => (Detail, format!("gets {micros} more")),
+            Fact::UsageSettled { usage, .. } => {
+                let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
+                (Detail, format!("model call: {} in, {} out, {cost}", usage.input_tokens, usage.output_tokens))
+            }
+            Fact::BudgetRaised { by } => (Notice, format!("the budget is raised by {by}")),
+            Fact::TaskReady { .. } => (Detail, "is ready again".into()),
+            Fact::ChangeQueued { change, commit, .. } => {
+                (Detail, format!("change {change} at {} waits in the merge queue", short(commit)))
+            }
+            Fact::VerifyStarted { onto, .. } => {
+                (Detail, format!("is merged on {} and checked in a clean sandbox", short(onto)))
+            }
+            Fact::ChangeVerified { checks, .. } => {
+                let (number, ms) = (checks.len() as u64, checks.iter().map(|check| check.ms).sum::<u64>());
+                (Detail, format!("{} at the merge commit ({ms} ms)", count(number, "check passes", "checks pass")))
+            }
+            Fact::ChangeReturned { why, .. } => (Notice, format!("sent back: {}", return_word(why))),
+            Fact::Merged { head, .. } => (Step, format!("merged, verified at {}", short(head))),
+            Fact::TaskDone { summary, .. } => (Step, format!("done: {}", first_line(summary))),
+            Fact::TaskFailed { why, .. } => (Notice, format!("will not be done: {why}")),
+            Fact::TaskSkipped { because, .. } => {
+                (Notice, format!("is skipped, because it needs '{}'", self.trail.task_name(*because)))
+            }
+            Fact::TaskReopened { .. } => (Step, "gets another round of attempts".into()),
+            Fact::Paused { why } => (Notice, format!("paused: {}", pause_word(*why))),
+            Fact::Resumed => (Notice, "going on".into()),
+            Fact::Closing { outcome } => (Detail, format!("closing: {}", outcome_word(*outcome))),
+            Fact::PublishStarted { commit, .. } => {
+                (Detail, format!("the result {} goes into your repository", short(commit)))
+            }
+            Fact::Published { branch, commit } => {
+                (Step, format!("branch {branch} stands at {} in your repository", short(commit)))
+            }
+            Fact::PublishAbandoned => (Notice, "the result stays in the mission's own repository".into()),
+            Fact::Closed { outcome } => (Notice, format!("mission {}", outcome_word(*outcome))),
+        }
+    }
+}
+
+fn few_words(choice: &Choice) -> String {
+    let Choice { free, failures, .. } = choice;
+    format!("{free} free, {} before", count(u64::from(*failures), "failure", "failures"))
+}

@@ -1,0 +1,196 @@
+//! The words for states, reasons, money and time, the same in every reading.
+
+use mission::{
+    Answer, Brief, By, ChangeState, CheckRun, Mission, Micros, Outcome, PauseReason, Process, Return, Status, StopReason, TaskId, TaskState,
+    Topic,
+};
+
+/// Longest line that a text of an agent may take in a list, in characters.
+const LINE_CHARS_MAX: usize = 120;
+
+/// A mission's status in one word or two, for lists.
+pub fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Empty => "beginning",
+        Status::Running => "running",
+        Status::Paused(PauseReason::Person) => "paused",
+        Status::Paused(PauseReason::Budget) => "out of budget",
+        Status::Paused(PauseReason::Space) => "out of disk space",
+        Status::Closing(_) => "closing",
+        Status::Closed(outcome) => outcome_word(outcome),
+    }
+}
+
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+pub(super) fn pause_word(why: PauseReason) -> &'static str {
+    match why {
+        PauseReason::Person => "as asked",
+        PauseReason::Budget => "the budget is used up",
+        PauseReason::Space => "the disk is full",
+    }
+}
+
+pub(super) fn stop_word(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::TimedOut => "it took too long",
+        StopReason::Unresponsive => "it did not end when asked to",
+        StopReason::Paused => "the mission is paused",
+        StopReason::Closing => "the mission ends",
+        StopReason::AttemptOver => "its attempt is over",
+    }
+}
+
+pub(super) fn brief_word(brief: &Brief) -> &'static str {
+    match brief {
+        Brief::Task => "the task",
+        Brief::Nudge => "it has not submitted a result",
+        Brief::Returned(_) => "its change came back",
+        Brief::Answered { .. } => "its question is answered",
+        Brief::Continue => "it was cut short",
+    }
+}
+
+pub(super) fn return_word(why: &Return) -> String {
+    match why {
+        Return::Checks(checks) => {
+            let failed: Vec<&CheckRun> = checks.iter().filter(|check| !check.passed).collect();
+            let first = failed.first().map_or(String::new(), |check| format!(": {} ({})", check.run, check.ended));
+            format!("{} of {} checks fail{first}", failed.len(), checks.len())
+        }
+        Return::Conflict { .. } => "it conflicts with what others have merged".to_owned(),
+        Return::Outside(paths) => format!("it changes paths that are not its own: {}", paths.join(", ")),
+    }
+}
+
+/// What there is to see of a return: the output of the checks that failed, or the conflicting hunks.
+pub(super) fn return_evidence(why: &Return) -> String {
+    match why {
+        Return::Checks(checks) => {
+            let failed = checks.iter().filter(|check| !check.passed);
+            let shown = failed.map(|check| format!("$ {}\n{}\n{}", check.run, check.output.trim_end(), check.ended));
+            shown.collect::<Vec<_>>().join("\n\n")
+        }
+        Return::Conflict { hunks } => hunks.trim_end().to_owned(),
+        Return::Outside(_) => String::new(),
+    }
+}
+
+pub(super) fn by_word(by: By) -> &'static str {
+    match by {
+        By::Person => "a person",
+        By::Default => "nobody in time; the default",
+        By::Moot => "nobody; it no longer matters",
+    }
+}
+
+pub(super) fn answer_word(answer: &Answer) -> String {
+    match answer {
+        Answer::Approve => "yes".to_owned(),
+        Answer::Deny => "no".to_owned(),
+        Answer::Text(text) => first_line(text),
+    }
+}
+
+pub(super) fn topic_word(topic: Topic) -> &'static str {
+    topic.into()
+}
+
+/// A task's state; what it waits for is named.
+pub(super) fn task_word(mission: &Mission, task: TaskId) -> String {
+    let name = |id: &TaskId| mission.plan().tasks.get(id.0 as usize).map_or(String::new(), |task| task.name.clone());
+    let undone = |id: &&TaskId| mission.task(**id).is_none_or(|task| task.state != TaskState::Done);
+    match mission.task(task).map(|task| task.state) {
+        Some(TaskState::Waiting(_)) => {
+            let needs = mission.plan().tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
+            let missing: Vec<String> = needs.iter().filter(undone).map(name).collect();
+            format!("waits for {}", missing.join(", "))
+        }
+        Some(TaskState::Ready) => "ready".to_owned(),
+        Some(TaskState::Running(_)) => "running".to_owned(),
+        Some(TaskState::Resting) => "rests before the next attempt".to_owned(),
+        Some(TaskState::Asking(interrupt)) => format!("waits for the answer to {interrupt}"),
+        Some(TaskState::Done) => "done".to_owned(),
+        Some(TaskState::Failed) => "failed".to_owned(),
+        Some(TaskState::Skipped) => "skipped".to_owned(),
+        None => String::new(),
+    }
+}
+
+pub(super) fn process_word(process: Process) -> &'static str {
+    match process {
+        Process::Cold => "not started",
+        Process::Resting => "resting",
+        Process::Starting => "starting",
+        Process::Up => "up",
+        Process::Stopping(_) => "stopping",
+    }
+}
+
+pub(super) fn change_word(state: &ChangeState) -> &'static str {
+    match state {
+        ChangeState::Waiting => "waiting",
+        ChangeState::Verifying { .. } => "being checked",
+        ChangeState::Merging { .. } => "being merged",
+    }
+}
+
+/// A commit as people write it.
+pub(super) fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
+
+/// The first line of a text, bounded.
+pub(super) fn first_line(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.to_owned(),
+    }
+}
+
+/// An amount of money in US dollars.
+pub fn money(micros: u64) -> String {
+    Micros(micros).to_string()
+}
+
+/// A length of time in its two largest units.
+pub fn duration(ms: u64) -> String {
+    let (s, min, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match (s, min, h) {
+        (0, ..) => format!("{ms} ms"),
+        (1..10, ..) => format!("{s}.{} s", ms % 1_000 / 100),
+        (10..60, ..) => format!("{s} s"),
+        (_, 1..60, _) => format!("{min} min {} s", s % 60),
+        (_, _, 1..48) => format!("{h} h {} min", min % 60),
+        _ => format!("{} d {} h", h / 24, h % 24),
+    }
+}
+
+/// How many of something.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_two_units() {
+        let shown: Vec<String> = [0, 999, 1_250, 59_999, 65_000, 7_500_000, 200_000_000].map(duration).into();
+        assert_eq!(shown, ["0 ms", "999 ms", "1.2 s", "59 s", "1 min 5 s", "2 h 5 min", "2 d 7 h"]);
+    }
+
+    #[test]
+    fn a_first_line_is_cut_between_characters() {
+        assert_eq!(first_line("  one\ntwo"), "one");
+        assert_eq!(first_line(&"ä".repeat(121)), format!("{}…", "ä".repeat(120)));
+    }
+}

@@ -1,0 +1,303 @@
+//! The command line: what can be typed, in two steps, syntax here and meaning in `commands`.
+
+use crate::{commands, outcome::Error};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Turns a goal into merged, verified commits by a team of coding agents.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, max_term_width = 100, after_help = "\
+Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 waiting for a person, 4 cancelled.
+
+Examples:
+  muster demo                                     see it work, without keys and without a network
+  muster run \"fix the parser\" --plan plan.yaml    run a plan on the repository of this folder
+  muster show last                                how the newest mission stands
+  muster answer i0 \"use half up\"                  answer a question, then: muster resume last")]
+struct Cli {
+    /// Where all state is kept (default: ~/.local/share/muster).
+    #[arg(long, env = "MUSTER_HOME", global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Say more of what happens inside, on standard error.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch three agents mend a small project; no keys, no network.
+    Demo(DemoArgs),
+    /// Run a plan on a repository.
+    Run(RunArgs),
+    /// Take a mission up again where it stopped.
+    Resume(ResumeArgs),
+    /// List all missions.
+    List(JsonArg),
+    /// Show how a mission stands.
+    Show(MissionJson),
+    /// Follow a mission's journal.
+    Tail(TailArgs),
+    /// Say why: every choice about a mission, one task, agent or interrupt.
+    Explain(ExplainArgs),
+    /// Write a mission's report.
+    Report(ReportArgs),
+    /// Begin nothing new; ask the agents to end their turns.
+    Pause(MissionArg),
+    /// End a mission; what is merged and verified is kept.
+    Cancel(MissionArg),
+    /// Give a failed task another round of attempts.
+    Retry(RetryArgs),
+    /// List what waits for a person.
+    Inbox(JsonArg),
+    /// Answer what waits for a person.
+    Answer(AnswerArgs),
+    /// Check configuration and plan files, print their schemas.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say what this host has and enforces.
+    Doctor(JsonArg),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A mission by name.
+#[derive(Debug, Args)]
+pub(crate) struct MissionArg {
+    /// The mission's name, the beginning of one, or `last` for the newest.
+    #[arg(default_value = "last")]
+    pub(crate) mission: String,
+}
+
+/// A reading of all.
+#[derive(Debug, Args)]
+pub(crate) struct JsonArg {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A reading of one mission.
+#[derive(Debug, Args)]
+pub(crate) struct MissionJson {
+    #[command(flatten)]
+    pub(crate) mission: MissionArg,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The folder to make the sample repository in; it must not exist (default: a new one under the temporary folder).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Show everything that happens.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  muster run \"add pagination\" --plan plan.yaml --repo . --budget 5
+
+The result is the branch muster/<mission> in the repository; your checkout and your branches are not touched.")]
+pub(crate) struct RunArgs {
+    /// What is wanted, in your words (default: the plan's own goal).
+    pub(crate) goal: Option<String>,
+    /// The plan: tasks, dependencies, roles, acceptance checks (`muster config schema plan`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: PathBuf,
+    /// The repository to work on.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) repo: PathBuf,
+    /// The configuration (default: muster.yaml in the repository).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The most that may be spent, in US dollars; over the configuration's own.
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<String>,
+    /// Stay when a person is waited for, instead of ending with exit code 3.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Show everything that happens.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) mission: MissionArg,
+    /// Stay when a person is waited for, instead of ending with exit code 3.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Show everything that happens.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster tail`.
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    pub(crate) mission: MissionArg,
+    /// Begin after this fact.
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub(crate) after: u64,
+    /// End at the last fact instead of waiting for more.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    /// Print one JSON object a line: the facts as they are stored.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The mission's name, the beginning of one, or `last` for the newest.
+    pub(crate) mission: String,
+    /// A task, an agent or an interrupt; everything without it.
+    pub(crate) id: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) mission: MissionArg,
+    /// The form.
+    #[arg(long, value_enum, default_value = "md")]
+    pub(crate) format: ReportFormat,
+}
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Markdown.
+    Md,
+    /// JSON.
+    Json,
+    /// One HTML page.
+    Html,
+}
+
+/// `muster retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The mission's name, the beginning of one, or `last` for the newest.
+    pub(crate) mission: String,
+    /// The task's name.
+    pub(crate) task: String,
+}
+
+/// `muster answer`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("reply").required(true).args(["text", "approve", "deny", "amend"]))]
+pub(crate) struct AnswerArgs {
+    /// The interrupt as `muster inbox` shows it: `i0`, or `MISSION/i0`.
+    pub(crate) id: String,
+    /// The answer in words, or an amount of dollars for a budget.
+    pub(crate) text: Option<String>,
+    /// Yes; go on.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// No.
+    #[arg(long)]
+    pub(crate) deny: bool,
+    /// Yes, but so.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) amend: Option<String>,
+    /// Which mission (default: the newest that waits for this interrupt).
+    #[arg(long, value_name = "MISSION")]
+    pub(crate) mission: Option<String>,
+}
+
+/// `muster config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a muster.yaml or a plan file.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// The configuration that a plan is checked against (default: muster.yaml beside it).
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print a JSON Schema.
+    Schema {
+        /// Of what.
+        #[arg(value_parser = ["config", "plan"], default_value = "config")]
+        name: String,
+    },
+}
+
+/// Parses the command line, runs the command, gives the exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // What clap prints goes where it belongs: help to standard output, errors to standard error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    logs(cli.verbose);
+    match run(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => error.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
+    let home = commands::home(cli.home)?;
+    match cli.command {
+        Command::Demo(args) => commands::demo::run(&home, args),
+        Command::Run(args) => commands::run::run(&home, args),
+        Command::Resume(args) => commands::run::resume(&home, args),
+        Command::List(args) => commands::read::list(&home, args),
+        Command::Show(args) => commands::read::show(&home, args),
+        Command::Tail(args) => commands::tail::run(&home, args),
+        Command::Explain(args) => commands::read::explain(&home, args),
+        Command::Report(args) => commands::read::report(&home, args),
+        Command::Pause(args) => commands::act::pause(&home, args),
+        Command::Cancel(args) => commands::act::cancel(&home, args),
+        Command::Retry(args) => commands::act::retry(&home, args),
+        Command::Inbox(args) => commands::read::inbox(&home, args),
+        Command::Answer(args) => commands::act::answer(&home, args),
+        Command::Config(command) => commands::config::run(command),
+        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
+            Ok(crate::outcome::Outcome::Done)
+        }
+    }
+}
+
+/// Logs of the inside go to standard error: warnings, or more with `-v`.
+fn logs(verbose: u8) {
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},hyper=warn,h2=warn,reqwest=warn,rmcp=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

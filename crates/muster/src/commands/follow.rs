@@ -1,0 +1,93 @@
+//! Following a mission in the foreground: its facts on the screen as they become durable, and the way it ends as an exit code.
+
+use crate::{
+    outcome::{Error, Outcome},
+    screen::Screen,
+};
+use engine::{
+    Engine, Order, Running, Standing,
+    view::{Readings, Teller},
+};
+use std::io::Write;
+
+/// How a mission is followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Whether to stay when a person is waited for.
+    pub(crate) wait: bool,
+    /// Whether the result is JSON on standard output.
+    pub(crate) json: bool,
+}
+
+/// Follows until the mission is over, or waits for a person. The first Ctrl-C pauses it, the second ends this process at once; either way
+/// it can be resumed.
+pub(crate) async fn to_the_end(engine: &Engine, mut running: Running, screen: &Screen, manner: Manner) -> Result<Outcome, Error> {
+    let name = running.handle.key().to_string();
+    screen.say(&format!("mission {name}"));
+    let _control = engine::control::listen(engine.home(), running.handle.clone())
+        .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
+    let mut story = Story { readings: Readings::open(engine.home()).map_err(Error::failed)?, teller: Teller::default(), seq: 0 };
+    let mut progress = running.progress.clone();
+    let mut interrupted = false;
+    let mut told_full = false;
+    loop {
+        story.show_new(&name, screen)?;
+        let (standing, full) = { let now = progress.borrow_and_update(); (now.standing, now.disk_full) };
+        if full && !told_full {
+            screen.say("the disk is full; nothing is lost, and it goes on as soon as there is room");
+        }
+        told_full = full;
+        match standing {
+            Standing::Closed => break,
+            Standing::WaitingForPerson if !manner.wait || interrupted => break,
+            Standing::WaitingForPerson | Standing::Working => {}
+        }
+        tokio::select! {
+            changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
+            _ = tokio::signal::ctrl_c() => {
+                if interrupted { return Ok(Outcome::Waiting) }
+                interrupted = true;
+                screen.say("pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once)");
+                // A mission that is paused or over already needs no pausing.
+                let _ = running.handle.order(Order::Pause).await;
+            }
+        }
+    }
+    story.show_new(&name, screen)?;
+    conclude(&story.readings, &name, manner)
+}
+
+/// The facts shown so far.
+struct Story {
+    readings: Readings,
+    teller: Teller,
+    seq: u64,
+}
+
+impl Story {
+    fn show_new(&mut self, name: &str, screen: &Screen) -> Result<(), Error> {
+        for recorded in self.readings.facts_after(name, self.seq).map_err(Error::failed)? {
+            self.seq = recorded.seq;
+            screen.show(&self.teller.tell(&recorded.fact));
+        }
+        Ok(())
+    }
+}
+
+/// Says how it ended and what to do next.
+fn conclude(readings: &Readings, name: &str, manner: Manner) -> Result<Outcome, Error> {
+    let view = readings.mission(name).map_err(Error::failed)?;
+    let mut out = std::io::stdout();
+    let text = if manner.json {
+        serde_json::to_string_pretty(&view).map_err(Error::failed)?
+    } else {
+        view.summary()
+    };
+    writeln!(out, "{text}").map_err(Error::failed)?;
+    Ok(match view.ending() {
+        engine::view::Ending::Done => Outcome::Done,
+        engine::view::Ending::Failed => Outcome::Failed,
+        engine::view::Ending::Cancelled => Outcome::Cancelled,
+        engine::view::Ending::Open => Outcome::Waiting,
+    })
+}

@@ -1,0 +1,58 @@
+//! One file for each command, and what they share: where the state is, how the engine is opened, how a runtime is made.
+
+pub(crate) mod act;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+mod follow;
+pub(crate) mod read;
+pub(crate) mod run;
+pub(crate) mod tail;
+
+use crate::outcome::Error;
+use engine::{Engine, Faults, Setup};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Arms a crash point of the engine, for tests that kill it: see `engine::Faults`.
+const FAULT_VARIABLE: &str = "MUSTER_FAULT";
+
+/// `$MUSTER_HOME`, or its default.
+pub(crate) fn home(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+    if let Some(home) = given.filter(|home| !home.as_os_str().is_empty()) {
+        return std::path::absolute(&home).map_err(|error| Error::usage(format!("{}: {error}", home.display())));
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = data.or_else(|| user_home().map(|home| home.join(".local/share")));
+    data.map(|data| data.join("muster")).ok_or_else(|| Error::usage("there is no home folder; say where to keep state with --home DIR"))
+}
+
+/// The home folder of whoever runs this.
+pub(crate) fn user_home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|path| path.is_absolute())
+}
+
+/// A runtime for everything asynchronous.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::failed)
+}
+
+/// The engine of a home. Must be called within a runtime.
+pub(crate) fn engine(home: &Path) -> Result<Engine, Error> {
+    let program = std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
+    let faults = match std::env::var(FAULT_VARIABLE) {
+        Ok(spec) => Faults::armed(&spec).map_err(Error::usage)?,
+        Err(_) => Faults::none(),
+    };
+    let setup = Setup {
+        home: home.to_owned(),
+        launcher: vec![program.clone().into_os_string(), "__sandbox".into()],
+        program,
+        secrets: Arc::new(|name| std::env::var(name).ok()),
+        faults,
+        extra_tools: Vec::new(),
+    };
+    Ok(Engine::open(setup)?)
+}

@@ -1,0 +1,104 @@
+//! `muster run` and `muster resume`: a mission from its files to its end, in the foreground.
+
+use super::{engine, follow, runtime, user_home};
+use crate::{
+    cli::{ResumeArgs, RunArgs},
+    outcome::{Error, Outcome},
+    screen::{Detail, Screen},
+};
+use api::{
+    config::{self, CheckedConfig},
+    plan::{self, CheckedPlan},
+    source::Source,
+};
+use engine::{Engine, Places, Request, Settings};
+use std::path::{Path, PathBuf};
+
+/// A mission as its files describe it, checked.
+pub(crate) struct Files {
+    pub(crate) config: CheckedConfig,
+    pub(crate) config_dir: PathBuf,
+    pub(crate) plan: CheckedPlan,
+}
+
+pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
+    let config = args.config.clone().unwrap_or_else(|| args.repo.join("muster.yaml"));
+    let files = Files::read(&config, &args.plan)?;
+    let budget = args.budget.as_deref().map(budget_micros).transpose()?;
+    let goal = goal(args.goal.clone(), &files.plan)?;
+    let follow = follow::Manner { wait: args.wait, json: args.json };
+    runtime()?.block_on(async {
+        let screen = Screen::new(detail(args.all));
+        let repository = engine::inspect(&args.repo).await.map_err(Error::usage)?;
+        if repository.dirty {
+            screen.say("your checkout has changes that are not committed; the mission begins at the last commit and does not see them");
+        }
+        let engine = engine(home)?;
+        let running = engine.begin(files.request(goal, repository, budget)?).await?;
+        follow::to_the_end(&engine, running, &screen, follow).await
+    })
+}
+
+pub(crate) fn resume(home: &Path, args: ResumeArgs) -> Result<Outcome, Error> {
+    let follow = follow::Manner { wait: args.wait, json: args.json };
+    runtime()?.block_on(async {
+        let name = super::read::mission_name(home, &args.mission.mission)?;
+        let engine = engine(home)?;
+        resume_in(&engine, &name, &Screen::new(detail(args.all)), follow).await
+    })
+}
+
+/// Takes a mission up in an engine that is open, and follows it.
+pub(crate) async fn resume_in(engine: &Engine, name: &str, screen: &Screen, manner: follow::Manner) -> Result<Outcome, Error> {
+    let key = engine.mission(name)?;
+    let running = engine.resume(&key).await?;
+    // A mission that a person paused goes on because a person says so.
+    if running.is_paused_by_person().await {
+        running.handle.order(engine::Order::Resume).await.map_err(Error::failed)?;
+    }
+    follow::to_the_end(engine, running, screen, manner).await
+}
+
+pub(crate) fn detail(all: bool) -> Detail {
+    if all { Detail::All } else { Detail::Steps }
+}
+
+impl Files {
+    /// Reads and checks both files; every problem names file, line and column.
+    pub(crate) fn read(config_file: &Path, plan_file: &Path) -> Result<Self, Error> {
+        let config_dir = config_file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let config_dir = std::path::absolute(config_dir).map_err(Error::usage)?;
+        let config = Source::read(config_file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
+        config.ready_to_run(&config_file.display().to_string()).map_err(Error::usage)?;
+        let plan = Source::read(plan_file).and_then(|source| plan::load(&source, &config)).map_err(Error::usage)?;
+        Ok(Self { config, config_dir, plan })
+    }
+
+    /// What the engine is asked for.
+    pub(crate) fn request(
+        &self,
+        goal: String,
+        repository: engine::RepoFacts,
+        budget: Option<u64>,
+    ) -> Result<Request, Error> {
+        let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
+        let places = Places { config_dir: &self.config_dir, home: &home };
+        Ok(Request {
+            goal,
+            repository,
+            plan: engine::core_plan(&self.plan),
+            settings: Settings::of(&self.config, &self.plan, places),
+            limits: engine::limits(&self.config),
+            budget_micros: budget.or(self.config.budget_micros),
+        })
+    }
+}
+
+fn goal(given: Option<String>, plan: &CheckedPlan) -> Result<String, Error> {
+    let goal = given.or_else(|| plan.goal.clone()).filter(|goal| !goal.trim().is_empty());
+    goal.ok_or_else(|| Error::usage("there is no goal: say it on the command line, `muster run \"GOAL\" …`, or as `goal:` in the plan"))
+}
+
+fn budget_micros(text: &str) -> Result<u64, Error> {
+    engine::dollars(text).ok_or_else(|| Error::usage(format!("--budget {text}: not an amount of US dollars, such as 2 or 2.50")))
+}
