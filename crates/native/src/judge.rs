@@ -31,7 +31,10 @@ pub enum Verdict {
 pub fn judge(reply: Reply, step: usize, offered: &[Offered]) -> Verdict {
     let Reply { text, thoughts, calls, end, tokens } = reply;
     let fault = match end {
-        ReplyEnd::Refused(words) => return Verdict::Refused(if words.is_empty() { text } else { words }),
+        ReplyEnd::Refused(words) => {
+            let words = if words.is_empty() { text } else { words };
+            return Verdict::Refused(prefix(&words, FAULT_TEXT_BYTES_MAX).to_owned());
+        }
         ReplyEnd::Fault(fault) => Some(fault),
         ReplyEnd::CutOff if calls.is_empty() => Some(Fault::CutOff),
         ReplyEnd::Finished if calls.is_empty() && text.trim().is_empty() => Some(Fault::Empty),
@@ -42,14 +45,19 @@ pub fn judge(reply: Reply, step: usize, offered: &[Offered]) -> Verdict {
         return Verdict::Keep(Record::BadAnswer { fault, text, tokens });
     }
     let is_cut_off = end == ReplyEnd::CutOff;
-    let kept = calls.into_iter().take(CALLS_MAX).enumerate();
-    let calls = kept.map(|(index, call)| read(call, step, index, is_cut_off, offered)).collect();
+    let mut kept: Vec<Call> = Vec::new();
+    for (index, mut call) in calls.into_iter().take(CALLS_MAX).enumerate() {
+        // Results find their calls by these ids, so they must be there and differ.
+        if call.id.is_empty() || kept.iter().any(|other| other.id == call.id) {
+            call.id = format!("call_{step}_{index}");
+        }
+        kept.push(read(call, is_cut_off, offered));
+    }
     let text = prefix(&text, TEXT_BYTES_MAX).to_owned();
-    Verdict::Keep(Record::Answer(Answer { text, thoughts, calls, tokens }))
+    Verdict::Keep(Record::Answer(Answer { text, thoughts, calls: kept, tokens }))
 }
 
-fn read(call: RawCall, step: usize, index: usize, is_cut_off: bool, offered: &[Offered]) -> Call {
-    let id = if call.id.is_empty() { format!("call_{step}_{index}") } else { call.id };
+fn read(call: RawCall, is_cut_off: bool, offered: &[Offered]) -> Call {
     let name = toolbox::model_name(&call.name);
     let (arguments, problem) = match call.arguments {
         arguments @ Value::Object(_) => {
@@ -61,7 +69,7 @@ fn read(call: RawCall, step: usize, index: usize, is_cut_off: bool, offered: &[O
         Value::String(text) => read_text(text, &call.name, is_cut_off, offered),
         other => (json!({ "unreadable": other }), Some(unreadable("they are not a JSON object", is_cut_off))),
     };
-    Call { id, name, arguments, problem }
+    Call { id: call.id, name, arguments, problem }
 }
 
 fn read_text(text: String, name: &str, is_cut_off: bool, offered: &[Offered]) -> (Value, Option<String>) {
@@ -93,6 +101,8 @@ mod tests {
         check(reply("", &[("1", "read_file", json!({"path": "a"}))]), expect![[r#"1 read_file {"path":"a"}"#]]);
         check(reply("", &[("", "list_files", json!(""))]), expect!["call_7_0 list_files {}"]);
         check(reply("", &[("1", "list_files", Value::Null)]), expect!["1 list_files {}"]);
+        let twice = [("1", "list_files", json!({})), ("1", "list_files", json!({}))];
+        check(reply("", &twice), expect!["1 list_files {}\ncall_7_1 list_files {}"]);
     }
 
     #[test]

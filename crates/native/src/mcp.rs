@@ -1,8 +1,10 @@
 //! Tool servers: the little of the Model Context Protocol that calling tools over HTTP takes.
 //!
-//! Why not the protocol's own crate: see the crate's documentation for the figures. The servers here are ours, on
-//! loopback, stateless, and answer with one JSON document (or one event stream that holds it); nothing of the
-//! protocol beyond `initialize`, `tools/list` and `tools/call` is used, and nothing else is accepted.
+//! Why not the protocol's own crate (rmcp 3.9, measured on a debug build with `initialize`, one list of six tools
+//! and three calls): it took 1.35 MiB of private memory where this took 0.88, touched 5 MiB of code where this
+//! touched 1.3, and 8 ms where this took 4.5. The agent as a whole has 1.6 MiB, and every agent of a fleet pays.
+//! The servers here are ours, on loopback, stateless, and answer with one JSON document (or one event stream that
+//! holds it); nothing of the protocol beyond `initialize`, `tools/list` and `tools/call` is used or accepted.
 
 use std::time::Duration;
 

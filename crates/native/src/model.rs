@@ -141,7 +141,7 @@ impl Model {
             .with_system(request.system)
             .with_tools(tools);
         let stream = self.client.exec_chat_stream(self.target.clone(), chat, Some(&options)).await?.stream;
-        Ok(Asked { stream, refusal, bytes: 0 })
+        Ok(Asked { stream, refusal, format: self.format, bytes: 0 })
     }
 }
 
@@ -200,6 +200,7 @@ fn note_refusal(frame: &str, told: &Mutex<String>) {
 pub struct Asked {
     stream: ChatStream,
     refusal: Arc<Mutex<String>>,
+    format: Format,
     bytes: usize,
 }
 
@@ -236,7 +237,7 @@ impl Asked {
 
     fn reply(&self, end: StreamEnd) -> Reply {
         let refused = std::mem::take(&mut *self.refusal.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut reply = Reply { tokens: tokens(&end), end: reply_end(&end, refused), ..Reply::default() };
+        let mut reply = Reply { tokens: tokens(&end), end: reply_end(&end, refused, self.format), ..Reply::default() };
         let mut has_signed_reasoning = false;
         for part in end.captured_content.into_iter().flat_map(|content| content.into_parts()) {
             match part {
@@ -265,16 +266,15 @@ fn fault(fault: Fault) -> Piece {
     Piece::End(Reply { end: ReplyEnd::Fault(fault), ..Reply::default() })
 }
 
-fn reply_end(end: &StreamEnd, refused: String) -> ReplyEnd {
+fn reply_end(end: &StreamEnd, refused: String, format: Format) -> ReplyEnd {
     use genai::chat::StopReason;
     match &end.captured_stop_reason {
         _ if !refused.is_empty() => ReplyEnd::Refused(refused),
         Some(StopReason::ContentFilter(_)) => ReplyEnd::Refused(String::new()),
         Some(StopReason::MaxTokens(_)) => ReplyEnd::CutOff,
-        Some(_) => ReplyEnd::Finished,
-        // A stream of the Responses format that breaks off ends like this.
-        None if end.captured_response_id.is_none() && end.captured_usage.is_none() => ReplyEnd::Fault(Fault::Truncated),
-        None => ReplyEnd::Finished,
+        // For a stream of this format that breaks off, `genai` makes up an end.
+        None if format == Format::OpenAiResponses => ReplyEnd::Fault(Fault::Truncated),
+        _ => ReplyEnd::Finished,
     }
 }
 

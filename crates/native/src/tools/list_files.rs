@@ -41,16 +41,14 @@ pub(super) async fn run(args: Args, root: &Root) -> Outcome {
         return Err(format!("{shown} is not a directory. Use read_file."));
     }
     let mut list = String::new();
-    let mut names = 0;
     for (number, entry) in walk(root.dir(), &dir, args.glob.as_deref())?.enumerate() {
         if number % BREATH == BREATH - 1 {
             tokio::task::yield_now().await;
         }
-        if names == NAMES_MAX || list.len() > BYTES_MAX {
+        if number == NAMES_MAX || list.len() > BYTES_MAX {
             list.push_str("[There are more files; list a directory below or give a glob.]");
             return Ok(list);
         }
-        names += 1;
         list.push_str(&root.shown(entry.path()));
         list.push('\n');
     }

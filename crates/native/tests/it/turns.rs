@@ -156,3 +156,21 @@ fn sessions_follow_one_another_in_one_process() {
     let asked: Vec<_> = model.rest().iter().map(users).collect();
     assert_eq!(asked, [vec!["first"], vec!["second"], vec!["first", "first again"]]);
 }
+
+/// Hundreds of agents share one machine. Counted is what no other process can share; the program's code is.
+#[test]
+fn an_idle_agent_is_small() {
+    let work = [
+        ("list_files", json!({})),
+        ("search", json!({ "pattern": "x" })),
+        ("run_command", json!({ "command": "true" })),
+    ];
+    let model = Server::scripted([calls(&work), say("Done.")]);
+    let place = Place::new(&model);
+    let (mut client, session) = place.open();
+    client.prompt(&session, "Go.");
+    let usage = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", client.process.id())).unwrap();
+    let anonymous = usage.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+    let kib: u64 = anonymous.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib <= 3 * 1024, "{kib} KiB");
+}
