@@ -11,21 +11,17 @@
 
 use crate::{
     AgentName, CommitId, Error, ErrorKind, Result, TreeId,
+    bundle::{Bundle, Snapshot, read_answer},
     git::Git,
-    layout::{INSIDE_SNAPSHOT, ObjectFormat},
+    layout::{self, INSIDE_SNAPSHOT, ObjectFormat},
     merge::{commit_message, git_date},
-    receive::{self, PackLimits},
     repository::Repository,
     tool::Tool,
     workspace::Task,
 };
 use sandbox::Bind;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::BufReader;
 
-/// The name of the one ref in a bundle.
-const BUNDLE_REF: &str = "refs/muster/checkpoint";
-/// Most bytes of a bundle's header; ours have about 200.
-const HEADER_BYTES_MAX: u64 = 4 << 10;
 /// Wall limit of the first try. An agent can make git hang; then there is a second, careful one.
 const FIRST_TRY_MS: u64 = 120_000;
 /// Most lines about files that could not be saved.
@@ -87,6 +83,11 @@ impl Repository {
         let head = self.head().await?;
         match self.try_checkpoint(&take, &head, "").await {
             Err(error) if error.kind == ErrorKind::TimedOut => self.try_checkpoint(&take, &head, "careful").await,
+            Err(error) if matches!(error.kind, ErrorKind::Other | ErrorKind::Missing | ErrorKind::Rejected) => {
+                // Nothing in the snapshot store survives a power cut for certain, and nothing in it is needed.
+                self.make_snapshot_store(take.agent)?;
+                self.try_checkpoint(&take, &head, "").await
+            }
             other => other,
         }
     }
@@ -109,22 +110,14 @@ impl Repository {
         let tool = args.iter().fold(tool, |tool, arg| tool.arg(arg));
         let tool = if how.is_empty() { tool.wall_ms(FIRST_TRY_MS) } else { tool };
         let message = commit_message(take.label);
-        let import = async |stdout| self.import(BufReader::new(stdout)).await;
+        let vault = self.layout.vault();
+        let import = async |stdout| read_answer(&vault, BufReader::new(stdout)).await;
         let (imported, said) = tool.start(self).await?.converse(message.as_bytes(), import).await?;
         let left_out = left_out(&said)?;
         match (imported, take.last) {
             (None, Some(last)) => Ok(Checkpoint { left_out, ..last.clone() }),
             (None, None) => Err(Error::new(ErrorKind::Rejected, "the snapshot is missing")),
             (Some(bundle), _) => self.keep(take, bundle, head, left_out).await,
-        }
-    }
-
-    /// Reads the script's answer; `None` when nothing changed.
-    async fn import(&self, mut stream: impl AsyncBufReadExt + Unpin) -> Result<Option<Bundle>> {
-        match read_line(&mut stream).await?.as_str() {
-            "same" => Ok(None),
-            "new" => import_bundle(self, stream, PackLimits::default()).await.map(Some),
-            _ => Err(Error::new(ErrorKind::Rejected, "the snapshot gave no answer")),
         }
     }
 
@@ -139,13 +132,12 @@ impl Repository {
         if bundle.base != take.task.base {
             self.refuse_foreign_base(&bundle.base, head).await?;
         }
-        let about = self.read_snapshot(&bundle).await?;
+        let Snapshot { tree, files_changed } = bundle.verify(&self.layout.vault()).await?;
         let number = take.number;
         let name = format!("refs/muster/checkpoints/{}/{number}", take.agent);
-        let update = ["update-ref", &name, bundle.tip.as_str()];
-        Git::at(&self.layout.vault()).to("keeping a checkpoint").args(update).run().await?;
+        layout::make_ref(&self.layout.vault(), &name, &bundle.tip)?;
         let Bundle { tip: commit, base } = bundle;
-        Ok(Checkpoint { number, commit, tree: about.tree, base, files_changed: about.files_changed, left_out })
+        Ok(Checkpoint { number, commit, tree, base, files_changed, left_out })
     }
 
     async fn refuse_foreign_base(&self, base: &CommitId, head: &CommitId) -> Result<()> {
@@ -155,34 +147,6 @@ impl Repository {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Rejected, format!("{base} is not a commit of the mission")))
-    }
-
-    async fn read_snapshot(&self, bundle: &Bundle) -> Result<Snapshot> {
-        let rejected = |what: &str| Error::new(ErrorKind::Rejected, format!("the snapshot {} {what}", bundle.tip));
-        let args = [
-            "diff-tree",
-            "-r",
-            "-z",
-            "--raw",
-            "--no-renames",
-            "--no-ext-diff",
-            "--always",
-            "--format=%T %P",
-            bundle.tip.as_str(),
-        ];
-        let answer = Git::at(&self.layout.vault()).to("reading a snapshot").args(args).accept(&[0, 128]).run().await?;
-        if answer.code != 0 {
-            return Err(rejected("is not in its bundle"));
-        }
-        // With -z the first field is the format; then come, after a line end, pairs of a raw line and a path.
-        let mut fields = answer.fields();
-        let about = fields.next().unwrap_or_default();
-        let (tree, parents) = about.trim().split_once(' ').ok_or_else(|| rejected("has no parent"))?;
-        if parents != bundle.base.as_str() {
-            return Err(rejected("has other parents than it says"));
-        }
-        let files_changed = fields.count() / 2;
-        Ok(Snapshot { tree: TreeId::new(tree)?, files_changed })
     }
 
     /// The checkpoint of this agent with the highest number.
@@ -196,7 +160,7 @@ impl Repository {
         };
         let Some((number, tip, base)) = answer.line().lines().filter_map(numbered).max() else { return Ok(None) };
         let bundle = Bundle { tip: CommitId::new(tip)?, base: CommitId::new(base)? };
-        let Snapshot { tree, files_changed } = self.read_snapshot(&bundle).await?;
+        let Snapshot { tree, files_changed } = bundle.verify(&self.layout.vault()).await?;
         let Bundle { tip: commit, base } = bundle;
         Ok(Some(Checkpoint { number, commit, tree, base, files_changed, left_out: Vec::new() }))
     }
@@ -211,60 +175,6 @@ pub(crate) struct Take<'a> {
     pub number: u32,
     pub label: &'a str,
     pub at_ms: u64,
-}
-
-struct Snapshot {
-    tree: TreeId,
-    files_changed: usize,
-}
-
-/// What the header of a bundle claims.
-#[derive(Debug)]
-struct Bundle {
-    tip: CommitId,
-    base: CommitId,
-}
-
-/// Reads a bundle with one ref and one prerequisite, and takes its objects into the vault.
-async fn import_bundle(
-    repository: &Repository,
-    mut stream: impl AsyncBufReadExt + Unpin,
-    limits: PackLimits,
-) -> Result<Bundle> {
-    let rejected = |what: &str| Error::new(ErrorKind::Rejected, format!("the bundle is refused: {what}"));
-    let (mut base, mut tip) = (None, None);
-    let mut header = (&mut stream).take(HEADER_BYTES_MAX);
-    match read_line(&mut header).await?.as_str() {
-        "# v2 git bundle" | "# v3 git bundle" => {}
-        _ => return Err(rejected("it has no signature")),
-    }
-    loop {
-        let line = read_line(&mut header).await?;
-        if line.is_empty() {
-            break;
-        } else if line == "@object-format=sha256" {
-        } else if let (None, Some(id)) = (&base, line.strip_prefix('-')) {
-            base = Some(CommitId::new(id)?);
-        } else if let (None, Some((id, BUNDLE_REF))) = (&tip, line.split_once(' ')) {
-            tip = Some(CommitId::new(id)?);
-        } else {
-            return Err(rejected("it holds more than one snapshot"));
-        }
-    }
-    let (Some(base), Some(tip)) = (base, tip) else { return Err(rejected("its header is not complete")) };
-    receive::receive(&repository.layout.vault(), stream, limits).await?;
-    Ok(Bundle { tip, base })
-}
-
-/// Reads one line without its end. Errors: `Rejected` for the end of the stream, a line that is too long or not UTF-8.
-async fn read_line(stream: &mut (impl AsyncBufReadExt + AsyncRead + Unpin)) -> Result<String> {
-    let mut line = Vec::new();
-    let mut bounded = stream.take(HEADER_BYTES_MAX);
-    bounded.read_until(b'\n', &mut line).await.map_err(|e| Error::io("reading a snapshot", &e))?;
-    if line.pop() != Some(b'\n') {
-        return Err(Error::new(ErrorKind::Rejected, "the snapshot ended early"));
-    }
-    String::from_utf8(line).map_err(|_| Error::new(ErrorKind::Rejected, "the snapshot's header is not text"))
 }
 
 /// Sorts out what `git add` said: a full disk is a failure, files that cannot be read are a fact, all else is chatter.

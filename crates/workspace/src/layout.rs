@@ -163,6 +163,18 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     rename(&fresh, path)
 }
 
+/// Gives a commit a name in a store of ours. Only for names that nobody moves: what two could move at once is git's to do.
+/// The file is made as git makes it, so that git finds it there, or finds nothing.
+pub(crate) fn make_ref(store: &Path, name: &str, commit: &CommitId) -> Result<()> {
+    let path = store.join(name);
+    make_dir(path.parent().unwrap_or(store))?;
+    let mut fresh = path.clone().into_os_string();
+    fresh.push(".lock");
+    let fresh = PathBuf::from(fresh);
+    write_synced(&fresh, format!("{commit}\n").as_bytes())?;
+    fs::rename(&fresh, &path).map_err(|e| Error::io(format!("naming {commit}"), &e))
+}
+
 /// Gives a finished directory its name, durably.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| Error::io(format!("renaming {} to {}", from.display(), to.display()), &e))?;

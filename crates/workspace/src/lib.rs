@@ -30,6 +30,7 @@
 //! * To write in the user's checkout: a result is one branch, set in one step.
 //! * To delete work: checkpoints have no removal here.
 
+mod bundle;
 mod check;
 mod checkpoint;
 mod error;

@@ -7,7 +7,7 @@
 use crate::{
     CommitId, Error, ErrorKind, Result, TreeId,
     git::{Git, Output},
-    receive,
+    layout, receive,
     repository::Repository,
 };
 
@@ -84,8 +84,7 @@ impl Repository {
         }
         let hub = self.layout.hub();
         receive::transfer(&vault, &hub, &committed, &[onto]).await?;
-        let name = format!("refs/candidates/{committed}");
-        Git::at(&hub).to("keeping the candidate").args(["update-ref", &name, committed.as_str()]).run().await?;
+        layout::make_ref(&hub, &format!("refs/candidates/{committed}"), &committed)?;
         Ok(Merge::Candidate(Candidate { commit: committed, tree: merged }))
     }
 

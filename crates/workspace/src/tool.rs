@@ -106,7 +106,8 @@ impl Running {
         let (exit, stderr) = (control.wait().await, stderr?);
         drop(self.permit);
         match (taken, exit) {
-            (Err(error), Exit::Killed) => Err(error),
+            // It was stopped, or could not write any more, because of what `read` found.
+            (Err(error), Exit::Killed | Exit::Signal(13) | Exit::Code(141)) => Err(error),
             (taken, exit) => ended_well(self.what, exit, &stderr).and(taken).map(|taken| (taken, stderr)),
         }
     }

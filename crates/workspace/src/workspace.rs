@@ -133,6 +133,13 @@ impl Repository {
         fs::rename(&fresh.dir, &dirs.dir).map_err(|e| Error::io(format!("making the workspace of {agent}"), &e))
     }
 
+    /// Makes the agent's snapshot store anew; what it held can be had from the tree again.
+    pub(crate) fn make_snapshot_store(&self, agent: &AgentName) -> Result<()> {
+        let store = self.layout.agent(agent).snapshot();
+        layout::remove_tree(&store)?;
+        self.write_git(&store, NO_BRANCH, SNAPSHOT_CONFIG)
+    }
+
     /// A git directory that borrows from the hub as it is seen inside a sandbox.
     pub(crate) fn write_git(&self, git_dir: &Path, branch: &str, config: &str) -> Result<()> {
         let shallow = fs::read(self.layout.hub().join("shallow")).ok();
@@ -283,7 +290,7 @@ impl Workspace {
             write_home(&dirs, &self.agent)?;
         }
         if !is_dir(&dirs.snapshot()) {
-            repository.write_git(&dirs.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
+            repository.make_snapshot_store(&self.agent)?;
         }
         let state = self.state.lock().await;
         let last = state.task.as_ref().and_then(|task| state.last.as_ref().filter(|last| last.number > task.since));
@@ -315,9 +322,8 @@ impl Workspace {
         let dirs = self.layout.agent(&self.agent);
         let fresh = dirs.dir.join("work-new");
         layout::remove_tree(&fresh)?;
-        layout::remove_tree(&dirs.snapshot())?;
         repository.write_git(&fresh.join(".git"), NO_BRANCH, CLONE_CONFIG)?;
-        repository.write_git(&dirs.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
+        repository.make_snapshot_store(&self.agent)?;
         let base = last.map_or(&task.base, |last| &last.base);
         self.start_script(fresh.clone(), task.branch.as_str(), base, "fresh").run(repository, b"").await?;
         if let Some(last) = last {

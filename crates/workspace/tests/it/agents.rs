@@ -222,6 +222,33 @@ async fn a_broken_repository_inside_stops_neither_checkpoint_nor_next_task() {
 }
 
 #[tokio::test]
+async fn a_snapshot_store_damaged_by_a_power_cut_is_made_anew() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    as_agent(&workspace, "echo 1 >b.txt").await;
+    workspace.checkpoint("x", AT_MS).await.unwrap();
+    let store = place.dir.join("agents/coder/snapshot.git");
+    for rubbish in ["index", "config", "HEAD"] {
+        fs::write(store.join(rubbish), "rubbish").unwrap();
+        as_agent(&workspace, &format!("echo {rubbish} >b.txt")).await;
+        let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+        assert_eq!(repository.changed_paths(&saved.base, &saved.commit).await.unwrap(), ["b.txt"], "{rubbish}");
+    }
+    // Files of no length where objects should be.
+    for dir in fs::read_dir(store.join("objects")).unwrap().map(|entry| entry.unwrap().path()) {
+        for file in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.file_name().unwrap().len() == 38 {
+                fs::remove_file(&file).unwrap();
+                fs::write(&file, "").unwrap();
+            }
+        }
+    }
+    as_agent(&workspace, "echo again >>a.txt").await;
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    assert_eq!(repository.changed_paths(&saved.base, &saved.commit).await.unwrap(), ["a.txt", "b.txt"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_saved_is_named_and_the_rest_is_saved() {
     let place = Place::filled();
     let (repository, workspace) = started(&place).await;
