@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub const RESUME: &str = "muster/resume";
 /// In the `_meta` of the prompt's result, or in the `data` of its error: a [`Stop`].
 pub const STOP: &str = "muster/stop";
+/// In the `_meta` of the prompt's result, beside a stop other than `done`: one sentence for people on what happened.
+pub const WHY: &str = "muster/why";
 /// In the `_meta` of an MCP `tools/call`: the idempotency key of the call, `<session id>/<model's call id>`.
 pub const CALL_ID: &str = "muster/callId";
 
@@ -106,6 +108,11 @@ pub fn is_resume(meta: Option<&Value>) -> bool {
     meta.and_then(|meta| meta.get(RESUME)) == Some(&Value::Bool(true))
 }
 
+/// The sentence beside a stop, if it is a text that is not empty.
+pub fn why(meta: Option<&Value>) -> Option<&str> {
+    meta?.get(WHY)?.as_str().filter(|why| !why.is_empty())
+}
+
 /// The idempotency key in the `_meta` of a tool call, if it is a text that is not empty.
 pub fn call_id(meta: Option<&Value>) -> Option<&str> {
     meta?.get(CALL_ID)?.as_str().filter(|key| !key.is_empty())
@@ -131,12 +138,14 @@ mod tests {
 
     #[test]
     fn strange_meta_means_nothing() {
-        for meta in [json!(null), json!([]), json!({}), json!({STOP: 3, RESUME: "true", CALL_ID: ""})] {
+        for meta in [json!(null), json!([]), json!({}), json!({STOP: 3, RESUME: "true", CALL_ID: "", WHY: 1})] {
             assert_eq!(Stop::read(Some(&meta)), None);
             assert!(!is_resume(Some(&meta)));
             assert_eq!(call_id(Some(&meta)), None);
+            assert_eq!(why(Some(&meta)), None);
         }
         assert!(is_resume(Some(&resume_meta())));
         assert_eq!(call_id(Some(&json!({CALL_ID: "s/1"}))), Some("s/1"));
+        assert_eq!(why(Some(&json!({WHY: "no answer"}))), Some("no answer"));
     }
 }

@@ -3,7 +3,7 @@
 use super::SessionId;
 use super::error::AgentError;
 use super::tap::clip;
-use api::acp_meta::{Stop, resume_meta};
+use api::acp_meta::{Stop, resume_meta, why};
 use api::rpc::ErrorObject;
 use serde_json::{Map, Value, json};
 
@@ -63,7 +63,7 @@ pub struct TurnOutcome {
     pub usage: Option<Usage>,
     /// The end of what the agent said in this turn, at most 32 KiB.
     pub said: String,
-    /// What went wrong, if the turn ended in an error.
+    /// What went wrong, at most 16 KiB: the error that the turn ended in, or our agent's sentence.
     pub problem: Option<String>,
 }
 
@@ -139,7 +139,10 @@ pub(super) fn turn_outcome(
     said: String,
 ) -> Result<TurnOutcome, AgentError> {
     match answer {
-        Ok(result) => Ok(TurnOutcome { stop: stop(&result)?, usage: usage(&result), said, problem: None }),
+        Ok(result) => {
+            let problem = why(result.get("_meta")).map(clip);
+            Ok(TurnOutcome { stop: stop(&result)?, usage: usage(&result), said, problem })
+        }
         Err(AgentError::Refused { error, method }) => {
             let stop = match Stop::read(error.data.as_ref()) {
                 Some(stop) => stop,

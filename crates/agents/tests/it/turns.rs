@@ -50,6 +50,9 @@ async fn every_end_of_a_turn_has_its_word() {
     ] {
         assert_eq!(ended(result).await.unwrap().stop, stop);
     }
+    let why = json!({"muster/stop": "model_error", "muster/why": "no answer"});
+    let outcome = ended(json!({"stopReason": "refusal", "_meta": why})).await.unwrap();
+    assert_eq!((outcome.stop, outcome.problem.as_deref()), (Stop::ModelError, Some("no answer")));
     for result in [json!({}), json!(null), json!({"stopReason": "tired"})] {
         assert!(matches!(ended(result).await, Err(AgentError::BadResult { method: "session/prompt", .. })));
     }
