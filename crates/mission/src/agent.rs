@@ -9,9 +9,10 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{Fact, Failure, StopReason},
+    fact::Fact,
     id::{AgentId, At, EffectId},
     input::EffectFailure,
+    reason::{Failure, StopReason},
     state::{AttemptState, Mission, Process, Timer, Wanted},
 };
 

@@ -10,12 +10,13 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{About, Brief, By, Choice, Fact, Failure, PauseReason, Return, StopReason},
+    fact::Fact,
     id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, Micros, RoleId, TaskId},
     input::{Answer, EffectFailure, Stop, Work},
     limits::{INTERRUPTS_MAX, KEYS_MAX, TEXT_BYTES_MAX},
     opening::at_most,
     plan::Writes,
+    reason::{About, Brief, By, Choice, Failure, PauseReason, Return, StopReason},
     state::{Attempt, AttemptState, Lease, Mission, Status, TaskState, Timer, Wanted},
 };
 use std::collections::BTreeSet;

@@ -3,9 +3,9 @@
 //! The same state gives the same text, so that a turn that is asked for again after a crash asks for the same thing.
 
 use crate::{
-    fact::{Brief, Return},
     id::{AgentId, AttemptId, TaskId},
     plan::{TaskSpec, Writes},
+    reason::{Brief, Return},
     state::{Attempt, Mission},
 };
 use std::fmt::Write as _;

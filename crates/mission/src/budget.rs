@@ -6,9 +6,10 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{About, Fact, Outcome, PauseReason},
+    fact::Fact,
     id::{At, AttemptId, InterruptId, Micros, TaskId},
     input::{Answer, Usage},
+    reason::{About, Outcome, PauseReason},
     state::{Mission, Status},
 };
 

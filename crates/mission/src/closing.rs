@@ -4,9 +4,10 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{About, By, Fact, Failure, Outcome, PauseReason, StopReason},
+    fact::Fact,
     id::{At, EffectId},
     input::{Answer, EffectFailure},
+    reason::{About, By, Failure, Outcome, PauseReason, StopReason},
     state::{Mission, Publication, Status, Wanted},
 };
 

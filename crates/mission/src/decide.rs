@@ -6,11 +6,12 @@
 
 use crate::{
     effect::Effect,
-    fact::{Fact, PauseReason},
+    fact::Fact,
     id::{AgentId, At, AttemptId, EffectId, InterruptId, TaskId},
     input::Input,
     limits::TIMERS_PER_DECISION,
     plan::PlanError,
+    reason::PauseReason,
     state::{InFlight, Mission, Status, Timer, Wanted},
 };
 

@@ -3,9 +3,10 @@
 //! Facts are forever: variants and optional fields may be added, nothing may be renamed or removed.
 
 use crate::{
-    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, TaskId},
     input::{Answer, CheckRun, Opening, Stop, To, Usage, Work},
     plan::Plan,
+    reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason},
 };
 use serde::{Deserialize, Serialize};
 
@@ -380,161 +381,6 @@ pub enum Fact {
         /// How it ended.
         outcome: Outcome,
     },
-}
-
-/// Why an agent was chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// The role that the task asks for.
-    pub role: RoleId,
-    /// How many agents of the role were free.
-    pub free: u32,
-    /// Whether the chosen one had a process already.
-    pub warm: bool,
-    /// How many attempts of the chosen one have failed in this mission.
-    pub failures: u32,
-    /// Whether an agent was passed over because it failed this very task.
-    pub fresh_eyes: bool,
-}
-
-/// Why an agent or a turn is stopped by us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum StopReason {
-    /// The turn took too long.
-    TimedOut,
-    /// It did not end when asked to.
-    Unresponsive,
-    /// The mission is paused.
-    Paused,
-    /// The mission ends.
-    Closing,
-    /// Its attempt is over.
-    AttemptOver,
-}
-
-/// Why an attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Failure {
-    /// The turn ended for a reason that the agent cannot mend.
-    Stopped(Stop),
-    /// The turn took too long.
-    TimedOut,
-    /// The agent was lost too often.
-    Lost,
-    /// The agent could not be started.
-    Unavailable,
-    /// The agent never submitted a result.
-    NothingSubmitted,
-    /// The change came back from the merge queue too often.
-    NotAccepted,
-    /// Something of ours failed for good.
-    Infrastructure(String),
-    /// The mission ends.
-    Closing,
-}
-
-/// What a turn brief is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Brief {
-    /// The task itself.
-    Task,
-    /// The last turn ended without a result.
-    Nudge,
-    /// The change came back.
-    Returned(Return),
-    /// A question was answered.
-    Answered {
-        /// The question.
-        question: String,
-        /// The answer.
-        answer: String,
-    },
-    /// The turn was cut short by us; go on.
-    Continue,
-}
-
-/// Why a change came back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Return {
-    /// A check failed.
-    Checks(Vec<CheckRun>),
-    /// It does not merge with what others did.
-    Conflict {
-        /// The conflicting hunks.
-        hunks: String,
-    },
-    /// It changes paths that are not the task's.
-    Outside(Vec<String>),
-}
-
-/// What an interrupt is about; its kind follows from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum About {
-    /// An agent asks (`user_input`).
-    Question(AttemptId),
-    /// A task has used up its attempts (`user_input`).
-    Task(TaskId),
-    /// The budget is used up (`budget`).
-    Budget,
-    /// The disk is full (`user_input`).
-    Space,
-    /// The result cannot be put into the user's repository (`user_input`).
-    Publish,
-}
-
-impl About {
-    /// The interrupt's kind in the words of the glossary.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            About::Budget => "budget",
-            About::Question(_) | About::Task(_) | About::Space | About::Publish => "user_input",
-        }
-    }
-}
-
-/// Who answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum By {
-    /// A person.
-    Person,
-    /// Nobody in time: the default was taken.
-    Default,
-    /// Nobody: what it was about is over.
-    Moot,
-}
-
-/// Why a mission is paused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum PauseReason {
-    /// A person wanted it.
-    Person,
-    /// The budget is used up.
-    Budget,
-    /// The disk is full.
-    Space,
-}
-
-/// How a mission ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Outcome {
-    /// Every task is done.
-    Done,
-    /// Some task is not done.
-    Failed,
-    /// A person ended it.
-    Cancelled,
 }
 
 impl Fact {

@@ -2,11 +2,12 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{About, Brief, By, Fact, Outcome, PauseReason},
+    fact::Fact,
     id::{AgentId, At, AttemptId, InterruptId, TaskId},
     input::Answer,
     limits::{INTERRUPTS_MAX, TEXT_BYTES_MAX},
     opening::at_most,
+    reason::{About, Brief, By, Outcome, PauseReason},
     state::{AttemptState, Interrupt, Mission, Publication, Question, Status, TaskState, Timer, Wanted},
 };
 

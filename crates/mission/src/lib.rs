@@ -65,17 +65,19 @@ mod merge;
 mod message;
 mod opening;
 mod plan;
+mod reason;
 mod state;
 mod view;
 
 pub use budget::dollars;
 pub use decide::{Rejected, Standing};
 pub use effect::{Effect, EffectKind};
-pub use fact::{About, Brief, By, Choice, Fact, Failure, Outcome, PauseReason, Return, StopReason};
+pub use fact::Fact;
 pub use id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
 pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Stop, To, Topic, Usage, Verdict, Work};
 pub use limits::Limits;
 pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
+pub use reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason};
 pub use state::{
     Agent, Attempt, AttemptState, Change, ChangeState, Interrupt, Lease, Ledger, Message, Mission, Process, Status,
     Tally, Task, TaskState,

@@ -7,9 +7,10 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{Brief, Fact, Failure, Return},
+    fact::Fact,
     id::{At, AttemptId, ChangeId, EffectId, TaskId},
     input::Verdict,
+    reason::{Brief, Failure, Return},
     state::{AttemptState, Change, ChangeState, Mission, TaskState, Wanted},
 };
 

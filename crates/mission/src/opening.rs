@@ -2,11 +2,12 @@
 
 use crate::{
     decide::{Decision, Rejected},
-    fact::{Fact, Failure, Outcome, PauseReason},
+    fact::Fact,
     id::{At, EffectId},
     input::{EffectFailure, Opening},
     limits::{SETTINGS_BYTES_MAX, TEXT_BYTES_MAX},
     plan::Plan,
+    reason::{Failure, Outcome, PauseReason},
     state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Timer, Wanted},
 };
 use std::collections::{BTreeSet, VecDeque};

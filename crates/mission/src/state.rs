@@ -5,10 +5,10 @@
 
 use crate::{
     effect::{Effect, EffectKind},
-    fact::{About, Brief, Outcome, PauseReason, StopReason},
     id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
     input::{Answer, Opening},
     plan::Plan,
+    reason::{About, Brief, Outcome, PauseReason, StopReason},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
