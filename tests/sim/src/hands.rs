@@ -1,0 +1,220 @@
+//! What happens in the world when its time comes, and how agents and the gateway take the answers to what they told.
+
+use crate::{
+    agent::Step,
+    rules::{Rule, broken},
+    world::{Event, Origin, Plant, Tell, World},
+};
+use mission::{AgentId, ChangeId, EffectId, Fact, Input, Micros, Mission, Rejected, Stop, Usage};
+
+impl World {
+    /// Lets one thing happen; returns what is told to the mission at once. `mission` is the state as the gateway may read it.
+    pub fn happen(&mut self, event: Event, mission: &Mission) -> Vec<Tell> {
+        match event {
+            Event::Tell(tell) => vec![tell],
+            Event::Step(agent, turn) => self.step(agent, turn, mission).into_iter().collect(),
+            Event::Started(agent, effect) => self.agent_started(agent, effect).into_iter().collect(),
+            Event::Die(agent) => self.die(agent).into_iter().collect(),
+            Event::TurnOver(agent, turn, stop) => self.turn_over(agent, turn, stop).into_iter().collect(),
+            Event::Stopped(agent, effect) => self.agent_stopped(agent, effect),
+            Event::Move(effect, change, from, to) => self.move_branch(effect, change, &from, to),
+            Event::Publish(effect, commit) => {
+                self.published = Some(commit);
+                self.report(Input::ResultPublished { effect });
+                vec![]
+            }
+        }
+    }
+
+    fn agent_started(&mut self, agent: AgentId, effect: EffectId) -> Option<Tell> {
+        let (dies, fails) = (self.strikes(self.scenario.faults.dies), self.strikes(self.scenario.faults.effect_fails));
+        let faults = self.scenario.faults.clone();
+        let body = self.bodies.entry(agent).or_default();
+        if body.starting != Some(effect) {
+            return None; // It was stopped before it was up.
+        }
+        body.starting = None;
+        if dies {
+            return Some(reported(Input::AgentLost { agent, reason: "died at birth".into() }));
+        }
+        if fails {
+            let failure = match (self.rng.chance(faults.no_space), self.rng.chance(faults.fatal)) {
+                (true, _) => mission::EffectFailure::NoSpace,
+                (false, true) => mission::EffectFailure::Fatal,
+                (false, false) => mission::EffectFailure::Transient,
+            };
+            return Some(reported(Input::EffectFailed { effect, failure, error: "no start".into() }));
+        }
+        body.alive = true;
+        if self.strikes(faults.dies / 3) {
+            self.soon(Event::Die(agent));
+        }
+        Some(reported(Input::AgentReady { effect }))
+    }
+
+    fn die(&mut self, agent: AgentId) -> Option<Tell> {
+        let body = self.bodies.get_mut(&agent).filter(|body| body.alive)?;
+        body.alive = false;
+        body.turn = None;
+        Some(reported(Input::AgentLost { agent, reason: "died".into() }))
+    }
+
+    fn agent_stopped(&mut self, agent: AgentId, effect: EffectId) -> Vec<Tell> {
+        self.bodies.remove(&agent);
+        let failed = self.strikes(self.scenario.faults.effect_fails);
+        vec![reported(match failed {
+            true => Input::EffectFailed {
+                effect,
+                failure: mission::EffectFailure::Transient,
+                error: "its work could not be kept".into(),
+            },
+            false => Input::AgentStopped { effect },
+        })]
+    }
+
+    fn turn_over(&mut self, agent: AgentId, effect: EffectId, stop: Stop) -> Option<Tell> {
+        let work = self.log_of(agent, effect)?.script.work.clone();
+        self.bodies.get_mut(&agent)?.turn = None;
+        let ended = reported(Input::TurnEnded { effect, stop, work });
+        if self.strikes(self.scenario.faults.twice) {
+            self.soon(Event::Tell(ended.clone()));
+        }
+        Some(ended)
+    }
+
+    fn move_branch(&mut self, effect: EffectId, change: ChangeId, from: &str, to: String) -> Vec<Tell> {
+        if self.head.as_deref() == Some(from) && self.moves.last().is_none_or(|last| last.0 != change) {
+            self.head = Some(to.clone());
+            self.moves.push((change, to.clone()));
+            if self.plant == Some(Plant::MergesTwice) {
+                self.head = Some(format!("{to}-again"));
+                self.moves.push((change, format!("{to}-again")));
+            }
+        } else if self.head.as_deref() != Some(to.as_str()) {
+            let detail = format!("{effect} moves {from} to {to}, the head is {:?}", self.head);
+            self.broken = Some(broken(Rule::LinearMerges, detail));
+        }
+        self.report(Input::ChangeMerged { effect });
+        vec![]
+    }
+
+    fn step(&mut self, agent: AgentId, effect: EffectId, mission: &Mission) -> Option<Tell> {
+        let log = self.log_of(agent, effect)?.clone();
+        let on = self.bodies.get(&agent)?.turn.clone()?;
+        let key = format!("{}-{}-{}", on.attempt, on.number, log.done);
+        let Some(step) = log.script.steps.get(log.done) else { return self.turn_over(agent, effect, log.script.stop) };
+        let input = match step.clone() {
+            Step::Send(to) => Input::MessageSent { from: agent, key: key.clone(), to, body: format!("from {key}") },
+            Step::Read(count) => Input::MessagesRead { agent, key: key.clone(), count },
+            Step::Checkpoint => Input::CheckpointTaken { agent, key: key.clone(), commit: "kept".into() },
+            Step::Ask(default) => {
+                let default = default.then(|| "my default".to_owned());
+                Input::InterruptAsked { agent, key: key.clone(), question: "What now?".into(), default }
+            }
+            Step::Submit => Input::ResultSubmitted { agent, key: key.clone(), summary: format!("done {key}") },
+            Step::Die => {
+                self.step_done(agent, effect);
+                return self.die(agent);
+            }
+            Step::Hang { .. } => return None,
+            Step::Call { worst, cost } => return self.call(agent, effect, worst, cost, mission),
+        };
+        let again = self.strikes(self.scenario.faults.repeats);
+        let tell = Tell { input, origin: Origin::Step { agent, turn: effect, key } };
+        if again {
+            self.soon(Event::Tell(Tell { origin: Origin::Once, ..tell.clone() }));
+        }
+        Some(tell)
+    }
+
+    /// The gateway: set aside first, then call, then settle.
+    fn call(&mut self, agent: AgentId, turn: EffectId, worst: u64, cost: Option<u64>, mission: &Mission) -> Option<Tell> {
+        let attempt = self.bodies.get(&agent)?.turn.as_ref()?.attempt;
+        let left = mission.lease_left(attempt).map_or(u64::MAX, |left| left.0);
+        let asks = left < worst || (left == u64::MAX && self.strikes(100));
+        if asks {
+            let input = Input::LeaseAsked { attempt, micros: Micros(if left < worst { worst - left } else { worst }) };
+            let place = (turn, self.log_of(agent, turn)?.done);
+            if self.asked_for.insert(place) {
+                return Some(Tell { input, origin: Origin::Lease { agent, turn } });
+            }
+            if left < worst {
+                return self.turn_over(agent, turn, Stop::Budget);
+            }
+        }
+        self.bills.paid += cost.unwrap_or(0);
+        self.bills.calls += 1;
+        let usage = Usage { input_tokens: 10, cached_tokens: 5, output_tokens: 2, cost: cost.map(Micros) };
+        let input = Input::UsageSettled { attempt, usage };
+        if self.strikes(self.scenario.faults.late_bill) {
+            self.step_done(agent, turn);
+            self.soon(Event::Step(agent, turn));
+            self.soon(Event::Tell(Tell { input, origin: Origin::Bill(None) }));
+            return None;
+        }
+        Some(Tell { input, origin: Origin::Bill(Some((agent, turn))) })
+    }
+
+    fn step_done(&mut self, agent: AgentId, turn: EffectId) {
+        let Some(on) = self.bodies.get(&agent).and_then(|body| body.turn.clone()) else { return };
+        if let Some(log) = self.logs.get_mut(&(on.attempt, on.number)).filter(|_| on.effect == turn) {
+            log.done += 1;
+        }
+    }
+
+    /// What was told is durable, or refused by the core, and whoever told it learns so.
+    pub fn answered(&mut self, tell: &Tell, outcome: &Result<Vec<Fact>, Rejected>, mission: &Mission) {
+        match &tell.origin {
+            Origin::Step { agent, turn, key } => {
+                if self.log_of(*agent, *turn).is_none() {
+                    return; // The agent died over it.
+                }
+                if matches!(tell.input, Input::MessagesRead { .. }) && matches!(outcome, Ok(_) | Err(Rejected::Duplicate)) {
+                    self.take_messages(*agent, key, mission);
+                }
+                self.step_done(*agent, *turn);
+                self.soon(Event::Step(*agent, *turn));
+            }
+            Origin::Lease { agent, turn } => {
+                let granted = outcome.iter().flatten().any(|fact| matches!(fact, Fact::LeaseGranted { .. }));
+                let next = if granted { Event::Step(*agent, *turn) } else { Event::TurnOver(*agent, *turn, Stop::Budget) };
+                self.soon(next);
+            }
+            Origin::Bill(Some((agent, turn))) => {
+                if self.log_of(*agent, *turn).is_some() {
+                    self.step_done(*agent, *turn);
+                    self.soon(Event::Step(*agent, *turn));
+                }
+            }
+            Origin::Report | Origin::Bill(None) | Origin::Once => {}
+        }
+    }
+
+    /// The disk was full: nothing was recorded, and whoever told it learns so.
+    pub fn not_recorded(&mut self, tell: &Tell) {
+        match &tell.origin {
+            Origin::Step { agent, turn, .. } | Origin::Lease { agent, turn } => {
+                if let Some(log) = self.log_of(*agent, *turn) {
+                    let place = (*turn, log.done);
+                    self.asked_for.remove(&place);
+                    self.soon(Event::Step(*agent, *turn));
+                }
+            }
+            Origin::Report | Origin::Bill(_) | Origin::Once => {}
+        }
+    }
+
+    fn take_messages(&mut self, agent: AgentId, key: &str, mission: &Mission) {
+        for message in mission.read_with(agent, key) {
+            let before = self.received.insert((agent, message.id), key.to_owned());
+            if before.as_ref().is_some_and(|before| before != key) {
+                let detail = format!("{agent} received {} with {key} and before with {before:?}", message.id);
+                self.broken = Some(broken(Rule::MessagesOnce, detail));
+            }
+        }
+    }
+}
+
+fn reported(input: Input) -> Tell {
+    Tell { input, origin: Origin::Report }
+}

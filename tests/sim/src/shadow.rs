@@ -1,0 +1,128 @@
+//! A second, much simpler reading of the journal, to compare the core with. It knows only durable facts.
+
+use crate::rules::{Rule, Violation, broken};
+use mission::{
+    AgentId, AttemptId, ChangeId, EffectId, Fact, MessageId, Plan, RoleId, TaskId, To, Work, Writes,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the durable facts say.
+#[derive(Clone, Debug, Default)]
+pub struct Shadow {
+    plan: Plan,
+    agents: Vec<(AgentId, RoleId)>,
+    /// The effects asked for.
+    pub effects: BTreeSet<EffectId>,
+    /// The head of the mission branch.
+    pub head: Option<String>,
+    /// Changes merged, in order, with the head that each made.
+    pub merges: Vec<(ChangeId, String)>,
+    verified: BTreeMap<ChangeId, String>,
+    changes: BTreeMap<ChangeId, AttemptId>,
+    attempts: BTreeMap<AttemptId, TaskId>,
+    work: BTreeMap<AttemptId, Work>,
+    /// Tasks done.
+    pub done: BTreeSet<TaskId>,
+    /// Micro-dollars of all bills.
+    pub settled: u64,
+    /// How many bills there were.
+    pub calls: u64,
+    /// Messages that wait for each agent.
+    pub inboxes: BTreeMap<AgentId, VecDeque<MessageId>>,
+    /// Messages given, and with which call.
+    pub given: BTreeMap<(AgentId, MessageId), String>,
+    /// Whether the mission is over.
+    pub closed: bool,
+}
+
+impl Shadow {
+    /// Takes one more durable fact.
+    ///
+    /// # Errors
+    /// The rule that the journal breaks with it.
+    pub fn take(&mut self, fact: &Fact) -> Result<(), Violation> {
+        if self.closed && !matches!(fact, Fact::UsageSettled { .. }) {
+            return Err(broken(Rule::ClosedIsQuiet, format!("{fact:?} after the end")));
+        }
+        if let Some(effect) = fact.effect() {
+            if self.effects.last().is_some_and(|last| *last >= effect) {
+                return Err(broken(Rule::SameEffectSameWords, format!("{effect} is used twice")));
+            }
+            self.effects.insert(effect);
+        }
+        match fact {
+            Fact::Planned { plan } => {
+                self.agents = plan.agents().map(|(agent, role, _)| (agent, role)).collect();
+                self.plan = (**plan).clone();
+            }
+            Fact::RepositoryReady { head } => self.head = Some(head.clone()),
+            Fact::Assigned { task, attempt, .. } => return self.assigned(*task, *attempt),
+            Fact::TurnEnded { attempt, work, .. } => drop(self.work.insert(*attempt, work.clone())),
+            Fact::ChangeQueued { change, attempt, .. } => drop(self.changes.insert(*change, *attempt)),
+            Fact::ChangeVerified { change, commit, .. } => drop(self.verified.insert(*change, commit.clone())),
+            Fact::Merged { change, head } => return self.merged(*change, head),
+            Fact::TaskDone { task, attempt, .. } => return self.task_done(*task, *attempt),
+            Fact::UsageSettled { usage, .. } => {
+                self.settled += usage.cost.map_or(0, |cost| cost.0);
+                self.calls += 1;
+            }
+            Fact::MessageSent { message, from, to, .. } => self.message_sent(*message, *from, to),
+            Fact::MessagesRead { agent, key, upto } => self.messages_read(*agent, key, *upto),
+            Fact::Closed { .. } => self.closed = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn assigned(&mut self, task: TaskId, attempt: AttemptId) -> Result<(), Violation> {
+        let needs = self.plan.tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
+        if let Some(missing) = needs.iter().find(|needed| !self.done.contains(needed)) {
+            return Err(broken(Rule::NeedsFirst, format!("{task} begins before {missing} is done")));
+        }
+        if self.done.contains(&task) {
+            return Err(broken(Rule::DoneIsMerged, format!("{task} begins again though it is done")));
+        }
+        match self.attempts.insert(attempt, task) {
+            None => Ok(()),
+            Some(_) => Err(broken(Rule::OneTaskPerAgent, format!("{attempt} is used twice"))),
+        }
+    }
+
+    fn merged(&mut self, change: ChangeId, head: &str) -> Result<(), Violation> {
+        if self.verified.get(&change).map(String::as_str) != Some(head) {
+            return Err(broken(Rule::DoneIsMerged, format!("{change} is merged at {head}, which was not verified")));
+        }
+        self.head = Some(head.to_owned());
+        self.merges.push((change, head.to_owned()));
+        let task = self.changes.get(&change).and_then(|attempt| self.attempts.get(attempt));
+        self.done.extend(task);
+        Ok(())
+    }
+
+    fn task_done(&mut self, task: TaskId, attempt: AttemptId) -> Result<(), Violation> {
+        let report = self.plan.tasks.get(task.0 as usize).is_some_and(|task| task.writes == Writes::Nothing);
+        if !report && self.work.get(&attempt) != Some(&Work::None) {
+            return Err(broken(Rule::DoneIsMerged, format!("{task} is done without a merge")));
+        }
+        self.done.insert(task);
+        Ok(())
+    }
+
+    fn message_sent(&mut self, message: MessageId, from: AgentId, to: &To) {
+        let receives = |&&(agent, role): &&(AgentId, RoleId)| match to {
+            To::Agent(one) => agent == *one,
+            To::Role(all) => role == *all,
+            To::Topic(_) => false,
+        };
+        for (agent, _) in self.agents.iter().filter(receives).filter(|(agent, _)| *agent != from) {
+            self.inboxes.entry(*agent).or_default().push_back(message);
+        }
+    }
+
+    fn messages_read(&mut self, agent: AgentId, key: &str, upto: MessageId) {
+        let inbox = self.inboxes.entry(agent).or_default();
+        while let Some(message) = inbox.pop_front_if(|message| *message <= upto) {
+            self.given.insert((agent, message), key.to_owned());
+        }
+    }
+}
