@@ -29,7 +29,7 @@ const READY: &[u8] = b"ready\n";
 /// $1 commit, or empty when the check-out stands; $2 the command; $3 the variables that are for our git alone.
 const SCRIPT: &str = r#"
 if [ -n "$1" ]; then
-  git checkout -q -f --detach "$1" || exit 1
+  git -c core.fsync=none checkout -q -f --detach "$1" || exit 1
 fi
 unset $3
 echo ready

@@ -201,7 +201,7 @@ impl Git {
     pub fn start(&self) -> Result<Child> {
         self.command().spawn().map_err(|e| {
             let error = Error::io(format!("{}: git could not be started", self.what), &e);
-            if error.kind == ErrorKind::Missing { error.hint("Install git 2.45 or newer in /usr/bin.") } else { error }
+            if error.kind == ErrorKind::Missing { error.hint("Install git 2.38 or newer.") } else { error }
         })
     }
 

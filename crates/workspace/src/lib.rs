@@ -46,6 +46,7 @@ mod receive;
 mod repository;
 mod sample;
 mod tool;
+mod version;
 mod workspace;
 
 pub use check::{CHECK_TAIL_BYTES, CheckCommand, CheckEnd, CheckRun};
@@ -60,6 +61,7 @@ pub use program::{LimitExtras, Program, SandboxExtras};
 pub use receive::{PACK_BYTES_MAX, PACK_OBJECTS_MAX};
 pub use repository::Repository;
 pub use sample::make_repository;
+pub use version::git_version;
 pub use workspace::{Started, Workspace};
 
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.

@@ -25,8 +25,10 @@ use tokio::sync::Mutex;
 /// snapshot store too, so that the first checkpoint does not read every file.
 const START: &str = r#"
 set -e
-config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false'
+config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.fsync=none'
 if [ "$3" = again ]; then
+  # A directory that its owner may not write cannot be moved aside either.
+  [ -w .git ] && [ -x .git ] || chmod u+rwx .git || :
   for left in index.lock HEAD.lock rebase-merge rebase-apply; do
     if [ -e ".git/$left" ]; then rm -rf ".git/$left"; fi
   done
