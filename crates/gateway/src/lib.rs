@@ -11,11 +11,11 @@
 //!
 //! The way of one call, with the module that does it:
 //!
-//! 1. [`Gateway::handle`] checks path, key, size and JSON ([`request`]) and finds the upstream ([`upstream`]).
-//! 2. The call then runs in a task of its own ([`relay`]), so that an agent that hangs up changes nothing in the books:
-//!    the ledger is asked for a stored answer, then for the money ([`price`] says the worst case).
-//! 3. The upstream answers ([`upstream`] over HTTP, [`scripted`] in process); its bytes pass through
-//!    [`relay`], which reads usage ([`meter`], [`sse`]) and holds back the closing event.
+//! 1. [`Gateway::handle`] checks path, key, size and JSON (`request`) and finds the upstream (`upstream`).
+//! 2. The call then runs in a task of its own (`relay`), so that an agent that hangs up changes nothing in the books:
+//!    the ledger is asked for a stored answer, then for the money (`price` says the worst case).
+//! 3. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
+//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event.
 //! 4. The ledger settles; the held bytes are released.
 
 mod body;

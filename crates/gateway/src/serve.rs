@@ -29,17 +29,20 @@ pub enum Listener {
 pub async fn serve<L: Ledger>(gateway: Gateway<L>, listener: Listener) -> io::Result<()> {
     let mut connections = JoinSet::new();
     loop {
-        let gateway = gateway.clone();
-        match &listener {
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                connections.spawn(connection(gateway, stream));
-            }
-            Listener::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                connections.spawn(connection(gateway, stream));
-            }
+        let accepted = match &listener {
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                // Without it only the latency suffers.
+                let _ = stream.set_nodelay(true);
+                connections.spawn(connection(gateway.clone(), stream));
+            }),
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                connections.spawn(connection(gateway.clone(), stream));
+            }),
+        };
+        match accepted {
+            // A client that was gone before it was let in.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            other => other?,
         }
         while connections.try_join_next().is_some() {}
     }
