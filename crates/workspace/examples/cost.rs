@@ -1,7 +1,7 @@
-//! What each operation costs on a tiny repository: `cargo run --release --example cost [ROUNDS]`.
+//! What each operation costs on a tiny repository: `cargo run --release --example cost [ROUNDS [CPUACCT_USAGE_FILE]]`.
 //!
-//! Prints the median wall time in milliseconds and the processor time in milliseconds, that of the sandbox launcher and of
-//! all processes that have ended included.
+//! Prints the median wall time and the mean processor time in milliseconds. The latter is complete only with the file
+//! `cpuacct.usage` of a control group that holds this process and nothing else.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]
 
 use std::{fs, path::Path, process::Command, process::ExitCode, sync::Arc, time::Duration, time::Instant};
@@ -41,7 +41,7 @@ async fn measure(rounds: usize) {
     let extras = SandboxExtras::default();
     let check = [CheckCommand { run: "true".into(), timeout: Duration::from_secs(60) }];
     for round in 0..rounds {
-        let mut meter = Meter { costs: &mut costs, next: 0, begun: Instant::now(), cpu_ticks: cpu_ticks() };
+        let mut meter = Meter { costs: &mut costs, next: 0, begun: Instant::now(), cpu_ns: cpu_ns() };
         let dir = temp.path().join(round.to_string());
         let agent = AgentName::new(format!("a{round}")).unwrap();
         let branch = |name: &str| BranchName::new(format!("{name}/{round}")).unwrap();
@@ -74,7 +74,7 @@ async fn measure(rounds: usize) {
     }
     for (name, costs) in names.iter().zip(&mut costs) {
         costs.sort_by_key(|cost| cost.wall);
-        let cpu_ms = costs.iter().map(|cost| cost.cpu_ticks).sum::<u64>() as f64 * 10.0 / costs.len() as f64;
+        let cpu_ms = costs.iter().map(|cost| cost.cpu_ns).sum::<u64>() as f64 / 1e6 / costs.len() as f64;
         println!(
             "{name:12} {:7.2} ms wall (median) {cpu_ms:7.2} ms CPU (mean)",
             costs[costs.len() / 2].wall.as_secs_f64() * 1e3
@@ -84,45 +84,46 @@ async fn measure(rounds: usize) {
 
 struct Cost {
     wall: Duration,
-    cpu_ticks: u64,
+    cpu_ns: u64,
 }
 
 struct Meter<'a> {
     costs: &'a mut Vec<Vec<Cost>>,
     next: usize,
     begun: Instant,
-    cpu_ticks: u64,
+    cpu_ns: u64,
 }
 
 impl Meter<'_> {
     fn lap(&mut self) {
-        let (wall, cpu_ticks) = (self.begun.elapsed(), cpu_ticks() - self.cpu_ticks);
-        self.costs[self.next].push(Cost { wall, cpu_ticks });
+        let (wall, cpu_ns) = (self.begun.elapsed(), cpu_ns() - self.cpu_ns);
+        self.costs[self.next].push(Cost { wall, cpu_ns });
         self.next += 1;
         self.restart();
     }
 
     fn restart(&mut self) {
-        self.cpu_ticks = cpu_ticks();
+        self.cpu_ns = cpu_ns();
         self.begun = Instant::now();
     }
 }
 
-/// Processor time of this process and the launcher, and of their children that have ended, in hundredths of a second.
-fn cpu_ticks() -> u64 {
+/// Processor time so far, in nanoseconds: from the file of the control group if there is one, otherwise that of this process
+/// and the launcher, and of their children that were waited for (sandboxes are not).
+fn cpu_ns() -> u64 {
+    if let Some(file) = std::env::args().nth(2) {
+        return fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    }
     let own = std::process::id();
     let of = |pid: u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields: Vec<u64> =
             text.rsplit(')').next().unwrap().split_whitespace().skip(11).take(4).flat_map(str::parse).collect();
-        fields.iter().sum::<u64>()
+        fields.iter().sum::<u64>() * 10_000_000
     };
     let children = fs::read_dir(format!("/proc/{own}/task")).unwrap().flatten().flat_map(|task| {
-        fs::read_to_string(task.path().join("children"))
-            .unwrap_or_default()
-            .split_whitespace()
-            .flat_map(str::parse)
-            .collect::<Vec<u32>>()
+        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        text.split_whitespace().flat_map(str::parse).collect::<Vec<u32>>()
     });
     of(own) + children.map(of).sum::<u64>()
 }

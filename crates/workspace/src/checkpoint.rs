@@ -135,7 +135,7 @@ impl Repository {
         let Snapshot { tree, files_changed } = bundle.verify(&self.layout.vault()).await?;
         let number = take.number;
         let name = format!("refs/muster/checkpoints/{}/{number}", take.agent);
-        layout::make_ref(&self.layout.vault(), &name, &bundle.tip)?;
+        layout::make_ref(&self.layout.vault(), &name, &bundle.tip).await?;
         let Bundle { tip: commit, base } = bundle;
         Ok(Checkpoint { number, commit, tree, base, files_changed, left_out })
     }

@@ -44,6 +44,10 @@ const SETTINGS: &[&str] = &[
     "submodule.recurse=false",
 ];
 
+/// Objects are handed to the disk but not waited for one by one: the name that is given to them afterwards is synced, which
+/// flushes them too (git's own `batch` method rests on the same).
+pub(crate) const HAND_OVER: &str = "core.fsyncMethod=writeout-only";
+
 /// The environment that git gets, on the host and in a sandbox: no other configuration, no prompts, stable words.
 pub(crate) const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", PATH),

@@ -149,30 +149,30 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|e| Error::io(format!("writing {}", path.display()), &e))
 }
 
-/// Writes a file whose content is durable when this returns; its name is when the directory is synced.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file so that it is there completely, or with its old content, and durably when this returns. The one sync comes
+/// after the renaming, so it carries the name too, and all that was handed to the disk before it (see `git::HAND_OVER`).
+/// A power cut before it can leave a new file empty, which its readers take for none.
+fn replace_by_way_of(fresh: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |e: io::Error| Error::io(format!("writing {}", path.display()), &e);
-    let mut file = fs::File::create(path).map_err(fail)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)
+    let mut file = fs::File::create(fresh).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    fs::rename(fresh, path).map_err(fail)?;
+    file.sync_all().map_err(fail)
 }
 
-/// Writes a file so that it is there completely, durably, or with its old content.
+/// Writes a file of ours so that it is there completely and durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
-    write_synced(&fresh, bytes)?;
-    rename(&fresh, path)
+    replace_by_way_of(&path.with_extension("new"), path, bytes)
 }
 
-/// Gives a commit a name in a store of ours. Only for names that nobody moves: what two could move at once is git's to do.
-/// The file is made as git makes it, so that git finds it there, or finds nothing.
-pub(crate) fn make_ref(store: &Path, name: &str, commit: &CommitId) -> Result<()> {
-    let path = store.join(name);
+/// Gives a commit a name in a store of ours, durably, and with it all its objects. Only for names that nobody moves: what
+/// two could move at once is git's to do. The file is made as git makes it, so that git finds it there, or finds nothing.
+pub(crate) async fn make_ref(store: &Path, name: &str, commit: &CommitId) -> Result<()> {
+    let (path, text) = (store.join(name), format!("{commit}\n"));
     make_dir(path.parent().unwrap_or(store))?;
     let mut fresh = path.clone().into_os_string();
     fresh.push(".lock");
-    let fresh = PathBuf::from(fresh);
-    write_synced(&fresh, format!("{commit}\n").as_bytes())?;
-    fs::rename(&fresh, &path).map_err(|e| Error::io(format!("naming {commit}"), &e))
+    blocking(move || replace_by_way_of(Path::new(&fresh), &path, text.as_bytes())).await
 }
 
 /// Gives a finished directory its name, durably.

@@ -6,7 +6,7 @@
 
 use crate::{
     CommitId, Error, ErrorKind, Result, TreeId,
-    git::{Git, Output},
+    git::{Git, HAND_OVER, Output},
     layout, receive,
     repository::Repository,
 };
@@ -84,13 +84,14 @@ impl Repository {
         }
         let hub = self.layout.hub();
         receive::transfer(&vault, &hub, &committed, &[onto]).await?;
-        layout::make_ref(&hub, &format!("refs/candidates/{committed}"), &committed)?;
+        layout::make_ref(&hub, &format!("refs/candidates/{committed}"), &committed).await?;
         Ok(Merge::Candidate(Candidate { commit: committed, tree: merged }))
     }
 
     async fn merge_trees(&self, onto: &CommitId, change: &CommitId) -> Result<Merged> {
         let answer = Git::at(&self.layout.vault())
             .to("merging")
+            .setting(HAND_OVER)
             .setting("merge.conflictStyle=zdiff3")
             .args(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", onto.as_str(), change.as_str()])
             .accept(&[0, 1])
@@ -166,7 +167,7 @@ async fn commit(
     at_ms: u64,
 ) -> Result<CommitId> {
     let date = git_date(at_ms);
-    let git = Git::at(&repository.layout.vault()).to("making the merged commit");
+    let git = Git::at(&repository.layout.vault()).to("making the merged commit").setting(HAND_OVER);
     let git = git.env("GIT_AUTHOR_DATE", &date).env("GIT_COMMITTER_DATE", &date);
     let answer =
         git.args(["commit-tree", tree.as_str(), "-p", onto.as_str()]).stdin(commit_message(message)).run().await?;

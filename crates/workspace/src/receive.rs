@@ -32,7 +32,7 @@ impl Default for PackLimits {
     }
 }
 
-/// Reads one pack from `stream` into `store`. Errors: `Rejected` for anything that is not a sound pack, `TooLarge`.
+/// Reads one pack from `stream` into `store`. The objects are durable when a name for them is. Errors: `Rejected` for anything that is not a sound pack, `TooLarge`.
 pub(crate) async fn receive(store: &Path, stream: impl AsyncRead + Unpin, limits: PackLimits) -> Result<()> {
     tokio::time::timeout(TIMEOUT, receive_now(store, stream, limits))
         .await
@@ -49,7 +49,7 @@ async fn receive_now(store: &Path, mut stream: impl AsyncRead + Unpin, limits: P
         return Err(too_large(format!("{objects} objects, the limit is {}", limits.objects)));
     }
     let cap = format!("--max-input-size={}", limits.bytes);
-    let git = Git::at(store).to("taking in objects");
+    let git = Git::at(store).to("taking in objects").setting(git::HAND_OVER);
     let git = if objects <= SINGLE_FILES_MAX {
         git.args(["unpack-objects", "-q", "--strict", &cap])
     } else {

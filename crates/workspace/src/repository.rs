@@ -207,6 +207,7 @@ async fn copy_history(source: &Path, hub: &Path, base: &CommitId) -> Result<()> 
     let packs = hub.join("objects/pack/pack");
     Git::at(hub)
         .to("copying the history of the repository")
+        .setting(git::HAND_OVER)
         .args(["pack-objects", "--revs", "-q", "--delta-base-offset"])
         .args([packs])
         .stdin(format!("{base}\n"))
@@ -215,7 +216,6 @@ async fn copy_history(source: &Path, hub: &Path, base: &CommitId) -> Result<()> 
         .await?;
     let alternates = hub.join("objects/info/alternates");
     std::fs::remove_file(&alternates).map_err(|e| Error::io(format!("removing {}", alternates.display()), &e))?;
-    layout::make_dir(&hub.join("refs/muster"))?;
-    layout::write_synced(&hub.join("refs/muster/base"), format!("{base}\n").as_bytes())?;
-    layout::write_synced(&hub.join("refs/heads").join(MISSION_BRANCH), format!("{base}\n").as_bytes())
+    layout::make_ref(hub, &format!("refs/heads/{MISSION_BRANCH}"), base).await?;
+    layout::make_ref(hub, "refs/muster/base", base).await
 }

@@ -169,6 +169,7 @@ fn write_home(dirs: &AgentLayout, agent: &AgentName) -> Result<()> {
 
 fn read_task(dirs: &AgentLayout) -> Result<Option<Task>> {
     match fs::read(dirs.task()) {
+        Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|e| Error::new(ErrorKind::Damaged, format!("{} cannot be read: {e}", dirs.task().display()))),

@@ -136,7 +136,7 @@ async fn a_first_check_out_cut_short_is_done_again() {
     let place = Place::filled();
     let (repository, workspace) = started(&place).await;
     drop(workspace);
-    fs::remove_file(place.dir.join("agents/coder/task.json")).unwrap();
+    fs::write(place.dir.join("agents/coder/task.json"), "").unwrap();
     fs::write(place.work("coder").join(".git/index.lock"), "").unwrap();
     fs::remove_file(place.work("coder").join("b.txt")).unwrap();
     let workspace = repository.clone_for(&agent("coder")).await.unwrap();
@@ -185,6 +185,21 @@ async fn a_workspace_that_is_gone_comes_back_from_the_last_checkpoint() {
         "saved\nnew\nb.txt\nnew\nsrc\nmuster/t1\n"
     );
     assert_eq!(workspace.checkpoint("turn", AT_MS).await.unwrap(), saved);
+}
+
+#[tokio::test]
+async fn a_name_cut_short_by_a_power_cut_is_given_again() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    as_agent(&workspace, "echo 1 >b.txt").await;
+    let first = workspace.checkpoint("x", AT_MS).await.unwrap();
+    drop(workspace);
+    fs::write(place.dir.join("vault.git/refs/muster/checkpoints/coder/2"), "").unwrap();
+    let workspace = repository.clone_for(&agent("coder")).await.unwrap();
+    assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap(), first);
+    as_agent(&workspace, "echo 2 >b.txt").await;
+    assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap().number, 2);
+    assert!(repository.fsck().await.unwrap().is_empty());
 }
 
 #[tokio::test]
