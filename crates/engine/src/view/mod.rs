@@ -1,22 +1,42 @@
-//! Readings of the journal for people and programs. None of them needs a running engine.
+//! Readings of the journal for people and programs. None of them needs a running engine, and none changes anything.
+//!
+//! ```text
+//! facts ─▶ trail     names of what the mission has forgotten
+//!       ─▶ tell      one line for each fact: live progress, tail
+//!       ─▶ history   everything that was, once ─▶ standing (show), list, explain, report
+//! ```
+//! The types here are also what `--json` prints; their field names are stable.
 
-use mission::{Outcome, PauseReason, Status};
-
-/// A mission's status in one word or two, for lists.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Empty => "beginning",
-        Status::Running => "running",
-        Status::Paused(PauseReason::Person) => "paused",
-        Status::Paused(PauseReason::Budget) => "out of budget",
-        Status::Paused(PauseReason::Space) => "out of disk space",
-        Status::Closing(_) => "closing",
-        Status::Closed(Outcome::Done) => "done",
-        Status::Closed(Outcome::Failed) => "failed",
-        Status::Closed(Outcome::Cancelled) => "cancelled",
-    }
-}
-
+mod document;
+mod explain;
+mod history;
+mod host;
+mod list;
+mod readings;
+mod reasons;
+mod report;
+mod standing;
+mod tail;
 mod tell;
+mod text;
+mod trail;
+mod words;
 
+#[cfg(test)]
+mod tests;
+
+pub use explain::Explanation;
+pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};
+pub use host::{Guarantee, HostView, Tool};
+pub use list::MissionLine;
+pub use readings::{Readings, ViewError};
+pub use reasons::Reason;
+pub use report::{Report, TaskReport};
+pub use standing::{
+    AgentView, AnswerWith, Ending, InterruptView, MissionView, MoneyView, QueuedView, SpendView, TallyView, TaskView,
+};
+pub use store::Recorded;
+pub use tail::{Follow, Told};
 pub use tell::{Line, Teller, Weight};
+pub use text::{inbox, missions, table};
+pub use words::{duration, money, status_word, visible};

@@ -6,6 +6,7 @@ use super::{
         answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_word, short, stop_word,
     },
 };
+use Weight::{Detail, Notice, Step};
 use mission::{Choice, Fact, Failure, Mission};
 
 /// How much a line matters.
@@ -57,7 +58,6 @@ impl Teller {
     }
 
     fn words(&self, fact: &Fact) -> (Weight, String) {
-        use Weight::{Detail, Notice, Step};
         match fact {
             Fact::Opened { opening, .. } => {
                 (Step, format!("mission opened on {} at {}", opening.repository, short(&opening.base)))

@@ -141,6 +141,17 @@ pub(super) fn change_word(state: &ChangeState) -> &'static str {
     }
 }
 
+/// Text from agents and models as it may be shown: control characters, which could drive a terminal, and those that turn the direction of
+/// writing, which could hide what a text says, are replaced. Line ends and tabs stay.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn is_harmful(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\n' && c != '\t')
+}
+
 /// A commit as people write it.
 pub(super) fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)

@@ -1,0 +1,160 @@
+//! What this host has and enforces: what `muster doctor` says.
+//!
+//! Nothing is believed of settings or of version numbers: sandboxes are launched and looked at from inside, and the programs that agents
+//! and checks find are asked there, where they will be used.
+
+use serde::Serialize;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::io::AsyncReadExt;
+use workspace::{AgentName, Exit, Launcher, Program, Workspace};
+
+/// Programs that are asked for their version, and what each is for.
+const TOOLS: &[(&str, bool, &str)] = &[
+    ("git", true, "every workspace and every merge"),
+    ("sh", true, "acceptance checks and commands of agents"),
+    ("python3", false, "the demo and checks of Python projects"),
+];
+
+/// The longest version line that is read, in bytes.
+const LINE_BYTES_MAX: u64 = 4096;
+
+/// What this host has and enforces. Field names are stable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostView {
+    /// Whether missions can be run here: every guarantee holds and every program that is needed is there.
+    pub ready: bool,
+    /// What a sandbox guarantees, each tried here.
+    pub guarantees: Vec<Guarantee>,
+    /// The version of Landlock that the kernel has; nothing when it has none.
+    pub landlock_abi: Option<i32>,
+    /// Whether it is asked by root; agents then are a user of their own on the host.
+    pub root: bool,
+    /// The programs that a sandbox shows.
+    pub tools: Vec<Tool>,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Where state is kept.
+    pub home: PathBuf,
+    /// Bytes that are free there; nothing when it cannot be told.
+    pub disk_free_bytes: Option<u64>,
+}
+
+/// One thing that a sandbox guarantees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Guarantee {
+    /// What is guaranteed.
+    pub name: &'static str,
+    /// What enforces it.
+    pub by: &'static str,
+    /// Why it does not hold here and what to do; nothing when it holds.
+    pub problem: Option<String>,
+}
+
+/// A program inside a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub used_for: &'static str,
+    /// Whether missions need it.
+    pub needed: bool,
+    /// What it says of its version; nothing when it is not there.
+    pub version: Option<String>,
+    /// Why it is not there.
+    pub problem: Option<String>,
+}
+
+impl HostView {
+    /// Looks. `launcher` is the command that launches a sandbox, `scratch` an empty folder for the time being, `home` where state is kept.
+    /// Takes some hundred milliseconds. Must be called within a tokio runtime.
+    pub async fn look(launcher: Vec<OsString>, scratch: &Path, home: &Path) -> Self {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+        let mut view = Self {
+            ready: false,
+            guarantees: Vec::new(),
+            landlock_abi: None,
+            root: false,
+            tools: Vec::new(),
+            kernel,
+            home: home.to_owned(),
+            disk_free_bytes: free(home),
+        };
+        match Launcher::new(launcher) {
+            Ok(launcher) => view.ask(Arc::new(launcher), scratch).await,
+            Err(error) => view.guarantees.push(broken(error.to_string())),
+        }
+        let holds = view.guarantees.iter().all(|guarantee| guarantee.problem.is_none());
+        view.ready = holds && view.tools.iter().all(|tool| tool.version.is_some() || !tool.needed);
+        view
+    }
+
+    async fn ask(&mut self, launcher: Arc<Launcher>, scratch: &Path) {
+        let reporter = Arc::clone(&launcher);
+        match tokio::task::spawn_blocking(move || workspace::host_report(&reporter)).await {
+            Ok(report) => {
+                self.landlock_abi = report.landlock_abi;
+                self.root = report.root;
+                self.guarantees = report
+                    .checks
+                    .into_iter()
+                    .map(|check| Guarantee { name: check.name, by: enforcer(check.name), problem: check.problem })
+                    .collect();
+            }
+            Err(error) => self.guarantees.push(broken(error.to_string())),
+        }
+        for (name, needed, used_for) in TOOLS {
+            let (version, problem) = match version(&launcher, scratch, name).await {
+                Ok(version) => (Some(version), None),
+                Err(problem) => (None, Some(problem)),
+            };
+            self.tools.push(Tool { name, used_for, needed: *needed, version, problem });
+        }
+    }
+}
+
+fn broken(problem: String) -> Guarantee {
+    let name = "a sandbox can be launched";
+    Guarantee { name, by: enforcer(name), problem: Some(problem) }
+}
+
+/// What in the kernel does what the sandbox's own report calls so.
+fn enforcer(name: &str) -> &'static str {
+    match name {
+        "a sandbox can be launched" => "user, mount, process, network and IPC namespaces",
+        "no new privileges" => "the no-new-privileges bit",
+        "no capabilities" => "empty capability sets",
+        "own processes" => "a process namespace",
+        "own files" => "a mount namespace with a read-only root, and Landlock",
+        "own network" => "a network namespace with loopback only",
+        _ => "the kernel",
+    }
+}
+
+/// What a program inside a sandbox says of its version.
+async fn version(launcher: &Arc<Launcher>, scratch: &Path, name: &str) -> Result<String, String> {
+    let agent = AgentName::new(format!("doctor-{name}")).map_err(|error| error.to_string())?;
+    let workspace = Workspace::scratch(scratch, &agent, Arc::clone(launcher)).map_err(|error| error.to_string())?;
+    // Not every shell knows --version; all can say that they are there.
+    let args: &[&str] = if name == "sh" { &["-c", "echo present"] } else { &["--version"] };
+    let program = Program { path: name.into(), args: args.iter().map(OsString::from).collect(), ..Program::default() };
+    let process = workspace.spawn(program).await.map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    // A program that closes its output early is judged by how it ends.
+    let _ = process.stdout.take(LINE_BYTES_MAX).read_to_string(&mut text).await;
+    match process.control.wait().await {
+        Exit::Code(0) => Ok(super::words::first_line(&text)),
+        exit => Err(format!("it ended with {exit:?}")),
+    }
+}
+
+/// Bytes free for this user where `path` is or will be.
+fn free(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}

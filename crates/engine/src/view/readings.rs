@@ -1,0 +1,191 @@
+//! The journal of a home, opened for reading: no lock, while an engine runs and when none does.
+
+use super::{
+    explain::Explanation, history::History, list::MissionLine, report::Report, standing::{InterruptView, MissionView},
+    tail::Follow,
+};
+use std::path::Path;
+use store::{MissionKey, MissionRow, OpenError, ReadError, Reader, Recorded};
+
+/// The name of the newest mission.
+const LAST: &str = "last";
+
+/// The journal of a home, opened for reading.
+pub struct Readings {
+    reader: Reader,
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no mission at all.
+    #[error("there is no mission yet; `muster demo` and `muster run` begin one")]
+    NoMissions,
+    /// No mission has this name.
+    #[error("there is no mission '{0}'; `muster list` shows them")]
+    UnknownMission(String),
+    /// Several missions begin like this.
+    #[error("'{given}' could be {}; say more of the name", .candidates.join(" or "))]
+    Ambiguous {
+        /// What was given.
+        given: String,
+        /// The missions that it could be, at most five.
+        candidates: Vec<String>,
+    },
+    /// The mission has nothing of this name.
+    #[error("the mission has no task, agent or interrupt '{0}'; `muster show` lists them")]
+    UnknownSubject(String),
+}
+
+impl ViewError {
+    /// Whether what was asked for makes no sense, rather than that something is broken.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Open(error) => matches!(error, OpenError::Missing { .. }),
+            Self::Read(error) => matches!(error, ReadError::UnknownMission(_)),
+            Self::NoMissions | Self::UnknownMission(_) | Self::Ambiguous { .. } | Self::UnknownSubject(_) => true,
+        }
+    }
+}
+
+impl Readings {
+    /// Opens the journal of a home.
+    ///
+    /// # Errors
+    /// [`ViewError::Open`], also when nothing was ever run there.
+    pub fn open(home: &Path) -> Result<Self, ViewError> {
+        Ok(Self { reader: Reader::open(home)? })
+    }
+
+    /// The full name of the mission of this name: `last` for the newest, a whole name, or the beginning of exactly one.
+    ///
+    /// # Errors
+    /// [`ViewError::NoMissions`], [`ViewError::UnknownMission`], [`ViewError::Ambiguous`].
+    pub fn find(&self, given: &str) -> Result<String, ViewError> {
+        let names: Vec<String> = self.reader.missions()?.into_iter().map(|row| row.key.to_string()).collect();
+        find(&names, given)
+    }
+
+    /// Every mission, the newest first.
+    ///
+    /// # Errors
+    /// [`ViewError::Read`].
+    pub fn missions(&self) -> Result<Vec<MissionLine>, ViewError> {
+        let rows = self.reader.missions()?;
+        rows.iter().rev().map(|row| Ok(MissionLine::of(row, &self.history(&row.key)?))).collect()
+    }
+
+    /// One mission as it stands.
+    ///
+    /// # Errors
+    /// [`ViewError::Read`], also when there is no mission of exactly this name.
+    pub fn mission(&self, name: &str) -> Result<MissionView, ViewError> {
+        let row = self.row(name)?;
+        let history = self.history(&row.key)?;
+        Ok(MissionView::of(&row, &history, &self.reader.spend(&row.key)?))
+    }
+
+    /// A mission's report.
+    ///
+    /// # Errors
+    /// As [`Readings::mission`].
+    pub fn report(&self, name: &str) -> Result<Report, ViewError> {
+        let row = self.row(name)?;
+        let history = self.history(&row.key)?;
+        let view = MissionView::of(&row, &history, &self.reader.spend(&row.key)?);
+        Ok(Report::of(view, history))
+    }
+
+    /// Every choice of a mission with its reason, or those about one task, agent or interrupt.
+    ///
+    /// # Errors
+    /// As [`Readings::mission`], and [`ViewError::UnknownSubject`].
+    pub fn explain(&self, name: &str, about: Option<&str>) -> Result<Explanation, ViewError> {
+        let row = self.row(name)?;
+        let history = self.history(&row.key)?;
+        Explanation::of(row.key.to_string(), history, about)
+    }
+
+    /// What waits for a person, over all missions that are not over; the newest mission first.
+    ///
+    /// # Errors
+    /// [`ViewError::Read`].
+    pub fn inbox(&self) -> Result<Vec<InterruptView>, ViewError> {
+        let mut waiting = Vec::new();
+        for line in self.missions()?.iter().filter(|line| !line.closed && line.waiting > 0) {
+            waiting.extend(self.mission(&line.name)?.interrupts);
+        }
+        Ok(waiting)
+    }
+
+    /// The facts of a mission after number `seq`.
+    ///
+    /// # Errors
+    /// As [`Readings::mission`].
+    pub fn facts_after(&self, name: &str, seq: u64) -> Result<Vec<Recorded>, ViewError> {
+        Ok(self.reader.facts(&name.into(), seq)?.decoded().collect::<Result<_, _>>()?)
+    }
+
+    /// Follows a mission from its first fact on.
+    ///
+    /// # Errors
+    /// As [`Readings::mission`].
+    pub fn follow(self, name: &str) -> Result<Follow, ViewError> {
+        let key: MissionKey = name.into();
+        let last = self.reader.last_seq(&key)?;
+        Ok(Follow::new(self.reader.tail(&key, 0)?, last))
+    }
+
+    fn row(&self, name: &str) -> Result<MissionRow, ViewError> {
+        Ok(self.reader.mission(&name.into())?)
+    }
+
+    fn history(&self, key: &MissionKey) -> Result<History, ViewError> {
+        let mut history = History::default();
+        for recorded in self.reader.facts(key, 0)?.decoded() {
+            history.follow(&recorded?);
+        }
+        Ok(history)
+    }
+}
+
+fn find(names: &[String], given: &str) -> Result<String, ViewError> {
+    if given == LAST {
+        return names.last().cloned().ok_or(ViewError::NoMissions);
+    }
+    if names.iter().any(|name| name == given) {
+        return Ok(given.to_owned());
+    }
+    let mut candidates: Vec<String> = names.iter().filter(|name| name.starts_with(given)).take(5).cloned().collect();
+    match (candidates.pop(), candidates.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            candidates.push(last);
+            Err(ViewError::Ambiguous { given: given.to_owned(), candidates })
+        }
+        (None, _) => Err(ViewError::UnknownMission(given.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_whole_or_begun_or_last() {
+        let names = ["fix-a1", "fix-a", "mend-b"].map(str::to_owned);
+        let found = |given| find(&names, given).map_err(|error| error.to_string());
+        assert_eq!(found("last"), Ok("mend-b".to_owned()));
+        assert_eq!(found("fix-a"), Ok("fix-a".to_owned()));
+        assert_eq!(found("m"), Ok("mend-b".to_owned()));
+        assert_eq!(found("fix"), Err("'fix' could be fix-a1 or fix-a; say more of the name".to_owned()));
+        assert_eq!(found("x"), Err("there is no mission 'x'; `muster list` shows them".to_owned()));
+        assert!(matches!(find(&[], "last"), Err(ViewError::NoMissions)));
+    }
+}

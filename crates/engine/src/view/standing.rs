@@ -1,0 +1,396 @@
+//! One mission as it stands: what `show` prints and what `run --json` gives back.
+
+use super::{
+    history::History,
+    words::{change_word, process_word, status_word, task_word},
+};
+use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{MissionRow, Spend};
+
+/// One mission as it stands. Field names are stable; money is in millionths of a US dollar, times are in milliseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissionView {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub goal: String,
+    /// The user's repository.
+    pub repository: String,
+    /// The commit that it began at; empty before its first fact.
+    pub base: String,
+    /// The branch that its result appears as in the user's repository; empty before its first fact.
+    pub branch: String,
+    /// The head of the mission branch in the mission's own repository.
+    pub head: Option<String>,
+    /// The commit that the branch stands at in the user's repository, once it is there.
+    pub published: Option<String>,
+    /// `beginning`, `running`, `paused`, `out of budget`, `out of disk space`, `closing`, `done`, `failed` or `cancelled`.
+    pub status: &'static str,
+    /// How it has ended.
+    pub ending: Ending,
+    /// When it was begun.
+    pub began_at_ms: u64,
+    /// When it was over.
+    pub ended_at_ms: Option<u64>,
+    /// When its last fact was decided.
+    pub changed_at_ms: u64,
+    /// The number of its last fact.
+    pub seq: u64,
+    /// Its tasks by how they stand.
+    pub tally: TallyView,
+    /// Its tasks, in the order of the plan.
+    pub tasks: Vec<TaskView>,
+    /// Its agents, in the order of the registry.
+    pub agents: Vec<AgentView>,
+    /// What waits for a person.
+    pub interrupts: Vec<InterruptView>,
+    /// The merge queue, first come first.
+    pub queue: Vec<QueuedView>,
+    /// Its money.
+    pub money: MoneyView,
+}
+
+/// How a mission has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every task is done.
+    Done,
+    /// Some task is not done.
+    Failed,
+    /// A person ended it.
+    Cancelled,
+    /// It has not.
+    Open,
+}
+
+/// Tasks by how they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TallyView {
+    /// All of them.
+    pub total: u32,
+    /// Not yet decided.
+    pub open: u32,
+    /// Done.
+    pub done: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Skipped, because one that they need failed.
+    pub skipped: u32,
+}
+
+/// One task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskView {
+    /// Its name.
+    pub name: String,
+    /// Its one line.
+    pub title: String,
+    /// The role that does it.
+    pub role: String,
+    /// How it stands, in a few words; what it waits for is named.
+    pub state: String,
+    /// Who has it, or had it last.
+    pub agent: Option<String>,
+    /// How many attempts have begun.
+    pub attempts: u32,
+    /// The commit that merged it.
+    pub merge_commit: Option<String>,
+}
+
+/// One agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: String,
+    /// Its process: `not started`, `starting`, `up`, `stopping` or `resting`.
+    pub state: &'static str,
+    /// The task that it has.
+    pub task: Option<String>,
+    /// How many attempts of it have failed.
+    pub failures: u32,
+    /// Messages that wait for it.
+    pub unread: u32,
+    /// Model calls.
+    pub calls: u64,
+    /// What its calls cost, those of unknown price left out.
+    pub cost_micros: u64,
+}
+
+/// Something that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InterruptView {
+    /// Its id: `i0`.
+    pub id: String,
+    /// Its mission.
+    pub mission: String,
+    /// `user_input` or `budget`.
+    pub kind: &'static str,
+    /// The task that it is about, if any.
+    pub task: Option<String>,
+    /// The agent that asks, if one does.
+    pub agent: Option<String>,
+    /// What is asked.
+    pub question: String,
+    /// When it was asked.
+    pub asked_at_ms: u64,
+    /// When the default is taken.
+    pub deadline_ms: u64,
+    /// The default: `approve`, `deny`, or words.
+    pub default: String,
+    /// The commands that answer it.
+    pub answers: Vec<AnswerWith>,
+}
+
+/// One way to answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerWith {
+    /// The command.
+    pub command: String,
+    /// What it leads to.
+    pub means: &'static str,
+}
+
+/// A change in the merge queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueuedView {
+    /// Its task.
+    pub task: String,
+    /// Who made it.
+    pub agent: String,
+    /// `waiting`, `being checked` or `being merged`.
+    pub state: &'static str,
+    /// The commit that holds it.
+    pub commit: String,
+}
+
+/// A mission's money.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MoneyView {
+    /// The most that may be spent; nothing when spending is only counted.
+    pub cap_micros: Option<u64>,
+    /// What calls have cost, those of unknown price left out.
+    pub spent_micros: u64,
+    /// Set aside for attempts and not spent.
+    pub leased_micros: u64,
+    /// Model calls.
+    pub calls: u64,
+    /// Calls whose cost is not known, which is not the same as free.
+    pub unknown_calls: u64,
+    /// Input tokens, cached ones included.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// The same by agent, model and source of the price.
+    pub by: Vec<SpendView>,
+}
+
+/// What the calls of one agent to one model, priced from one source, came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SpendView {
+    /// Which agent.
+    pub agent: String,
+    /// Which model.
+    pub model: String,
+    /// Where the cost comes from.
+    pub source: String,
+    /// Model calls.
+    pub calls: u64,
+    /// Calls whose cost is not known.
+    pub unknown_calls: u64,
+    /// What the others cost.
+    pub cost_micros: u64,
+    /// Tokens read at full price.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+}
+
+impl MissionView {
+    pub(super) fn of(row: &MissionRow, history: &History, spends: &[Spend]) -> Self {
+        let mission = history.trail.mission();
+        let opening = mission.opening();
+        let name = row.key.to_string();
+        Self {
+            goal: row.goal.clone(),
+            repository: row.repository.clone(),
+            base: opening.map(|opening| opening.base.clone()).unwrap_or_default(),
+            branch: opening.map(|opening| opening.branch.clone()).unwrap_or_default(),
+            head: mission.head().map(str::to_owned),
+            published: history.published.clone(),
+            status: status_word(mission.status()),
+            ending: Ending::of(mission.status()),
+            began_at_ms: row.created_at_ms,
+            ended_at_ms: history.ended_at_ms,
+            changed_at_ms: history.last.1.max(row.created_at_ms),
+            seq: history.last.0,
+            tally: TallyView::of(mission),
+            tasks: tasks(history),
+            agents: agents(mission, spends),
+            interrupts: interrupts(&name, history),
+            queue: queue(mission),
+            money: MoneyView::of(mission, spends),
+            name,
+        }
+    }
+
+    /// How it has ended.
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+}
+
+impl Ending {
+    fn of(status: Status) -> Self {
+        match status {
+            Status::Closed(Outcome::Done) => Self::Done,
+            Status::Closed(Outcome::Failed) => Self::Failed,
+            Status::Closed(Outcome::Cancelled) => Self::Cancelled,
+            Status::Empty | Status::Running | Status::Paused(_) | Status::Closing(_) => Self::Open,
+        }
+    }
+}
+
+impl TallyView {
+    fn of(mission: &Mission) -> Self {
+        let tally = mission.tally();
+        let total = mission.plan().tasks.len() as u32;
+        Self { total, open: tally.open, done: tally.done, failed: tally.failed, skipped: tally.skipped }
+    }
+}
+
+fn tasks(history: &History) -> Vec<TaskView> {
+    let mission = history.trail.mission();
+    let view = |(task, id): (&mission::TaskSpec, TaskId)| {
+        let past = history.tasks.get(&id);
+        let merge_commit = past.and_then(|past| past.merge_commit.clone());
+        let state = if merge_commit.is_some() { "merged".to_owned() } else { task_word(mission, id) };
+        let last = mission.task(id).and_then(|task| task.last_agent);
+        TaskView {
+            name: task.name.clone(),
+            title: task.title.clone(),
+            role: history.trail.role_name(task.role).to_owned(),
+            state,
+            agent: last.map(|agent| mission.agent_name(agent).to_owned()),
+            attempts: past.map_or(0, |past| past.attempts.len() as u32),
+            merge_commit,
+        }
+    };
+    mission.plan().tasks.iter().zip((0..).map(TaskId)).map(view).collect()
+}
+
+fn agents(mission: &Mission, spends: &[Spend]) -> Vec<AgentView> {
+    let mut costs: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for spend in spends {
+        let (calls, micros) = costs.entry(&spend.agent).or_default();
+        *calls += spend.calls;
+        *micros = micros.saturating_add(spend.cost_micros);
+    }
+    let task_name = |id: TaskId| mission.plan().tasks.get(id.0 as usize).map(|task| task.name.clone());
+    let view = |(id, agent): (mission::AgentId, &mission::Agent)| {
+        let name = mission.agent_name(id);
+        let (calls, cost_micros) = costs.get(name).copied().unwrap_or_default();
+        let attempt = agent.attempt.and_then(|attempt| mission.attempt(attempt));
+        AgentView {
+            name: name.to_owned(),
+            role: mission.plan().roles.get(agent.role.0 as usize).map_or(String::new(), |role| role.name.clone()),
+            state: process_word(agent.process),
+            task: attempt.and_then(|attempt| task_name(attempt.task)),
+            failures: agent.failures,
+            unread: mission.unread(id) as u32,
+            calls,
+            cost_micros,
+        }
+    };
+    mission.agents().map(view).collect()
+}
+
+fn interrupts(name: &str, history: &History) -> Vec<InterruptView> {
+    let trail = &history.trail;
+    let view = |(id, interrupt): (InterruptId, &mission::Interrupt)| {
+        let subject = trail.of_interrupt(id);
+        InterruptView {
+            id: id.to_string(),
+            mission: name.to_owned(),
+            kind: interrupt.about.kind(),
+            task: subject.task.map(|task| trail.task_name(task).to_owned()),
+            agent: subject.agent.map(|agent| trail.agent_name(agent).to_owned()),
+            question: interrupt.question.clone(),
+            asked_at_ms: history.asked_at_ms.get(&id).copied().unwrap_or_default(),
+            deadline_ms: interrupt.deadline.0,
+            default: match &interrupt.default {
+                Answer::Approve => "approve".to_owned(),
+                Answer::Deny => "deny".to_owned(),
+                Answer::Text(text) => text.clone(),
+            },
+            answers: answers(name, id, &interrupt.about),
+        }
+    };
+    trail.mission().interrupts().map(view).collect()
+}
+
+fn answers(name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
+    let with = |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
+    match about {
+        About::Question(_) => vec![with("\"YOUR ANSWER\"", "the agent goes on with your words")],
+        About::Task(_) => {
+            vec![with("--approve", "the task gets another round of attempts"), with("--deny", "the task will not be done")]
+        }
+        About::Budget => vec![
+            with("--approve", "as much may be spent again"),
+            with("2.50", "so many dollars more may be spent"),
+            with("--deny", "the mission ends with what is merged"),
+        ],
+        About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
+        About::Publish => {
+            vec![with("--approve", "it is tried again"), with("--deny", "the result stays in the mission's own repository")]
+        }
+    }
+}
+
+fn queue(mission: &Mission) -> Vec<QueuedView> {
+    let name = |id: TaskId| mission.plan().tasks.get(id.0 as usize).map_or(String::new(), |task| task.name.clone());
+    let view = |change: &mission::Change| QueuedView {
+        task: name(change.task),
+        agent: mission.agent_name(change.agent).to_owned(),
+        state: change_word(&change.state),
+        commit: change.commit.clone(),
+    };
+    mission.queue().map(view).collect()
+}
+
+impl MoneyView {
+    fn of(mission: &Mission, spends: &[Spend]) -> Self {
+        let ledger = mission.ledger();
+        let by = spends.iter().map(|spend| SpendView {
+            agent: spend.agent.clone(),
+            model: spend.model.clone(),
+            source: spend.cost_source.clone(),
+            calls: spend.calls,
+            unknown_calls: spend.unpriced_calls,
+            cost_micros: spend.cost_micros,
+            input_tokens: spend.input_tokens,
+            output_tokens: spend.output_tokens,
+            cache_read_tokens: spend.cache_read_tokens,
+            cache_write_tokens: spend.cache_write_tokens,
+        });
+        Self {
+            cap_micros: ledger.cap.map(|cap| cap.0),
+            spent_micros: ledger.settled.0,
+            leased_micros: ledger.leased.0,
+            calls: ledger.calls,
+            unknown_calls: ledger.unknown,
+            input_tokens: ledger.input_tokens,
+            output_tokens: ledger.output_tokens,
+            by: by.collect(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Readings as plain text, for a terminal. No colours, and the words of agents as they came: the caller makes them harmless.
+
+use super::{
+    list::MissionLine,
+    standing::{Ending, InterruptView, MissionView, MoneyView},
+    words::{count, duration, first_line, money, short},
+};
+use std::fmt::Write as _;
+
+/// A table: columns as wide as their widest cell, two spaces between them.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A text whose further lines begin `by` spaces to the right.
+pub(super) fn indented(text: &str, by: usize) -> String {
+    prefixed(text, &" ".repeat(by))
+}
+
+/// A text whose further lines begin with `prefix`.
+pub(super) fn prefixed(text: &str, prefix: &str) -> String {
+    text.trim_end().replace('\n', &format!("\n{prefix}"))
+}
+
+/// A table of missions. `now_ms` is the time by which ages are told.
+pub fn missions(missions: &[MissionLine], now_ms: u64) -> String {
+    let head = ["mission", "status", "tasks", "cost", "begun", "goal"].map(str::to_owned).to_vec();
+    let row = |line: &MissionLine| {
+        vec![
+            line.name.clone(),
+            line.status.to_owned(),
+            format!("{}/{}", line.tasks_done, line.tasks_total),
+            cost(line.cost_micros, line.unknown_calls),
+            format!("{} ago", duration(now_ms.saturating_sub(line.began_at_ms))),
+            first_line(&line.goal),
+        ]
+    };
+    table(&std::iter::once(head).chain(missions.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// What waits for a person, with the commands that answer it. `when` tells a time.
+pub fn inbox(interrupts: &[InterruptView], when: &dyn Fn(u64) -> String) -> String {
+    if interrupts.is_empty() {
+        return "nothing waits for you\n".to_owned();
+    }
+    let shown = interrupts.iter().map(|interrupt| format!("{}\n{}", interrupt.mission, waiting(interrupt, Some(when))));
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// An interrupt with the commands that answer it, and its deadline when there is a clock to tell it by.
+fn waiting(interrupt: &InterruptView, when: Option<&dyn Fn(u64) -> String>) -> String {
+    let InterruptView { id, kind, task, agent, question, default, deadline_ms, answers, .. } = interrupt;
+    let task = task.as_ref().map(|task| format!(", task {task}"));
+    let agent = agent.as_ref().map(|agent| format!(", {agent}"));
+    let about = format!("{kind}{}{}", task.unwrap_or_default(), agent.unwrap_or_default());
+    let mut text = format!("  {id} ({about})\n    {}\n", indented(question, 4));
+    let rows = answers.iter().map(|answer| vec![format!("      {}", answer.command), format!("# {}", answer.means)]);
+    text.push_str(&table(&rows.collect::<Vec<_>>()));
+    if let Some(when) = when {
+        let _ = writeln!(text, "    without an answer by {}: {}", when(*deadline_ms), indented(default, 4));
+    }
+    text
+}
+
+fn cost(micros: u64, unknown: u64) -> String {
+    if unknown == 0 { money(micros) } else { format!("{} + {unknown}?", money(micros)) }
+}
+
+impl MoneyView {
+    /// One line: spent, of what, in how many calls.
+    pub fn line(&self) -> String {
+        let mut text = money(self.spent_micros);
+        if let Some(cap) = self.cap_micros {
+            let _ = write!(text, " of {}", money(cap));
+        }
+        let _ = write!(text, " spent in {}", count(self.calls, "model call", "model calls"));
+        if self.unknown_calls > 0 {
+            let _ = write!(text, ", {} of them of unknown price", self.unknown_calls);
+        }
+        if self.leased_micros > 0 {
+            let _ = write!(text, ", {} set aside", money(self.leased_micros));
+        }
+        text
+    }
+}
+
+impl MissionView {
+    /// A few plain lines for the end of a command: how it went, where the result is, what it cost, what to do next.
+    pub fn summary(&self) -> String {
+        let mut text = format!("mission {}: {}\n", self.name, self.status);
+        let _ = writeln!(text, "  tasks   {}", self.tally_line());
+        let _ = writeln!(text, "  result  {}", self.result_line());
+        let _ = writeln!(text, "  money   {}", self.money.line());
+        self.write_next(&mut text, None, false);
+        let _ = write!(text, "{}everything about it: muster report {}", if self.ending == Ending::Open { "" } else { "\n" }, self.name);
+        text
+    }
+
+    /// How it stands, in full. `now_ms` is the time by which ages are told, `when` tells a time; `is_run` says whether an engine runs it.
+    pub fn text(&self, now_ms: u64, when: &dyn Fn(u64) -> String, is_run: bool) -> String {
+        let age = match self.ended_at_ms {
+            Some(ended) => format!("took {}", duration(ended.saturating_sub(self.began_at_ms))),
+            None => format!("begun {} ago", duration(now_ms.saturating_sub(self.began_at_ms))),
+        };
+        let mut text = format!("{}: {}, {age}\n", self.name, self.status);
+        let _ = writeln!(text, "  goal    {}", indented(&self.goal, 10));
+        let _ = writeln!(text, "  repo    {}", self.repository);
+        let _ = writeln!(text, "  tasks   {}", self.tally_line());
+        let _ = writeln!(text, "  result  {}", self.result_line());
+        let _ = writeln!(text, "  money   {}", self.money.line());
+        self.write_tables(&mut text);
+        self.write_next(&mut text, Some(when), is_run);
+        text
+    }
+
+    fn write_tables(&self, text: &mut String) {
+        if !self.tasks.is_empty() {
+            let head = ["  task", "state", "agent", "attempts", "commit"].map(str::to_owned).to_vec();
+            let row = |task: &super::TaskView| {
+                let commit = task.merge_commit.as_deref().map(short).unwrap_or_default().to_owned();
+                let agent = task.agent.clone().unwrap_or_default();
+                vec![format!("  {}", task.name), task.state.clone(), agent, task.attempts.to_string(), commit]
+            };
+            let rows: Vec<_> = std::iter::once(head).chain(self.tasks.iter().map(row)).collect();
+            let _ = write!(text, "\n{}", table(&rows));
+        }
+        let used: Vec<_> = self.agents.iter().filter(|agent| agent.calls > 0 || agent.state != "not started").collect();
+        if self.ending == Ending::Open && !used.is_empty() {
+            let head = ["  agent", "process", "task", "cost"].map(str::to_owned).to_vec();
+            let row = |agent: &&super::AgentView| {
+                let task = agent.task.clone().unwrap_or_default();
+                vec![format!("  {}", agent.name), agent.state.to_owned(), task, money(agent.cost_micros)]
+            };
+            let rows: Vec<_> = std::iter::once(head).chain(used.iter().map(row)).collect();
+            let _ = write!(text, "\n{}", table(&rows));
+        }
+        if !self.queue.is_empty() {
+            let changes = self.queue.iter().map(|change| format!("{} ({})", change.task, change.state));
+            let _ = writeln!(text, "\n  merge queue: {}", changes.collect::<Vec<_>>().join(", "));
+        }
+    }
+
+    /// What a person can do now.
+    fn write_next(&self, text: &mut String, when: Option<&dyn Fn(u64) -> String>, is_run: bool) {
+        if self.ending != Ending::Open {
+            return;
+        }
+        if !self.interrupts.is_empty() {
+            text.push_str("\nwaits for you:\n");
+            self.interrupts.iter().for_each(|interrupt| text.push_str(&waiting(interrupt, when)));
+        }
+        let name = &self.name;
+        let _ = match (is_run, self.interrupts.is_empty()) {
+            (true, _) => writeln!(text, "\nan engine runs it: muster tail {name}"),
+            (false, true) => writeln!(text, "\nno engine runs it; to go on: muster resume {name}"),
+            (false, false) => writeln!(text, "\nthen: muster resume {name}"),
+        };
+    }
+
+    /// Tasks by how they stand, in words.
+    pub fn tally_line(&self) -> String {
+        let tally = self.tally;
+        let mut text = format!("{} of {} done", tally.done, tally.total);
+        let rest = [(tally.open, "open"), (tally.failed, "failed"), (tally.skipped, "skipped")];
+        for (number, word) in rest.iter().filter(|(number, _)| *number > 0) {
+            let _ = write!(text, ", {number} {word}");
+        }
+        text
+    }
+
+    /// Where the result is.
+    pub fn result_line(&self) -> String {
+        let merged = self.head.as_ref().filter(|head| **head != self.base);
+        match (&self.published, merged, self.ending) {
+            (Some(commit), ..) => format!("branch {} at {}; take it: git merge {}", self.branch, short(commit), self.branch),
+            (None, Some(head), Ending::Open) => format!("{} merged so far; branch {} appears at the end", short(head), self.branch),
+            (None, Some(head), _) => format!("{} in the mission's own repository, not in yours", short(head)),
+            (None, None, Ending::Open) => "nothing is merged yet".to_owned(),
+            (None, None, _) => "nothing was merged".to_owned(),
+        }
+    }
+}
