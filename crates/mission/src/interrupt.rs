@@ -109,7 +109,10 @@ impl Mission {
 
     fn answer_by(&self, id: InterruptId, answer: Answer, by: By) -> Decision {
         let interrupt = self.interrupts.get(&id).ok_or(Rejected::UnknownInterrupt(id))?;
+        let ending = matches!(self.status, Status::Closing(_));
         let follows = match &interrupt.about {
+            // What ends is put away whatever the answer; only where the result goes is still open then.
+            About::Task(_) | About::Budget | About::Space if ending => Vec::new(),
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
             About::Budget => self.budget_answered(&answer)?,
@@ -168,7 +171,7 @@ impl Mission {
     /// Those that wait for a task that will not be done are skipped next, and those that wait for them after that.
     fn doom_dependents(&mut self, task: TaskId, because: TaskId) {
         for dependent in self.dependents.get(task.index()).into_iter().flatten() {
-            if matches!(self.tasks.get(dependent.index()).map(|task| task.state), Some(TaskState::Waiting(_))) {
+            if self.waits(*dependent) {
                 self.to_skip.push_back((*dependent, because));
             }
         }
@@ -190,6 +193,14 @@ impl Mission {
                 self.doom_dependents(task, because);
             }
         }
+        // Whoever was doomed by two that it needs is skipped once.
+        while self.to_skip.front().is_some_and(|(next, _)| !self.waits(*next)) {
+            self.to_skip.pop_front();
+        }
+    }
+
+    fn waits(&self, task: TaskId) -> bool {
+        matches!(self.tasks.get(task.index()).map(|task| task.state), Some(TaskState::Waiting(_)))
     }
 
     /// A reopened task is ready again, and whatever was skipped only because of it waits again.
@@ -200,13 +211,22 @@ impl Mission {
             self.tally.failed -= 1;
             self.tally.open += 1;
         }
+        self.to_skip.retain(|(_, because)| *because != task);
         self.apply_task_ready(task);
-        self.unskip_dependents(task);
+        let waiting = self.unskip_dependents(task);
+        for task in waiting {
+            if let Some(because) = self.doomed_by(task) {
+                self.to_skip.push_back((task, because));
+            }
+        }
     }
 
-    fn unskip_dependents(&mut self, task: TaskId) {
-        let mut open = vec![task];
-        while let Some(task) = open.pop() {
+    /// Those that wait again, through however many others.
+    fn unskip_dependents(&mut self, task: TaskId) -> Vec<TaskId> {
+        let mut waiting = vec![task];
+        let mut seen = 0;
+        while let Some(task) = waiting.get(seen).copied() {
+            seen += 1;
             for dependent in self.dependents.get(task.index()).cloned().into_iter().flatten() {
                 if self.tasks.get(dependent.index()).map(|task| task.state) != Some(TaskState::Skipped) {
                     continue;
@@ -216,10 +236,21 @@ impl Mission {
                     entry.state = TaskState::Waiting(missing);
                     self.tally.skipped -= 1;
                     self.tally.open += 1;
-                    open.push(dependent);
+                    waiting.push(dependent);
                 }
             }
         }
+        waiting.split_off(1)
+    }
+
+    /// What a task needs and will not get, if there is such.
+    fn doomed_by(&self, task: TaskId) -> Option<TaskId> {
+        let needs = self.plan.tasks.get(task.index()).map(|task| task.depends_on.as_slice()).unwrap_or_default();
+        let lost = |needed: &&TaskId| {
+            let state = self.tasks.get(needed.index()).map(|task| task.state);
+            matches!(state, Some(TaskState::Failed | TaskState::Skipped))
+        };
+        needs.iter().find(lost).copied()
     }
 
     fn missing(&self, task: TaskId) -> u32 {
