@@ -7,7 +7,7 @@
 use crate::{
     decide::{Decision, Rejected},
     fact::Fact,
-    id::{At, AttemptId, InterruptId, Micros, TaskId},
+    id::{At, AttemptId, Micros, TaskId},
     input::{Answer, Usage},
     reason::{About, Outcome, PauseReason},
     state::{Mission, Status},
@@ -37,7 +37,9 @@ impl Mission {
 
     /// Grants at least what is asked, or asks a person.
     pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros) -> Decision {
-        let attempt = self.attempts.get(&id).ok_or(Rejected::UnknownAttempt(id))?;
+        if !self.attempts.contains_key(&id) {
+            return Err(Rejected::UnknownAttempt(id));
+        }
         let own = self.task_budget_left(id).unwrap_or(Micros(u64::MAX));
         let Some(available) = self.ledger.available() else {
             return if own >= asked {
@@ -55,16 +57,21 @@ impl Mission {
         }
         match self.status {
             Status::Running => Ok(vec![Fact::Paused { why: PauseReason::Budget }]),
-            Status::Paused(_) => Err(Rejected::BudgetExhausted(InterruptId(self.next.interrupt.saturating_sub(1)))),
-            Status::Empty | Status::Closing(_) | Status::Closed(_) => {
-                Err(Rejected::UnknownAttempt(AttemptId(attempt.turns)))
-            }
+            Status::Paused(_) => Err(self.budget_refusal()),
+            Status::Empty | Status::Closing(_) | Status::Closed(_) => Err(Rejected::Over),
         }
+    }
+
+    /// No money while the mission is paused: because of the money, or for another reason with the question about it still to come.
+    fn budget_refusal(&self) -> Rejected {
+        let asked = self.interrupts.iter().find(|(_, interrupt)| interrupt.about == About::Budget);
+        asked.map_or(Rejected::Standing("paused"), |(id, _)| Rejected::BudgetExhausted(*id))
     }
 
     pub(crate) fn apply_lease_granted(&mut self, id: AttemptId, micros: Micros) {
         if let Some(attempt) = self.attempts.get_mut(&id) {
-            attempt.lease.granted = attempt.lease.granted.plus(micros);
+            // What was spent beyond the lease is settled already; the grant is on top of it.
+            attempt.lease.granted = attempt.lease.granted.max(attempt.lease.spent).plus(micros);
             self.ledger.leased = self.ledger.leased.plus(micros);
         }
     }
