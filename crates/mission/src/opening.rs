@@ -117,11 +117,17 @@ impl Mission {
                 facts.extend(self.pause_for_space());
                 facts
             }
-            EffectFailure::Transient if asked.tries < limits.effect_retries_max => {
+            EffectFailure::Transient if asked.tries < limits.effect_retries_max || self.may_have_moved(asked.wanted) => {
                 vec![delayed(limits.backoff(asked.tries + 1), error)]
             }
             EffectFailure::Transient | EffectFailure::Fatal => self.give_up(now, asked.wanted, error),
         }
+    }
+
+    /// A move of the mission branch may have happened before the engine was killed; giving it up would part the branch from the journal. So it is
+    /// tried until it is known, unless the mission ends: then only the journal's head counts.
+    fn may_have_moved(&self, wanted: Wanted) -> bool {
+        matches!(wanted, Wanted::Merge(_)) && !matches!(self.status, Status::Closing(_))
     }
 
     /// A repository that cannot be made ends the mission; a change that cannot be tried ends its attempt.
