@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// In the `_meta` of `session/prompt`: `true` means "carry on with the turn that was interrupted"; the prompt's
 /// text is then not added to the conversation.
 pub const RESUME: &str = "muster/resume";
+/// In the `_meta` of `session/prompt`: the turn's number, unique in its session and increasing. The same number is the
+/// same turn: an agent that knows it carries on with it, or answers how it ended, and does not take the text again.
+pub const TURN: &str = "muster/turn";
 /// In the `_meta` of the prompt's result, or in the `data` of its error: a [`Stop`].
 pub const STOP: &str = "muster/stop";
 /// In the `_meta` of the prompt's result, beside a stop other than `done`: one sentence for people on what happened.
@@ -98,9 +101,14 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// The `_meta` object of a prompt that resumes an interrupted turn.
-pub fn resume_meta() -> Value {
-    json!({ RESUME: true })
+/// The `_meta` object of a prompt: which turn it is, and whether it was begun before and interrupted.
+pub fn prompt_meta(turn: u32, resumed: bool) -> Value {
+    if resumed { json!({ TURN: turn, RESUME: true }) } else { json!({ TURN: turn }) }
+}
+
+/// The turn's number in a prompt's `_meta`, if there is one.
+pub fn turn(meta: Option<&Value>) -> Option<u32> {
+    meta?.get(TURN)?.as_u64().and_then(|turn| u32::try_from(turn).ok())
 }
 
 /// Whether a prompt's `_meta` asks to resume; only a plain `true` does.
@@ -142,9 +150,11 @@ mod tests {
             assert_eq!(Stop::read(Some(&meta)), None);
             assert!(!is_resume(Some(&meta)));
             assert_eq!(call_id(Some(&meta)), None);
+            assert_eq!(turn(Some(&meta)), None);
             assert_eq!(why(Some(&meta)), None);
         }
-        assert!(is_resume(Some(&resume_meta())));
+        assert!(is_resume(Some(&prompt_meta(3, true))) && !is_resume(Some(&prompt_meta(3, false))));
+        assert_eq!(turn(Some(&prompt_meta(3, true))), Some(3));
         assert_eq!(call_id(Some(&json!({CALL_ID: "s/1"}))), Some("s/1"));
         assert_eq!(why(Some(&json!({WHY: "no answer"}))), Some("no answer"));
     }

@@ -141,7 +141,7 @@ mod tests {
         #[test]
         fn whatever_fits_fits_and_cuts_only_grow(sizes in prop::collection::vec(1usize..20_000, 1..30), max in 500u64..20_000) {
             let mut talk = Conversation::default();
-            talk.apply(Record::Prompt { text: "p".repeat(900) }).unwrap();
+            talk.apply(Record::Prompt { text: "p".repeat(900), turn: None }).unwrap();
             for size in sizes {
                 step(&mut talk, size);
                 if let Some(cut) = room(max).fit(&talk) {
@@ -159,7 +159,7 @@ mod tests {
 
     fn talk(sizes: &[usize]) -> Conversation {
         let mut talk = Conversation::default();
-        talk.apply(Record::Prompt { text: "p".repeat(900) }).unwrap();
+        talk.apply(Record::Prompt { text: "p".repeat(900), turn: None }).unwrap();
         sizes.iter().for_each(|size| step(&mut talk, *size));
         talk
     }

@@ -22,6 +22,8 @@ pub struct Conversation {
     /// Answers so far, in all turns.
     steps: usize,
     turn: Turn,
+    /// The number that the client gave the last turn.
+    number: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -92,8 +94,9 @@ impl Conversation {
             }
             Record::Opened { .. } => {}
             Record::Tools { tools } => self.offered = Some(tools),
-            Record::Prompt { text } => {
+            Record::Prompt { text, turn } => {
                 self.entries.push(Entry::Prompt(text));
+                self.number = turn;
                 self.turn = Turn::Open { steps: 0, bad: 0, tokens: Tokens::default() };
             }
             Record::Answer(answer) => {
@@ -151,9 +154,20 @@ impl Conversation {
         matches!(self.turn, Turn::None)
     }
 
+    /// Whether the last turn is the client's turn of this number.
+    pub fn is_in(&self, turn: u32) -> bool {
+        self.number == Some(turn)
+    }
+
     /// A turn was started and has not ended.
     pub fn is_open(&self) -> bool {
         matches!(self.turn, Turn::Open { .. })
+    }
+
+    /// The text of the last answer, if the model had nothing more to do after it.
+    pub fn last_words(&self) -> Option<&str> {
+        let step = self.last_step().filter(|step| step.fault.is_none() && step.answer.calls.is_empty())?;
+        Some(step.answer.text.as_str()).filter(|text| !text.is_empty())
     }
 
     /// What the tool servers offer; `None` if they were not asked yet.

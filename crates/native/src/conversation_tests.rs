@@ -114,7 +114,7 @@ fn records_out_of_order_are_refused() {
 }
 
 fn prompt(text: &str) -> Record {
-    Record::Prompt { text: text.into() }
+    Record::Prompt { text: text.into(), turn: None }
 }
 
 fn result(index: usize, text: &str) -> Record {

@@ -174,6 +174,6 @@ mod tests {
     }
 
     fn prompt(text: &str) -> Record {
-        Record::Prompt { text: text.into() }
+        Record::Prompt { text: text.into(), turn: None }
     }
 }

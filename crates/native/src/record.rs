@@ -34,6 +34,9 @@ pub enum Record {
     Prompt {
         /// The user's text.
         text: String,
+        /// Its number, where the client gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<u32>,
     },
     /// The model answered with text, tool calls or both.
     Answer(Answer),

@@ -8,7 +8,7 @@ use agent_client_protocol_schema::v1::{
     AgentCapabilities, CancelNotification, ContentBlock, EmbeddedResourceResource, Implementation, InitializeResponse,
     LoadSessionRequest, McpCapabilities, McpServer, NewSessionRequest, PromptRequest,
 };
-use api::acp_meta::is_resume;
+use api::acp_meta;
 use api::rpc::{ErrorObject, Id, Incoming, LineTooLong, Request, Response, code};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -161,14 +161,10 @@ impl Server {
         let meta = request.meta.map(Value::Object);
         let text = prompt_text(request.prompt)?;
         let mut session = self.session(&request.session_id.to_string())?;
-        let is_resumed = is_resume(meta.as_ref()) && !session.talk.is_fresh();
-        if is_resumed {
-            if let Some(end) = session.talk.ended() {
-                self.current = Some(session);
-                return Ok(Some(result(&end)));
-            }
-        } else {
-            start(&mut session, text).map_err(ErrorObject::internal)?;
+        let turn = acp_meta::turn(meta.as_ref());
+        let is_known = is_known(&session, turn, meta.as_ref());
+        if !is_known {
+            start(&mut session, text, turn).map_err(ErrorObject::internal)?;
         }
         let cancel = CancellationToken::new();
         let updates = Updates::new(self.output.clone(), &session.id, self.agent.settings.context_tokens);
@@ -177,7 +173,7 @@ impl Server {
         let name = session.id.clone();
         let turn = Box::pin(async move {
             let turn = Turn { agent: &agent, session: &mut session, updates, cancel: token };
-            let outcome = turn.run().await;
+            let outcome = turn.run(is_known).await;
             Ended { id, session, outcome }
         });
         *running = Some(Running { session: name, cancel, turn });
@@ -204,13 +200,21 @@ impl Server {
     }
 }
 
+/// Whether a prompt means the session's last turn: the same number says so, or, where turns have no numbers, the word that resumes.
+fn is_known(session: &Session, turn: Option<u32>, meta: Option<&Value>) -> bool {
+    match turn {
+        Some(turn) => session.talk.is_in(turn),
+        None => acp_meta::is_resume(meta) && !session.talk.is_fresh(),
+    }
+}
+
 /// Starts a turn. One that was left open (the process was killed and nobody resumed it) is closed first.
-fn start(session: &mut Session, text: String) -> Result<(), String> {
+fn start(session: &mut Session, text: String, turn: Option<u32>) -> Result<(), String> {
     if session.talk.is_open() {
         let stop = api::acp_meta::Stop::Cancelled;
         session.record(Record::Ended { stop, why: "interrupted and not resumed".into() })?;
     }
-    session.record(Record::Prompt { text })
+    session.record(Record::Prompt { text, turn })
 }
 
 fn initialized() -> Value {

@@ -52,13 +52,21 @@ enum Flow {
 }
 
 impl Turn<'_> {
-    /// Runs the turn to its end.
+    /// Runs the turn to its end. One that was begun `before` goes on where it stopped, or is over already; its last words, which
+    /// nobody may have heard, are said again then.
     ///
     /// # Errors
     /// The log cannot be written, or the tool servers or the client are gone; the turn stays open and can be resumed.
-    pub async fn run(mut self) -> Result<TurnEnd, String> {
+    pub async fn run(mut self, before: bool) -> Result<TurnEnd, String> {
         let cancel = self.cancel.clone();
+        if before && let Some(words) = self.session.talk.last_words().map(str::to_owned) {
+            self.updates.text(&words).await.map_err(gone)?;
+            self.updates.flush().await.map_err(gone)?;
+        }
         loop {
+            if let Some(end) = self.session.talk.ended() {
+                return Ok(end);
+            }
             let flow = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Flow::End(Stop::Cancelled, String::new()),
@@ -66,9 +74,6 @@ impl Turn<'_> {
             };
             if let Flow::End(stop, why) = flow {
                 self.session.record(Record::Ended { stop, why })?;
-            }
-            if let Some(end) = self.session.talk.ended() {
-                return Ok(end);
             }
         }
     }

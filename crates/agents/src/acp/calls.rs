@@ -3,7 +3,7 @@
 use super::SessionId;
 use super::error::AgentError;
 use super::tap::clip;
-use api::acp_meta::{Stop, resume_meta, why};
+use api::acp_meta::{Stop, prompt_meta, why};
 use api::rpc::ErrorObject;
 use serde_json::{Map, Value, json};
 
@@ -99,12 +99,9 @@ pub(super) fn session_params(session: Option<&SessionId>, cwd: &str, servers: &[
     params
 }
 
-pub(super) fn prompt_params(session: &SessionId, text: &str, resume: bool) -> Value {
-    let mut params = json!({"sessionId": session.0, "prompt": [{"type": "text", "text": text}]});
-    if resume {
-        params["_meta"] = resume_meta();
-    }
-    params
+pub(super) fn prompt_params(session: &SessionId, text: &str, turn: u32, resumed: bool) -> Value {
+    let meta = prompt_meta(turn, resumed);
+    json!({"sessionId": session.0, "prompt": [{"type": "text", "text": text}], "_meta": meta})
 }
 
 pub(super) fn agent_facts(result: &Value) -> Result<AgentFacts, AgentError> {

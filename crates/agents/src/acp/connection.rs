@@ -112,16 +112,17 @@ impl Connection {
         self.link.call_loading(calls::LOAD_SESSION, params, limit, session).await.map(drop)
     }
 
-    /// One turn: returns when the agent is idle again, however long that takes. With `resume`, an agent that knows the
-    /// word carries on with its interrupted turn instead of taking the text as a new message.
+    /// One turn: returns when the agent is idle again, however long that takes. `turn` is its number,
+    /// unique in the session: an agent that knows our words carries on with a turn that it knows (`resumed` says that it
+    /// may) instead of taking the text as a new message.
     ///
     /// Dropping the future forgets the turn, but does not stop it: [`cancel`](Self::cancel) does.
     ///
     /// # Errors
     /// [`AgentError::Busy`] while another turn of this session runs. A model that cannot be reached is an outcome, not
     /// an error; an agent that is gone or does not know the session is an error.
-    pub async fn prompt(&self, session: &SessionId, text: &str, resume: bool) -> Result<TurnOutcome, AgentError> {
-        let call = self.link.call(calls::PROMPT, calls::prompt_params(session, text, resume), None);
+    pub async fn prompt(&self, session: &SessionId, text: &str, turn: u32, resumed: bool) -> Result<TurnOutcome, AgentError> {
+        let call = self.link.call(calls::PROMPT, calls::prompt_params(session, text, turn, resumed), None);
         let (answer, cancelled, said) = self.link.in_turn(session, call).await?;
         calls::turn_outcome(answer, cancelled, said)
     }

@@ -4,7 +4,7 @@
 //! ```text
 //! Connection::start(io, tap, settings)       initialize, authenticate where asked for
 //!   .new_session / .load_session             one session per attempt
-//!   .prompt(session, text, resume)           one turn; its end is the only thing that decides anything
+//!   .prompt(session, text, turn, resumed)    one turn; its end is the only thing that decides anything
 //!   .cancel(session)                         the turn then ends with `cancelled`
 //!   .closed()                                why nothing more will come
 //! Updates::next                              what happens meanwhile, for the transcript

@@ -31,7 +31,7 @@ async fn bad_lines_are_answered_recorded_and_survived() {
         assert_eq!(peer.expect("").await["error"]["code"], -32700);
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
     };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     assert_eq!(outcome.unwrap().stop, Stop::Done);
     expect![[r#"
         bad line (not JSON: expected ident at line 1 column 2): npm warn deprecated
@@ -49,7 +49,7 @@ async fn a_flood_of_bad_lines_ends_the_agent() {
     let (connection, mut peer, _updates) = started(short()).await;
     let id = session();
     let play = async { while peer.write_bytes(b"noise\n").await.is_ok() {} };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     let ended = Ended::TooManyBadLines { count: 65 };
     assert_eq!(outcome, Err(AgentError::Ended(ended.clone())));
     assert_eq!(within(connection.closed()).await, ended);
@@ -68,7 +68,7 @@ async fn each_turn_may_have_its_bad_lines() {
             }
             peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
         };
-        let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+        let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
         assert_eq!(outcome.unwrap().stop, Stop::Done);
     }
 }
@@ -78,7 +78,7 @@ async fn an_endless_line_ends_the_agent() {
     let (connection, mut peer, _updates) = started(Settings { line_bytes_max: 100_000, ..short() }).await;
     let id = session();
     let play = async { while peer.write_bytes(&[b'x'; 1000]).await.is_ok() {} };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     assert_eq!(outcome, Err(AgentError::Ended(Ended::EndlessLine { bytes_max: 100_000 })));
 }
 
@@ -96,7 +96,7 @@ async fn an_agent_that_does_not_read_ends() {
 async fn an_agent_that_closes_its_input_but_lives_ends() {
     let (connection, mut peer, _updates) = started(short()).await;
     peer.close_input();
-    let outcome = within(connection.prompt(&session(), "hello?", false)).await;
+    let outcome = within(connection.prompt(&session(), "hello?", 1, false)).await;
     assert!(matches!(outcome, Err(AgentError::Ended(Ended::Pipe(_)))), "{outcome:?}");
 }
 
@@ -113,7 +113,7 @@ async fn a_slow_reader_of_the_transcript_does_not_hold_up_the_turn() {
         }
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
     };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     assert_eq!(outcome.unwrap().stop, Stop::Done);
     drop(connection);
     for _ in 0..10 {
@@ -135,7 +135,7 @@ async fn what_an_agent_says_is_kept_to_its_end_only() {
         peer.say("the end").await;
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
     };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     let said = outcome.unwrap().said;
     assert!(said.ends_with("the end") && said.len() <= 32 * 1024, "{}", said.len());
 }
@@ -149,7 +149,7 @@ async fn a_long_complaint_is_cut() {
         let prompt = peer.expect("session/prompt").await;
         peer.fail(&prompt["id"], json!({"code": -32602, "message": long, "data": [long]})).await;
     };
-    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", false), play) }).await;
+    let (outcome, ()) = within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play) }).await;
     let Err(AgentError::Refused { error, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(error.message.ends_with("… (983616 more bytes)") && error.message.len() < 17_000 && error.data.is_none());
 }

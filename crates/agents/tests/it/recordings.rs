@@ -59,7 +59,7 @@ async fn one_turn(io: crate::peer::PeerIo, tap: Tap, settings: Settings) -> Resu
     };
     assert!(connection.facts().load_session);
     let session = connection.new_session("/work", &[tools]).await?;
-    connection.prompt(&session, "Do it.", false).await
+    connection.prompt(&session, "Do it.", 1, false).await
 }
 
 fn without_version(mut message: Value) -> Value {

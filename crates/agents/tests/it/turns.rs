@@ -11,7 +11,7 @@ async fn a_turn_tells_its_end_and_what_was_said() {
     let (connection, mut peer, updates) = started(short()).await;
     let outcome = turn(&connection, async {
         let prompt = peer.expect("session/prompt").await;
-        assert_eq!(prompt["params"], json!({"sessionId": "s1", "prompt": [{"type": "text", "text": "go"}]}));
+        assert_eq!(prompt["params"], json!({"sessionId": "s1", "prompt": [{"type": "text", "text": "go"}], "_meta": {"muster/turn": 1}}));
         peer.say("Hello ").await;
         peer.say("world").await;
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
@@ -30,10 +30,10 @@ async fn a_resumed_turn_says_so() {
     let id = session();
     let play = async {
         let prompt = peer.expect("session/prompt").await;
-        assert_eq!(prompt["params"]["_meta"], json!({"muster/resume": true}));
+        assert_eq!(prompt["params"]["_meta"], json!({"muster/turn": 1, "muster/resume": true}));
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
     };
-    let (outcome, ()) = tokio::join!(connection.prompt(&id, "go on", true), play);
+    let (outcome, ()) = tokio::join!(connection.prompt(&id, "go on", 1, true), play);
     assert_eq!(outcome.unwrap().stop, Stop::Done);
 }
 
@@ -130,7 +130,7 @@ async fn answers_are_told_apart_by_their_ids() {
         peer.answer(&one["id"], json!({"stopReason": "end_turn"})).await;
     };
     let (one, two, ()) =
-        tokio::join!(connection.prompt(&first, "a", false), connection.prompt(&second, "b", false), play);
+        tokio::join!(connection.prompt(&first, "a", 1, false), connection.prompt(&second, "b", 1, false), play);
     assert_eq!((one.unwrap().stop, two.unwrap().stop), (Stop::Done, Stop::Refusal));
     assert_eq!(
         told(connection, updates).await,
@@ -147,7 +147,7 @@ async fn one_turn_at_a_time_per_session() {
     let (connection, mut peer, _updates) = started(short()).await;
     let outcome = turn(&connection, async {
         let prompt = peer.expect("session/prompt").await;
-        assert_eq!(connection.prompt(&session(), "me too", false).await, Err(AgentError::Busy));
+        assert_eq!(connection.prompt(&session(), "me too", 1, false).await, Err(AgentError::Busy));
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;
     })
     .await;
@@ -160,7 +160,7 @@ async fn a_forgotten_turn_leaves_nothing_behind() {
     let id = session();
     let forgotten = tokio::select! {
         biased;
-        _ = connection.prompt(&id, "go", false) => panic!("nobody answered"),
+        _ = connection.prompt(&id, "go", 1, false) => panic!("nobody answered"),
         prompt = peer.expect("session/prompt") => prompt["id"].clone(),
     };
     peer.answer(&forgotten, json!({"stopReason": "end_turn"})).await;
@@ -181,7 +181,7 @@ async fn an_agent_that_dies_in_a_turn_is_heard_to_its_last_word() {
     let ended = Ended::EndOfOutput { stderr: "out of memory".into() };
     assert_eq!(outcome, Err(AgentError::Ended(ended.clone())));
     assert_eq!(connection.closed().await, ended);
-    assert_eq!(connection.prompt(&session(), "still there?", false).await, Err(AgentError::Ended(ended)));
+    assert_eq!(connection.prompt(&session(), "still there?", 1, false).await, Err(AgentError::Ended(ended)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +225,7 @@ async fn failed(error: Value) -> Result<TurnOutcome, AgentError> {
 
 async fn turn(connection: &Connection, play: impl Future<Output = ()>) -> Result<TurnOutcome, AgentError> {
     let id = session();
-    within(async { tokio::join!(connection.prompt(&id, "go", false), play).0 }).await
+    within(async { tokio::join!(connection.prompt(&id, "go", 1, false), play).0 }).await
 }
 
 async fn ask(peer: &mut Peer, id: i64) {

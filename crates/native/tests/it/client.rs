@@ -123,6 +123,14 @@ impl Client {
         self.send("session/prompt", json!({ "sessionId": session, "prompt": [{ "type": "text", "text": text }] }))
     }
 
+    /// A whole turn of this number, begun before or not.
+    pub fn turn(&mut self, session: &str, text: &str, number: u32, resumed: bool) -> Value {
+        let meta = json!({ "muster/turn": number, "muster/resume": resumed });
+        let prompt = json!([{ "type": "text", "text": text }]);
+        let id = self.send("session/prompt", json!({ "sessionId": session, "prompt": prompt, "_meta": meta }));
+        self.result(id)
+    }
+
     /// Goes on with an interrupted turn.
     pub fn resume(&mut self, session: &str) -> Value {
         let id = self.send_resume(session);

@@ -95,6 +95,7 @@ fn a_turn_that_had_ended_is_answered_at_once() {
         let mut client = place.start();
         client.load(&place, &session, json!([]));
         assert_eq!(client.resume(&session), before);
+        assert_eq!(client.told("agent_message_chunk"), "Done.", "its last words are said again");
         assert!(model.rest().is_empty());
     }
 }
@@ -164,4 +165,24 @@ fn truncate_log(place: &Place, session: &str, kind: &str) {
 
 fn log_path(place: &Place, session: &str) -> std::path::PathBuf {
     place.home().join(format!(".muster/sessions/{session}.jsonl"))
+}
+
+#[test]
+fn a_turn_of_a_number_happens_once_and_the_next_one_is_another() {
+    let model = Server::scripted([say("One."), say("Two.")]);
+    let place = Place::new(&model);
+    let (mut client, session) = place.open();
+    let first = client.turn(&session, "Begin.", 1, false);
+    client.kill();
+
+    let mut client = place.start();
+    client.load(&place, &session, json!([]));
+    assert_eq!(client.turn(&session, "Begin.", 1, true), first, "the turn had ended; nothing is asked again");
+    // This one was lost before the agent heard of it: that it is called resumed does not make it the first.
+    assert_eq!(stop(&client.turn(&session, "Go on.", 2, true)), ("end_turn", "done"));
+    assert_eq!(client.told("agent_message_chunk"), "Two.");
+    model.next();
+    let second = String::from_utf8_lossy(&model.next().body).into_owned();
+    assert!(second.contains("Begin.") && second.contains("Go on."));
+    assert!(model.rest().is_empty());
 }
