@@ -28,37 +28,93 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch three agents mend a small project; no keys, no network.
+    #[command(after_help = "\
+Examples:
+  muster demo                     in a new folder under the temporary folder
+  muster demo --dir ~/demo --all  in this folder, with everything that happens")]
     Demo(DemoArgs),
     /// Run a plan on a repository.
     Run(RunArgs),
     /// Take a mission up again where it stopped.
+    #[command(after_help = "\
+Example:
+  muster resume last     after an answer, a pause, Ctrl-C or a crash")]
     Resume(ResumeArgs),
     /// List all missions.
+    #[command(after_help = "\
+Examples:
+  muster list
+  muster list --json | jq -r '.[] | select(.waiting > 0) | .name'")]
     List(JsonArg),
     /// Show how a mission stands.
+    #[command(after_help = "\
+Examples:
+  muster show            the newest mission
+  muster show fix-pa     the mission whose name begins so")]
     Show(MissionJson),
     /// Follow a mission's journal.
+    #[command(after_help = "\
+Examples:
+  muster tail                            from its first fact on, until it is over
+  muster tail last --json --no-follow    the journal as it is, one fact a line")]
     Tail(TailArgs),
     /// Say why: every choice about a mission, one task, agent or interrupt.
+    #[command(after_help = "\
+Examples:
+  muster explain last              every choice and its reason
+  muster explain last parser       those about the task 'parser'
+  muster explain last builder-2    those about an agent
+  muster explain last i0           those about an interrupt")]
     Explain(ExplainArgs),
     /// Write a mission's report.
+    #[command(after_help = "\
+Examples:
+  muster report last > report.md
+  muster report last --format html > report.html")]
     Report(ReportArgs),
     /// Begin nothing new; ask the agents to end their turns.
+    #[command(after_help = "\
+Example:
+  muster pause last      to go on: muster resume last")]
     Pause(MissionArg),
     /// End a mission; what is merged and verified is kept.
+    #[command(after_help = "\
+Example:
+  muster cancel last     what is merged so far still becomes the branch muster/<mission>")]
     Cancel(MissionArg),
     /// Give a failed task another round of attempts.
+    #[command(after_help = "\
+Example:
+  muster retry last parser")]
     Retry(RetryArgs),
     /// List what waits for a person.
+    #[command(after_help = "\
+Example:
+  muster inbox")]
     Inbox(JsonArg),
     /// Answer what waits for a person.
+    #[command(after_help = "\
+Examples:
+  muster answer i0 \"round half up\"       a question of an agent
+  muster answer i1 --approve             yes: another round, as much money again, …
+  muster answer fix-a1b2c/i1 2.50        allow 2.50 dollars more")]
     Answer(AnswerArgs),
     /// Check configuration and plan files, print their schemas.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "\
+Examples:
+  muster config check muster.yaml
+  muster config check plan.yaml --config muster.yaml
+  muster config schema plan > plan.schema.json")]
     Config(ConfigCommand),
     /// Say what this host has and enforces.
+    #[command(after_help = "\
+Example:
+  muster doctor          exit code 1 when something that missions need is missing")]
     Doctor(JsonArg),
     /// Print a completion script for a shell.
+    #[command(after_help = "\
+Example:
+  muster completions bash > ~/.local/share/bash-completion/completions/muster")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -287,7 +343,7 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
         Command::Inbox(args) => commands::read::inbox(&home, args),
         Command::Answer(args) => commands::act::answer(&home, args),
         Command::Config(command) => commands::config::run(command),
-        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Doctor(args) => commands::doctor::run(&home, args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
             Ok(crate::outcome::Outcome::Done)

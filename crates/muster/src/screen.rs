@@ -1,10 +1,17 @@
-//! What a person sees while a mission runs: one line for each step, and what waits for them.
+//! What a person sees: lines while a mission runs, and results on standard output.
+//!
+//! What agents and models wrote passes [`visible`] before it reaches a terminal.
 
+use crate::outcome::Error;
+pub(crate) use engine::view::visible;
 use engine::view::{Line, Weight};
 use std::{
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
     time::Instant,
 };
+
+/// Where the text of a line begins: below the first one, further lines are indented as far.
+const TEXT_COLUMN: usize = 12;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +32,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// A screen on standard error; colours only on a terminal and only when `NO_COLOR` is not set.
     pub(crate) fn new(detail: Detail) -> Self {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { detail, colour, began: Instant::now() }
+        Self { detail, colour: colours(std::io::stderr().is_terminal()), began: Instant::now() }
     }
 
     /// Shows a line if it matters enough.
@@ -43,9 +49,15 @@ impl Screen {
 
     fn print(&self, text: &str) {
         let seconds = self.began.elapsed().as_secs_f32();
+        let text = text.replace('\n', "\n         ");
         // A closed terminal is no reason to stop the mission.
         let _ = writeln!(std::io::stderr(), "{seconds:6.1}s  {text}");
     }
+}
+
+/// Whether to use colours, given whether the output is a terminal.
+pub(crate) fn colours(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A line as text: who, about what, what.
@@ -54,10 +66,42 @@ pub(crate) fn render(line: &Line, colour: bool) -> String {
     let who = line.agent.as_deref().map(|agent| paint("36", &format!("{agent:<11}"))).unwrap_or_else(|| format!("{:<11}", "muster"));
     let task = line.task.as_deref().map(|task| paint("1", &format!("{task}: "))).unwrap_or_default();
     let mark = if line.weight == Weight::Notice { paint("33", "! ") } else { String::new() };
-    format!("{who} {mark}{task}{}", visible(&line.text))
+    let text = visible(&line.text).replace('\n', &format!("\n{:TEXT_COLUMN$}", ""));
+    format!("{who} {mark}{task}{text}")
 }
 
-/// Text from agents and models as it may be shown: control characters, which could drive a terminal, are replaced.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+/// Prints a result on standard output. Says whether anybody still reads: `muster list | head` is no error.
+pub(crate) fn out(text: &str) -> Result<bool, Error> {
+    let mut stdout = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(stdout, "{text}{end}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::failed(format!("the result cannot be printed: {error}"))),
+    }
+}
+
+/// Prints a result as JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<bool, Error> {
+    out(&serde_json::to_string_pretty(value).map_err(Error::failed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_cannot_drive_the_terminal() {
+        let line = Line {
+            weight: Weight::Notice,
+            agent: Some("builder-1".to_owned()),
+            task: Some("parser".to_owned()),
+            text: "i0 (user_input): \u{1b}]0;owned\u{7}\u{1b}[2J really?\r\nbuilder-2   \u{202e}deggorf".to_owned(),
+        };
+        expect_test::expect![[r"
+            builder-1   ! parser: i0 (user_input): �]0;owned��[2J really?�
+                        builder-2   �deggorf"]]
+        .assert_eq(&render(&line, false));
+        assert_eq!(render(&line, true).matches('\u{1b}').count(), 6);
+    }
 }

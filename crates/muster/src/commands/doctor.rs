@@ -1,0 +1,137 @@
+//! `muster doctor`: what this host has and enforces, found out by doing it.
+
+use super::runtime;
+use crate::{
+    cli::JsonArg,
+    outcome::{Error, Outcome},
+    screen::{self, visible},
+};
+use engine::view::{HostView, table};
+use std::{fmt::Write as _, path::Path};
+
+/// Free space below which a mission soon stops, in bytes: clones, checkpoints and test runs of a middling repository.
+const DISK_FREE_MIN: u64 = 1 << 30;
+
+pub(crate) fn run(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
+    let host = runtime()?.block_on(look(home))?;
+    match args.json {
+        true => screen::json(&host)?,
+        false => screen::out(&visible(&text(&host)))?,
+    };
+    Ok(if host.ready { Outcome::Done } else { Outcome::Failed })
+}
+
+async fn look(home: &Path) -> Result<HostView, Error> {
+    let scratch = std::env::temp_dir().join(format!("muster-doctor-{}", std::process::id()));
+    std::fs::create_dir(&scratch).map_err(|error| Error::failed(format!("{}: {error}", scratch.display())))?;
+    let program = std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")));
+    let host = match program {
+        Ok(program) => Ok(HostView::look(vec![program.into_os_string(), "__sandbox".into()], &scratch, home).await),
+        Err(error) => Err(error),
+    };
+    // What is left of it lies in the folder for what may be left.
+    let _ = std::fs::remove_dir_all(&scratch);
+    host
+}
+
+fn text(host: &HostView) -> String {
+    let mut text = String::from("What a sandbox guarantees here, each tried:\n");
+    let guarantees = host.guarantees.iter().map(|guarantee| {
+        let held = if guarantee.problem.is_none() { "yes" } else { "NO" };
+        vec![format!("  {held}"), guarantee.name.to_owned(), format!("by {}", guarantee.by)]
+    });
+    text.push_str(&table(&guarantees.collect::<Vec<_>>()));
+    text.push_str("\nWhat it shows to agents and checks:\n");
+    let tools = host.tools.iter().map(|tool| {
+        let found = tool.version.clone().unwrap_or_else(|| if tool.needed { "NOT FOUND".into() } else { "not found".into() });
+        vec![format!("  {}", tool.name), found, format!("for {}", tool.used_for)]
+    });
+    text.push_str(&table(&tools.collect::<Vec<_>>()));
+    text.push_str("\nThis host:\n");
+    let landlock = host.landlock_abi.map_or("none; files are kept apart by namespaces alone".to_owned(), |abi| format!("version {abi}"));
+    let who = if host.root { "root; agents are a user of their own" } else { "an ordinary user; agents are the same one" };
+    let disk = host.disk_free_bytes.map_or("unknown".to_owned(), gib);
+    let rows = [
+        ("kernel", host.kernel.clone()),
+        ("Landlock", landlock),
+        ("asked by", who.to_owned()),
+        ("state in", host.home.display().to_string()),
+        ("disk free", disk),
+    ];
+    text.push_str(&table(&rows.map(|(name, value)| vec![format!("  {name}"), value])));
+    text.push_str(&verdict(host));
+    text
+}
+
+/// What is missing and what to do, or that nothing is.
+fn verdict(host: &HostView) -> String {
+    let mut text = String::new();
+    for guarantee in &host.guarantees {
+        if let Some(problem) = &guarantee.problem {
+            let _ = writeln!(text, "\nnot guaranteed: {}\n  {}", guarantee.name, problem.trim().replace('\n', "\n  "));
+        }
+    }
+    for tool in host.tools.iter().filter(|tool| tool.version.is_none()) {
+        let why = tool.problem.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "\n{} cannot be run inside a sandbox: {why}\n  help: install it with the system's packages", tool.name);
+    }
+    if host.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
+        text.push_str("\nlittle disk space is free; a mission pauses and asks when there is none\n");
+    }
+    text.push_str(match host.ready {
+        true => "\nmissions can be run here\n",
+        false => "\nmissions cannot be run here: what is not enforced is refused, not skipped\n",
+    });
+    text
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{}.{} GiB", bytes >> 30, (bytes >> 20) % 1024 * 10 / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::view::{Guarantee, Tool};
+
+    #[test]
+    fn what_is_missing_is_said_with_what_to_do() {
+        let host = HostView {
+            ready: false,
+            guarantees: vec![
+                Guarantee { name: "own processes", by: "a process namespace", problem: None },
+                Guarantee { name: "own network", by: "a network namespace", problem: Some("it does not hold".to_owned()) },
+            ],
+            landlock_abi: Some(4),
+            root: false,
+            tools: vec![Tool { name: "git", used_for: "merges", needed: true, version: None, problem: Some("no such file".to_owned()) }],
+            kernel: "6.8.0".to_owned(),
+            home: "/home/a/muster".into(),
+            disk_free_bytes: Some(3 << 29),
+        };
+        expect_test::expect![[r"
+            What a sandbox guarantees here, each tried:
+              yes  own processes  by a process namespace
+              NO   own network    by a network namespace
+
+            What it shows to agents and checks:
+              git  NOT FOUND  for merges
+
+            This host:
+              kernel     6.8.0
+              Landlock   version 4
+              asked by   an ordinary user; agents are the same one
+              state in   /home/a/muster
+              disk free  1.5 GiB
+
+            not guaranteed: own network
+              it does not hold
+
+            git cannot be run inside a sandbox: no such file
+              help: install it with the system's packages
+
+            missions cannot be run here: what is not enforced is refused, not skipped
+        "]]
+        .assert_eq(&text(&host));
+    }
+}

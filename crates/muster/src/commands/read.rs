@@ -1,0 +1,88 @@
+//! `muster list`, `show`, `explain`, `report`, `inbox`: readings of the journal. They need no engine and disturb none.
+
+use super::act;
+use crate::{
+    cli::{ExplainArgs, JsonArg, MissionJson, ReportArgs, ReportFormat},
+    outcome::{Error, Outcome},
+    screen::{self, visible},
+};
+use engine::view::{self, Ending, Readings, ViewError};
+use jiff::{Timestamp, tz::TimeZone};
+use std::path::Path;
+
+pub(crate) fn list(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
+    let missions = open(home)?.missions()?;
+    match args.json {
+        true => screen::json(&missions)?,
+        false => screen::out(&visible(&view::missions(&missions, now_ms())))?,
+    };
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn show(home: &Path, args: MissionJson) -> Result<Outcome, Error> {
+    let readings = open(home)?;
+    let mission = readings.mission(&readings.find(&args.mission.mission)?)?;
+    if args.json {
+        screen::json(&mission)?;
+        return Ok(Outcome::Done);
+    }
+    let is_run = mission.ending() == Ending::Open && act::being_run(home)?.as_ref() == Some(&mission.name);
+    screen::out(&visible(&mission.text(now_ms(), &local, is_run)))?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn explain(home: &Path, args: ExplainArgs) -> Result<Outcome, Error> {
+    let readings = open(home)?;
+    let explanation = readings.explain(&readings.find(&args.mission)?, args.id.as_deref())?;
+    match args.json {
+        true => screen::json(&explanation)?,
+        false => screen::out(&visible(&explanation.text(&local)))?,
+    };
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn report(home: &Path, args: ReportArgs) -> Result<Outcome, Error> {
+    let readings = open(home)?;
+    let report = readings.report(&readings.find(&args.mission.mission)?)?;
+    match args.format {
+        ReportFormat::Md => screen::out(&report.markdown())?,
+        ReportFormat::Json => screen::json(&report)?,
+        ReportFormat::Html => screen::out(&report.html())?,
+    };
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn inbox(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
+    let waiting = open(home)?.inbox()?;
+    match args.json {
+        true => screen::json(&waiting)?,
+        false => screen::out(&visible(&view::inbox(&waiting, &local)))?,
+    };
+    Ok(Outcome::Done)
+}
+
+/// The full name of a mission: `last`, a whole name, or the beginning of exactly one.
+pub(crate) fn mission_name(home: &Path, given: &str) -> Result<String, Error> {
+    Ok(open(home)?.find(given)?)
+}
+
+/// The journal of a home.
+pub(crate) fn open(home: &Path) -> Result<Readings, Error> {
+    Ok(Readings::open(home)?)
+}
+
+/// A time as the user's clock shows it.
+pub(crate) fn local(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| at_ms.to_string(), |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+impl From<ViewError> for Error {
+    fn from(error: ViewError) -> Self {
+        if error.is_usage() { Error::usage(error) } else { Error::failed(error) }
+    }
+}
