@@ -186,14 +186,21 @@ impl Mission {
     }
 
     /// Judges a turn by how it ended and by what the workspace holds, never by what the agent says of itself.
-    pub(crate) fn turn_ended(&self, now: At, effect: EffectId, stop: Stop, work: Work) -> Decision {
+    pub(crate) fn turn_ended(
+        &self,
+        now: At,
+        effect: EffectId,
+        stop: Stop,
+        work: Work,
+        said: Option<String>,
+    ) -> Decision {
         let Wanted::Turn(id) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
         let attempt = self.attempts.get(&id).ok_or(Rejected::Stale(effect))?;
         let AttemptState::Working { cancelled, .. } = attempt.state else { return Err(Rejected::Stale(effect)) };
         let mut facts = vec![Fact::TurnEnded { attempt: id, stop, work: work.clone() }];
         facts.extend(match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
-            (Stop::Done, _) => self.judge(now, id, attempt, work),
+            (Stop::Done, _) => self.judge(now, id, attempt, work, said),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
             (Stop::Cancelled, Some(_)) => vec![Fact::TurnOwed { attempt: id, brief: Brief::Continue }],
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
@@ -203,8 +210,8 @@ impl Mission {
     }
 
     /// What follows from a turn that the agent ended by itself.
-    fn judge(&self, now: At, id: AttemptId, attempt: &Attempt, work: Work) -> Vec<Fact> {
-        let Some(summary) = &attempt.claim else { return self.without_claim(now, id, attempt) };
+    fn judge(&self, now: At, id: AttemptId, attempt: &Attempt, work: Work, said: Option<String>) -> Vec<Fact> {
+        let Some(summary) = self.result(attempt, said) else { return self.without_claim(now, id, attempt) };
         if let Work::Changed { outside, .. } = &work
             && !outside.is_empty()
         {
@@ -216,8 +223,19 @@ impl Mission {
             Work::Changed { commit, .. } | Work::Unchanged { commit } if writes != Some(&Writes::Nothing) => {
                 vec![Fact::ChangeQueued { change: ChangeId(self.next.change), attempt: id, commit }]
             }
-            _ => vec![Fact::TaskDone { task: attempt.task, attempt: id, summary: summary.clone() }],
+            _ => vec![Fact::TaskDone { task: attempt.task, attempt: id, summary }],
         }
+    }
+
+    /// What the agent gives as its result: its claim or, where the result is a text and nothing was asked, its last words.
+    fn result(&self, attempt: &Attempt, said: Option<String>) -> Option<String> {
+        let writes = self.plan.tasks.get(attempt.task.index()).map(|task| &task.writes);
+        let text_counts = writes == Some(&Writes::Nothing) && attempt.question.is_none();
+        let said = said.filter(|said| text_counts && !said.trim().is_empty());
+        attempt.claim.clone().or(said).map(|mut text| {
+            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+            text
+        })
     }
 
     fn without_claim(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
@@ -467,3 +485,7 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "attempt_tests.rs"]
+mod tests;

@@ -47,7 +47,10 @@ impl Mission {
                 let _ =
                     writeln!(text, "Change only files that match: {}. Anything else is sent back.\n", globs.join(", "));
             }
-            Writes::Nothing => text.push_str("Change no files: your summary is the result.\n\n"),
+            Writes::Nothing => {
+                text.push_str("Change no files: the result is what you submit with submit_result or, without it, your last answer.");
+                return text;
+            }
         }
         if !task.checks.is_empty() {
             text.push_str(

@@ -141,7 +141,7 @@ impl Mission {
             Input::AgentLost { agent, reason } => self.agent_lost(now, agent, reason),
             Input::AgentStopped { effect } => self.agent_stopped(now, effect),
             Input::SessionOpened { attempt, session } => self.session_opened(attempt, session),
-            Input::TurnEnded { effect, stop, work } => self.turn_ended(now, effect, stop, work),
+            Input::TurnEnded { effect, stop, work, said } => self.turn_ended(now, effect, stop, work, said),
             Input::ResultSubmitted { agent, key, summary } => self.result_submitted(agent, key, summary),
             Input::CheckpointTaken { agent, key, commit } => self.checkpoint_taken(agent, key, commit),
             Input::MessageSent { from, key, to, body } => self.message_sent(from, key, to, body),

@@ -57,6 +57,8 @@ pub enum Input {
         stop: Stop,
         /// What the workspace holds.
         work: Work,
+        /// What the agent said last, if anything. The result of a task whose result is its text, when the agent submits none.
+        said: Option<String>,
     },
     /// The agent claims that its task is done (agent tool `submit_result`). → `ResultClaimed`
     ResultSubmitted {

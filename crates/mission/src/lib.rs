@@ -28,7 +28,7 @@
 //! | `AgentStopped` | → `AgentDown`, and `AttemptFailed` when its turn took too long |
 //! | `SessionOpened` | → `SessionOpened` |
 //! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |
-//! | `TurnEnded` done, with claim | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths) ⇒ `VerifyStarted` ✱`VerifyChange` |
+//! | `TurnEnded` done, with claim, or with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths) ⇒ `VerifyStarted` ✱`VerifyChange` |
 //! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer) or `AttemptParked` or `AttemptFailed` |
 //! | `TurnEnded` cancelled, budget | → `TurnEnded`, `TurnOwed` (continue) or `AttemptFailed` |
 //! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |

@@ -75,7 +75,7 @@ impl World {
     fn turn_over(&mut self, agent: AgentId, effect: EffectId, stop: Stop) -> Option<Tell> {
         let work = self.log_of(agent, effect)?.script.work.clone();
         self.bodies.get_mut(&agent)?.turn = None;
-        let ended = reported(Input::TurnEnded { effect, stop, work });
+        let ended = reported(Input::TurnEnded { effect, stop, work, said: None });
         if self.strikes(self.scenario.faults.twice) {
             self.soon(Event::Tell(ended.clone()));
         }

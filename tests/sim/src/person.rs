@@ -58,7 +58,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
-        3 => Input::TurnEnded { effect: stale(mission, effect)?, stop: Stop::Done, work: Work::None },
+        3 => Input::TurnEnded { effect: stale(mission, effect)?, stop: Stop::Done, work: Work::None, said: None },
         4 => Input::ChangeChecked { effect: stale(mission, effect)?, verdict: Verdict::Conflict { hunks: String::new() } },
         5 => Input::ChangeMerged { effect: stale(mission, effect)? },
         6 => Input::ResultPublished { effect: stale(mission, effect)? },

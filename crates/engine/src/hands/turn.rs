@@ -35,9 +35,9 @@ impl Hands {
         live.gateway.bind(None);
         live.set_current(None);
         match outcome {
-            Ok(stop) => {
+            Ok((stop, said)) => {
                 let work = self.work(&live, &order).await?;
-                Ok(Input::TurnEnded { effect: order.id, stop, work })
+                Ok(Input::TurnEnded { effect: order.id, stop, work, said })
             }
             Err(Broken::Agent(reason)) => {
                 self.lose_quietly(&live);
@@ -47,7 +47,8 @@ impl Hands {
         }
     }
 
-    async fn turn(&self, live: &Arc<Live>, order: &Order) -> Result<Stop, Broken> {
+    /// How the turn ended, and what the agent said last.
+    async fn turn(&self, live: &Arc<Live>, order: &Order) -> Result<(Stop, Option<String>), Broken> {
         if order.session.is_none() && !live.scratch {
             let branch =
                 BranchName::new(format!("task-{}-{}", order.task.0 + 1, order.attempt.0 + 1)).map_err(Failed::from)?;
@@ -62,7 +63,7 @@ impl Hands {
         if let Some(problem) = &outcome.problem {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }
-        Ok(stop_of(outcome.stop))
+        Ok((stop_of(outcome.stop), Some(outcome.said).filter(|said| !said.is_empty())))
     }
 
     /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
