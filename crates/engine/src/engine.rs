@@ -3,7 +3,7 @@
 use crate::{
     clock::Clock,
     driver::{Driver, DriverError, Handle, Parts, Progress, TellError},
-    fault::Faults,
+    fault::{Faults, Place},
     hands::{Hands, Tools},
     meter::Meter,
     order::Order,
@@ -234,7 +234,9 @@ impl Engine {
         let input = order.input(&mission).map_err(TellError::Order)?;
         let facts = mission.decide(now, input).map_err(TellError::Rejected)?;
         if !facts.is_empty() {
+            facts.iter().for_each(|fact| self.faults.pass(Place::BeforeAppend, fact.kind()));
             self.store.append(key, seq + 1, now.0, &facts).await?;
+            facts.iter().for_each(|fact| self.faults.pass(Place::AfterAppend, fact.kind()));
             let status = crate::view::status_word(mission.status());
             self.store.commit(store::Batch::new().status(key, now.0, status)).await?;
         }

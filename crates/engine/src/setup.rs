@@ -3,7 +3,7 @@
 use crate::{
     engine::Secrets,
     meter::Meter,
-    settings::{PriceSettings, Settings, UpstreamSettings},
+    settings::{PriceSettings, RoleSettings, Settings, UpstreamSettings},
 };
 use gateway::{Format, Gateway, GatewayConfig, ModelPrice, Prices, Script, Upstream, UpstreamKind};
 use std::{path::PathBuf, sync::Arc};
@@ -59,12 +59,26 @@ pub enum SetupError {
 pub(crate) fn gateway(settings: &Settings, secrets: &Secrets, meter: Arc<Meter>) -> Result<Gateway<Meter>, SetupError> {
     let mut prices = Prices::embedded();
     for (model, price) in &settings.prices {
-        prices = prices.with(model, price_of(model, price)?);
+        prices = prices.with(model, price_of(model, price)?.with_limits(input_max(settings, model), output_max(settings, model)));
     }
     let upstreams = settings.upstreams.iter().map(|(name, upstream)| upstream_of(name, upstream, secrets));
     let config =
         GatewayConfig { upstreams: upstreams.collect::<Result<_, _>>()?, prices, limits: gateway::Limits::default() };
     Ok(Gateway::new(config, meter)?)
+}
+
+/// The most input that a call of this model can have, as far as the roles that use it say: the worst case of a call needs it.
+fn input_max(settings: &Settings, model: &str) -> Option<u64> {
+    largest(settings, model, |role| role.context_tokens)
+}
+
+/// The most output that a call of this model can have, likewise.
+fn output_max(settings: &Settings, model: &str) -> Option<u64> {
+    largest(settings, model, |role| role.output_tokens)
+}
+
+fn largest(settings: &Settings, model: &str, of: impl Fn(&RoleSettings) -> Option<u32>) -> Option<u64> {
+    settings.roles.values().filter(|role| role.model == model).filter_map(of).map(u64::from).max()
 }
 
 fn upstream_of(name: &str, upstream: &UpstreamSettings, secrets: &Secrets) -> Result<Upstream, SetupError> {

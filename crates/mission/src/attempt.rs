@@ -202,7 +202,7 @@ impl Mission {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
-            (Stop::Cancelled, Some(_)) => vec![Fact::TurnOwed { attempt: id, brief: Brief::Continue }],
+            (Stop::Cancelled, Some(_)) => self.after_cut(id, attempt),
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
             _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
         });
@@ -219,12 +219,13 @@ impl Mission {
             return self.owed_or_not_accepted(now, id, attempt, back);
         }
         let writes = self.plan.tasks.get(attempt.task.index()).map(|task| &task.writes);
-        match work {
+        let next = match work {
             Work::Changed { commit, .. } | Work::Unchanged { commit } if writes != Some(&Writes::Nothing) => {
-                vec![Fact::ChangeQueued { change: ChangeId(self.next.change), attempt: id, commit }]
+                Fact::ChangeQueued { change: ChangeId(self.next.change), attempt: id, commit }
             }
-            _ => vec![Fact::TaskDone { task: attempt.task, attempt: id, summary }],
-        }
+            _ => Fact::TaskDone { task: attempt.task, attempt: id, summary },
+        };
+        moot_question(attempt).into_iter().chain([next]).collect()
     }
 
     /// What the agent gives as its result: its claim or, where the result is a text and nothing was asked, its last words.
@@ -239,14 +240,8 @@ impl Mission {
     }
 
     fn without_claim(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
-        match &attempt.question {
-            Some(question) => match &question.answer {
-                Some(answer) => {
-                    let brief = Brief::Answered { question: question.text.clone(), answer: answer.clone() };
-                    vec![Fact::TurnOwed { attempt: id, brief }]
-                }
-                None => vec![Fact::AttemptParked { attempt: id, interrupt: question.interrupt }],
-            },
+        match after_question(id, attempt) {
+            Some(next) => vec![next],
             None if attempt.nudges < self.limits().nudges_max => {
                 vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }]
             }
@@ -254,22 +249,28 @@ impl Mission {
         }
     }
 
-    /// While the mission waits for money the turn is owed. Otherwise it was the task's own budget, or more has come in the meantime:
+    /// What follows from a turn that was cut short from outside: the agent goes on, but not before it has the answer that it asked for.
+    fn after_cut(&self, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
+        let go_on = || Fact::TurnOwed { attempt: id, brief: cut_brief(attempt) };
+        vec![after_question(id, attempt).unwrap_or_else(go_on)]
+    }
+
+    /// While the mission is paused the turn is owed. Otherwise it was the task's own budget, or more has come in the meantime:
     /// a bounded number of tries tells which.
     fn after_budget_stop(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
-        let brief = match self.status {
-            Status::Paused(PauseReason::Budget) => Brief::Continue,
-            _ if attempt.nudges < self.limits().nudges_max => Brief::Nudge,
-            _ => return self.fail_attempt(now, id, Failure::Stopped(Stop::Budget)),
-        };
-        vec![Fact::TurnOwed { attempt: id, brief }]
+        match self.status {
+            Status::Paused(_) => self.after_cut(id, attempt),
+            _ if attempt.question.is_some() => self.after_cut(id, attempt),
+            _ if attempt.nudges < self.limits().nudges_max => vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }],
+            _ => self.fail_attempt(now, id, Failure::Stopped(Stop::Budget)),
+        }
     }
 
     fn owed_or_not_accepted(&self, now: At, id: AttemptId, attempt: &Attempt, brief: Brief) -> Vec<Fact> {
         if attempt.returns >= self.limits().returns_max {
             return self.fail_attempt(now, id, Failure::NotAccepted);
         }
-        vec![Fact::TurnOwed { attempt: id, brief }]
+        moot_question(attempt).into_iter().chain([Fact::TurnOwed { attempt: id, brief }]).collect()
     }
 
     pub(crate) fn apply_turn_ended(&mut self, id: AttemptId) {
@@ -288,6 +289,7 @@ impl Mission {
     }
 
     pub(crate) fn apply_attempt_parked(&mut self, id: AttemptId, interrupt: InterruptId) {
+        self.end_turn(id);
         self.set_attempt(id, AttemptState::Parked(interrupt));
     }
 
@@ -302,8 +304,9 @@ impl Mission {
     pub(crate) fn turn_failed(&self, now: At, id: AttemptId, failure: EffectFailure, error: String) -> Vec<Fact> {
         match failure {
             EffectFailure::NoSpace => {
-                let owed = Fact::TurnOwed { attempt: id, brief: Brief::Continue };
-                std::iter::once(owed).chain(self.pause_for_space()).collect()
+                let attempt = self.attempts.get(&id);
+                let owed = attempt.into_iter().flat_map(|attempt| self.after_cut(id, attempt));
+                owed.chain(self.pause_for_space()).collect()
             }
             EffectFailure::Transient | EffectFailure::Fatal => {
                 self.fail_attempt(now, id, Failure::Infrastructure(error))
@@ -353,14 +356,11 @@ impl Mission {
     /// Ends an attempt: the task rests and is tried again, or a person is asked when its attempts are used up.
     pub(crate) fn fail_attempt(&self, now: At, id: AttemptId, reason: Failure) -> Vec<Fact> {
         let Some(attempt) = self.attempts.get(&id) else { return Vec::new() };
-        let moot = attempt.question.as_ref().filter(|question| question.answer.is_none()).map(|question| {
-            Fact::InterruptAnswered { interrupt: question.interrupt, answer: Answer::Deny, by: By::Moot }
-        });
         let tries = self.tasks.get(attempt.task.index()).map_or(0, |task| task.tries);
         let again = self.plan.tasks.get(attempt.task.index()).is_some_and(|task| tries < task.attempts_max);
         let closing = matches!(self.status, Status::Closing(_));
         let retry = (again && !closing).then(|| now.after(self.limits().backoff(tries)));
-        let mut facts: Vec<Fact> = moot.into_iter().collect();
+        let mut facts: Vec<Fact> = moot_question(attempt).into_iter().collect();
         let why = format!("the last of {tries} attempts failed: {}", reason.tell());
         facts.push(Fact::AttemptFailed { attempt: id, reason, retry });
         if retry.is_none() && !closing {
@@ -450,6 +450,29 @@ impl Mission {
     fn role_of(&self, task: TaskId) -> Option<RoleId> {
         self.plan.tasks.get(task.index()).map(|task| task.role)
     }
+}
+
+/// What a turn that ended without a claim waits for or goes on with, when its agent asked a question in it.
+fn after_question(id: AttemptId, attempt: &Attempt) -> Option<Fact> {
+    let question = attempt.question.as_ref()?;
+    Some(match &question.answer {
+        Some(answer) => {
+            let brief = Brief::Answered { question: question.text.clone(), answer: answer.clone() };
+            Fact::TurnOwed { attempt: id, brief }
+        }
+        None => Fact::AttemptParked { attempt: id, interrupt: question.interrupt },
+    })
+}
+
+/// The end of a question that nobody waits for any more.
+fn moot_question(attempt: &Attempt) -> Option<Fact> {
+    let question = attempt.question.as_ref().filter(|question| question.answer.is_none())?;
+    Some(Fact::InterruptAnswered { interrupt: question.interrupt, answer: Answer::Deny, by: By::Moot })
+}
+
+/// The brief after a turn that was cut short. An agent without a conversation has not been told anything yet.
+fn cut_brief(attempt: &Attempt) -> Brief {
+    if attempt.session.is_some() { Brief::Continue } else { attempt.brief.clone() }
 }
 
 impl Failure {

@@ -32,6 +32,12 @@ impl Mission {
         })
     }
 
+    /// The task's own brief, when the attempt's current turn is about something else.
+    pub(crate) fn task_prompt(&self, id: AttemptId) -> Option<String> {
+        let attempt = self.attempts.get(&id).filter(|attempt| attempt.brief != Brief::Task)?;
+        Some(self.task_brief(attempt, self.plan.tasks.get(attempt.task.index())?))
+    }
+
     fn task_brief(&self, attempt: &Attempt, task: &TaskSpec) -> String {
         let mut text = String::new();
         let role = self.plan.roles.get(task.role.index());

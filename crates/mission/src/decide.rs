@@ -121,6 +121,7 @@ impl Mission {
     /// [`Rejected`], with nothing changed.
     pub fn decide(&mut self, now: At, input: Input) -> Result<Vec<Fact>, Rejected> {
         if matches!(input, Input::Woke) {
+            self.admit(&input)?;
             return Ok(self.wake(now));
         }
         let mut facts = self.direct(now, input)?;

@@ -53,6 +53,8 @@ pub enum EffectKind {
         writes: Writes,
         /// The turn brief.
         prompt: String,
+        /// The task's own brief, when the turn brief is another: for a conversation that has to begin anew.
+        task_brief: Option<String>,
     },
     /// Ask the agent to end its turn. Answered by the turn's own `TurnEnded`.
     CancelTurn {

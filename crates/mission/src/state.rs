@@ -472,6 +472,7 @@ impl Mission {
             base: attempt.base.clone(),
             writes: self.plan.tasks.get(attempt.task.index())?.writes.clone(),
             prompt: self.prompt(id)?,
+            task_brief: self.task_prompt(id),
         })
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 use agent::{Live, Slot};
 use gateway::Gateway;
-use mission::{AgentId, Effect, EffectFailure, EffectId, EffectKind, Input};
+use mission::{AgentId, Effect, EffectFailure, EffectKind, Input};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -97,8 +97,8 @@ impl Hands {
         match kind {
             EffectKind::PrepareRepository { base, .. } => self.prepare(id, &base).await.map(Some),
             EffectKind::StartAgent { agent } => self.start_agent(id, agent).await.map(Some),
-            EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt } => {
-                let order = turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt };
+            EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief } => {
+                let order = turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
                 self.run_turn(order).await.map(Some)
             }
             EffectKind::CancelTurn { agent, .. } => {

@@ -22,6 +22,7 @@ pub(super) struct Order {
     pub(super) base: String,
     pub(super) writes: Writes,
     pub(super) prompt: String,
+    pub(super) task_brief: Option<String>,
 }
 
 impl Hands {
@@ -57,9 +58,9 @@ impl Hands {
                 .await
                 .map_err(Failed::from)?;
         }
-        let (session, resumed) = self.session(live, order).await?;
+        let Opened { session, resumed, anew } = self.session(live, order).await?;
         live.set_current(Some((order.attempt, session.clone())));
-        let outcome = live.connection.prompt(&session, &order.prompt, resumed).await?;
+        let outcome = live.connection.prompt(&session, &order.text(anew), order.turn, resumed).await?;
         if let Some(problem) = &outcome.problem {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }
@@ -67,16 +68,16 @@ impl Hands {
     }
 
     /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
-    async fn session(&self, live: &Arc<Live>, order: &Order) -> Result<(SessionId, bool), Broken> {
+    async fn session(&self, live: &Arc<Live>, order: &Order) -> Result<Opened, Broken> {
         let servers = live.servers();
         if let Some(session) = order.session.clone().map(SessionId) {
             if live.loaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&session) {
-                return Ok((session, order.resumed));
+                return Ok(Opened { session, resumed: order.resumed, anew: false });
             }
             match live.connection.load_session(&session, INSIDE_WORK, &servers).await {
                 Ok(()) => {
                     live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
-                    return Ok((session, true));
+                    return Ok(Opened { session, resumed: true, anew: false });
                 }
                 Err(AgentError::Unsupported(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -86,7 +87,7 @@ impl Hands {
         live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
         let input = Input::SessionOpened { attempt: order.attempt, session: session.0.clone() };
         self.handle.tell(input).await.map_err(Failed::from)?;
-        Ok((session, false))
+        Ok(Opened { session, resumed: false, anew: order.session.is_some() })
     }
 
     /// What the workspace holds, kept in a checkpoint first.
@@ -113,6 +114,25 @@ impl Hands {
         let changed = self.repository()?.changed_paths(&checkpoint.base, &checkpoint.commit).await?;
         let outside = globs.outside(changed.iter().map(String::as_str));
         Ok(outside.into_iter().take(OUTSIDE_MAX).map(str::to_owned).collect())
+    }
+}
+
+/// The conversation of a turn.
+struct Opened {
+    session: SessionId,
+    /// Whether the agent may know this turn already.
+    resumed: bool,
+    /// Whether it is a new one in place of one that the agent could not load.
+    anew: bool,
+}
+
+impl Order {
+    /// The text of the turn: with the task before it, when the agent has forgotten what was said.
+    fn text(&self, anew: bool) -> String {
+        match &self.task_brief {
+            Some(task) if anew => format!("{task}\n\n{}", self.prompt),
+            _ => self.prompt.clone(),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub use report::{Report, TaskReport};
 pub use standing::{
     AgentView, AnswerWith, Ending, InterruptView, MissionView, MoneyView, QueuedView, SpendView, TallyView, TaskView,
 };
-pub use store::Recorded;
+pub use store::{CallRow, Recorded, StoredCall};
 pub use tail::{Follow, Told};
 pub use tell::{Line, Teller, Weight};
 pub use text::{inbox, missions, table};

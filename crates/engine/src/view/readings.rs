@@ -5,7 +5,7 @@ use super::{
     tail::Follow,
 };
 use std::path::Path;
-use store::{MissionKey, MissionRow, OpenError, ReadError, Reader, Recorded};
+use store::{MissionKey, MissionRow, OpenError, ReadError, Reader, Recorded, StoredCall};
 
 /// The name of the newest mission.
 const LAST: &str = "last";
@@ -130,6 +130,14 @@ impl Readings {
     /// As [`Readings::mission`].
     pub fn facts_after(&self, name: &str, seq: u64) -> Result<Vec<Recorded>, ViewError> {
         Ok(self.reader.facts(&name.into(), seq)?.decoded().collect::<Result<_, _>>()?)
+    }
+
+    /// Every model call of a mission, in the order of their bills.
+    ///
+    /// # Errors
+    /// As [`Readings::mission`].
+    pub fn calls(&self, name: &str) -> Result<Vec<StoredCall>, ViewError> {
+        Ok(self.reader.calls(&name.into(), 0, usize::MAX >> 1)?)
     }
 
     /// Follows a mission from its first fact on.
