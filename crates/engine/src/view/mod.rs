@@ -31,7 +31,7 @@ pub use host::{Guarantee, HostView, Tool};
 pub use list::MissionLine;
 pub use readings::{Readings, ViewError};
 pub use reasons::Reason;
-pub use report::{Report, TaskReport};
+pub use report::{NotDone, Report, TaskReport};
 pub use standing::{
     AgentView, AnswerWith, Ending, InterruptView, MissionView, MoneyView, QueuedView, SpendView, TallyView, TaskView,
 };

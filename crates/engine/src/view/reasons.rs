@@ -6,7 +6,7 @@
 use super::{
     trail::Trail,
     words::{
-        answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_evidence, return_word, short,
+        answer_word, brief_word, count, first_line, outcome_word, pause_word, return_evidence, return_word, short,
         stop_word,
     },
 };
@@ -99,7 +99,7 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
             chosen(format!("{interrupt} asks a person: {question}"), raised_because(about))
         }
         Fact::InterruptAnswered { interrupt, answer, by } => {
-            chosen(format!("{interrupt} is answered: {}", answer_word(answer)), format!("the answer came from {}", by_word(*by)))
+            chosen(format!("{interrupt} is answered: {}", answer_word(answer)), answered_because(*by))
         }
         Fact::LeaseGranted { micros, .. } => {
             chosen(format!("{micros} more of the budget is set aside for it"), "its next model call may need more than was left")
@@ -135,16 +135,13 @@ fn assigned(trail: &Trail, attempt: AttemptId, because: &Choice, lease: Option<M
     let money = lease.map(|lease| format!(", with {lease} of the budget set aside")).unwrap_or_default();
     let Choice { role, free, warm, failures, fresh_eyes } = because;
     let role = trail.role_name(*role);
-    let warm = if *warm { ", and its process is up" } else { "" };
-    let failures = count(u64::from(*failures), "failed attempt", "failed attempts");
+    let warm = if *warm { ", its process is up" } else { "" };
     let why = match (free, fresh_eyes) {
-        (1, _) => format!("it asks for the role {role}, and this is the only agent of it that is free"),
+        (1, _) => format!("the task asks for role {role}, and no other agent of it was free"),
         (_, true) => {
-            format!("it asks for the role {role}, of which {free} are free; the best of them failed this very task, this one is next best ({failures}{warm})")
+            format!("the task asks for role {role}; of {free} that were free, one had failed this very task, and this one comes next ({failures} failed attempts{warm})")
         }
-        (_, false) => {
-            format!("it asks for the role {role}, of which {free} are free; none of them has failed less ({failures}{warm})")
-        }
+        (_, false) => format!("the task asks for role {role}; of {free} that were free, none had fewer failed attempts ({failures}{warm})"),
     };
     chosen(format!("it is given the task (attempt {number}{money})"), why)
 }
@@ -171,6 +168,14 @@ fn raised_because(about: &About) -> &'static str {
         About::Budget => "a call would pass the budget",
         About::Space => "the disk is full",
         About::Publish => "the result could not be put into your repository",
+    }
+}
+
+fn answered_because(by: By) -> &'static str {
+    match by {
+        By::Person => "a person answered",
+        By::Default => "nobody answered in time, so its default holds",
+        By::Moot => "what it was about is over",
     }
 }
 
@@ -218,5 +223,5 @@ pub(super) fn text(reasons: &[Reason], when: &dyn Fn(u64) -> String) -> String {
 
 /// A choice in one line, for reports.
 pub(super) fn one_line(reason: &Reason) -> String {
-    format!("{}: {}", first_line(&reason.what), first_line(&reason.why))
+    format!("{}, because {}", first_line(&reason.what), reason.why)
 }

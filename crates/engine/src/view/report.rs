@@ -5,7 +5,7 @@ use super::{
     history::{AttemptView, CheckView, History, MessageView, Note, TaskHistory},
     reasons::{self, Reason},
     standing::{Ending, MissionView, SpendView, TaskView},
-    words::{count, duration, money, short},
+    words::{cost, count, duration, short},
 };
 use mission::TaskId;
 use serde::Serialize;
@@ -21,13 +21,22 @@ pub struct Report {
     /// What was done, task by task.
     pub tasks: Vec<TaskReport>,
     /// Tasks that are not done, each with why.
-    pub not_done: Vec<(String, String)>,
+    pub not_done: Vec<NotDone>,
     /// Messages between agents.
     pub messages: Vec<MessageView>,
     /// Assignments, answers, pauses and what they were for.
     pub decisions: Vec<Reason>,
     /// What went wrong on the way, mended or not.
     pub notes: Vec<Note>,
+}
+
+/// A task that is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotDone {
+    /// Its name.
+    pub task: String,
+    /// Why.
+    pub why: String,
 }
 
 /// What became of one task.
@@ -71,7 +80,7 @@ impl Report {
         let undone = mission.tasks.iter().zip((0..).map(TaskId)).filter(|(task, _)| !is_done(task));
         let why = |(task, id): (&TaskView, TaskId)| {
             let why = history.tasks.get(&id).and_then(|past| past.why_not.clone());
-            (task.name.clone(), why.unwrap_or_else(|| format!("it was left {}", task.state)))
+            NotDone { task: task.name.clone(), why: why.unwrap_or_else(|| format!("it was left {}", task.state)) }
         };
         let not_done = undone.map(why).collect();
         let take_it = match &mission.published {
@@ -139,7 +148,7 @@ impl Report {
     }
 
     fn result(&self) -> Vec<Block> {
-        let mut blocks = vec![heading(2, "The result"), Block::Paragraph(vec![text(capital(&self.mission.result_line()))])];
+        let mut blocks = vec![heading(2, "The result"), Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.result_line())))])];
         if self.mission.published.is_some() {
             blocks.push(Block::Paragraph(vec![
                 text("Every commit on it was merged by muster after the task's checks had succeeded in a clean sandbox at exactly that commit. "),
@@ -150,7 +159,7 @@ impl Report {
         if self.mission.ending == Ending::Open {
             blocks.push(Block::Paragraph(vec![text("The mission is not over. It goes on with "), code(format!("muster resume {}", self.mission.name))]));
         }
-        let undone = self.not_done.iter().map(|(task, why)| vec![code(task), text(format!(": {why}"))]);
+        let undone = self.not_done.iter().map(|NotDone { task, why }| vec![code(task), text(format!(": {why}"))]);
         blocks.extend(section("What was not done", undone));
         blocks
     }
@@ -167,7 +176,6 @@ impl Report {
 
     fn costs(&self) -> Vec<Block> {
         let row = |spend: &SpendView| {
-            let known = if spend.calls == spend.unknown_calls { "unknown".to_owned() } else { money(spend.cost_micros) };
             let input = spend.input_tokens.saturating_add(spend.cache_read_tokens).saturating_add(spend.cache_write_tokens);
             vec![
                 text(&spend.agent),
@@ -177,7 +185,7 @@ impl Report {
                 text(spend.unknown_calls.to_string()),
                 text(input.to_string()),
                 text(spend.output_tokens.to_string()),
-                text(known),
+                text(cost(spend.cost_micros, spend.unknown_calls)),
             ]
         };
         let mut blocks = vec![heading(2, "Cost"), Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.money.line())))])];
@@ -233,16 +241,15 @@ fn attempt_line(one: &AttemptView) -> String {
     let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let took = one.ended_at_ms.map(|ended| format!(" after {}", duration(ended.saturating_sub(one.began_at_ms))));
     let losses = if one.losses > 0 { format!(", {}", count(one.losses.into(), "loss", "losses")) } else { String::new() };
-    let unknown = if one.unknown_calls > 0 { format!(" and {} of unknown price", one.unknown_calls) } else { String::new() };
     format!(
-        "Attempt {} by {}: {}{}{why} ({}{losses}, {}, {}{unknown})",
+        "Attempt {} by {}: {}{}{why} ({}{losses}, {}, cost {})",
         one.number,
         one.agent,
         one.outcome,
         took.unwrap_or_default(),
         count(one.turns.into(), "turn", "turns"),
         count(one.calls, "model call", "model calls"),
-        money(one.cost_micros),
+        cost(one.cost_micros, one.unknown_calls),
     )
 }
 

@@ -117,7 +117,9 @@ pub struct AgentView {
     pub unread: u32,
     /// Model calls.
     pub calls: u64,
-    /// What its calls cost, those of unknown price left out.
+    /// Calls whose cost is not known.
+    pub unknown_calls: u64,
+    /// What the others cost.
     pub cost_micros: u64,
 }
 
@@ -288,16 +290,17 @@ fn tasks(history: &History) -> Vec<TaskView> {
 }
 
 fn agents(mission: &Mission, spends: &[Spend]) -> Vec<AgentView> {
-    let mut costs: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    let mut costs: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for spend in spends {
-        let (calls, micros) = costs.entry(&spend.agent).or_default();
+        let (calls, unknown, micros) = costs.entry(&spend.agent).or_default();
         *calls += spend.calls;
+        *unknown += spend.unpriced_calls;
         *micros = micros.saturating_add(spend.cost_micros);
     }
     let task_name = |id: TaskId| mission.plan().tasks.get(id.0 as usize).map(|task| task.name.clone());
     let view = |(id, agent): (mission::AgentId, &mission::Agent)| {
         let name = mission.agent_name(id);
-        let (calls, cost_micros) = costs.get(name).copied().unwrap_or_default();
+        let (calls, unknown_calls, cost_micros) = costs.get(name).copied().unwrap_or_default();
         let attempt = agent.attempt.and_then(|attempt| mission.attempt(attempt));
         AgentView {
             name: name.to_owned(),
@@ -307,6 +310,7 @@ fn agents(mission: &Mission, spends: &[Spend]) -> Vec<AgentView> {
             failures: agent.failures,
             unread: mission.unread(id) as u32,
             calls,
+            unknown_calls,
             cost_micros,
         }
     };

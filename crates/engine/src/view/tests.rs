@@ -205,7 +205,7 @@ fn show_of_a_mission_that_waits() {
 
           agent      process      task   cost
           builder-1  up                  $0.02
-          builder-2  not started  dates  $0.00
+          builder-2  not started  dates  unknown
 
         waits for you:
           i0 (user_input, task dates, builder-2)
@@ -266,9 +266,9 @@ fn a_mission_without_facts_can_be_shown() {
 fn list_and_inbox() {
     let lines = [MissionLine::of(&row(), &history(middle())), MissionLine::of(&row(), &history(end()))];
     check(&missions(&lines, BEGAN_MS + 7_500_000), expect![[r#"
-        mission    status   tasks  cost        begun          goal
-        kit-a1b2c  running  1/3    $0.02 + 1?  2 h 5 min ago  make the tests pass
-        kit-a1b2c  failed   1/3    $0.02 + 1?  2 h 5 min ago  make the tests pass
+        mission    status   tasks  cost             begun          goal
+        kit-a1b2c  running  1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
+        kit-a1b2c  failed   1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
     "#]]);
     check(&visible(&inbox(&view(middle()).interrupts, &when)), expect![[r#"
         kit-a1b2c
@@ -342,9 +342,9 @@ fn explain_everything() {
         +1s  mission: at most $5.00 may be spent
               because the mission was begun with this budget
         +4s  builder-1, parser: it is given the task (attempt 1, with $0.15 of the budget set aside)
-              because it asks for the role builder, of which 2 are free; none of them has failed less (0 failed attempts)
+              because the task asks for role builder; of 2 that were free, none had fewer failed attempts (0)
         +5s  builder-2, dates: it is given the task (attempt 1, with $0.15 of the budget set aside)
-              because it asks for the role builder, and this is the only agent of it that is free
+              because the task asks for role builder, and no other agent of it was free
         +15s  builder-2, dates: its process is gone; a turn that was on is owed again
               because killed by signal 9; this counts as one of the losses that an attempt may have
         +20s  builder-1, parser: its change goes back to it
@@ -359,11 +359,11 @@ fn explain_everything() {
               �really
               because the agent asked
         +26s  builder-2, dates: i0 is answered: the Gregorian one
-              because the answer came from nobody in time; the default
+              because nobody answered in time, so its default holds
         +27s  builder-2, dates: attempt 1 ends without success; the task is tried again after a pause
               because the turn took too long
         +28s  builder-1, dates: it is given the task (attempt 2, with $0.15 of the budget set aside)
-              because it asks for the role builder, of which 2 are free; the best of them failed this very task, this one is next best (0 failed attempts, and its process is up)
+              because the task asks for role builder; of 2 that were free, one had failed this very task, and this one comes next (0 failed attempts, its process is up)
         +29s  mission: the mission pauses
               because the budget is used up
         +30s  mission: the budget is raised by $1.00
@@ -375,7 +375,7 @@ fn explain_everything() {
         +33s  dates: i1 asks a person: Another round?
               because the attempts of the task are used up
         +34s  dates: i1 is answered: no
-              because the answer came from a person
+              because a person answered
         +35s  dates: it will not be done
               because its attempts are used up
         +36s  notes: it will not be done
@@ -415,7 +415,7 @@ fn report_as_markdown() {
 
         ## The result
 
-        Branch muster/kit-a1b2c at 2222222222; take it: git merge muster/kit-a1b2c
+        Branch muster/kit-a1b2c at 2222222222.
 
         Every commit on it was merged by muster after the task's checks had succeeded in a clean sandbox at exactly that commit. Your checkout and your branches were not touched. Take it with:
 
@@ -448,7 +448,7 @@ fn report_as_markdown() {
         |---|---|---|
         | `make test` | exit 0 | 120 ms |
 
-        Attempt 1 by builder-1: merged after 20 s (1 turn, 1 model call, \$0.02)
+        Attempt 1 by builder-1: merged after 20 s (1 turn, 1 model call, cost \$0.02)
 
         2026-01-01 00:00:20 its change came back: 1 of 1 checks fail: make test (exit 2)
 
@@ -461,9 +461,9 @@ fn report_as_markdown() {
 
         ### `dates`: Mend the dates
 
-        Attempt 1 by builder-2: failed after 22 s: the turn took too long (1 turn, 1 loss, 1 model call, \$0.00 and 1 of unknown price)
+        Attempt 1 by builder-2: failed after 22 s: the turn took too long (1 turn, 1 loss, 1 model call, cost unknown)
 
-        Attempt 2 by builder-1: failed after 4.0 s: the model refused (0 turns, 0 model calls, \$0.00)
+        Attempt 2 by builder-1: failed after 4.0 s: the model refused (0 turns, 0 model calls, cost \$0.00)
 
         ## Messages
 
@@ -471,20 +471,20 @@ fn report_as_markdown() {
 
         ## Decisions
 
-        * 2026-01-01 00:00:01 mission: at most \$5.00 may be spent: the mission was begun with this budget
-        * 2026-01-01 00:00:04 builder-1, parser: it is given the task (attempt 1, with \$0.15 of the budget set aside): it asks for the role builder, of which 2 are free; none of them has failed less (0 failed attempts)
-        * 2026-01-01 00:00:05 builder-2, dates: it is given the task (attempt 1, with \$0.15 of the budget set aside): it asks for the role builder, and this is the only agent of it that is free
-        * 2026-01-01 00:00:25 builder-2, dates: i0 asks a person: Which calendar?: the agent asked
-        * 2026-01-01 00:00:26 builder-2, dates: i0 is answered: the Gregorian one: the answer came from nobody in time; the default
-        * 2026-01-01 00:00:28 builder-1, dates: it is given the task (attempt 2, with \$0.15 of the budget set aside): it asks for the role builder, of which 2 are free; the best of them failed this very task, this one is next best (0 fail…
-        * 2026-01-01 00:00:29 mission: the mission pauses: the budget is used up
-        * 2026-01-01 00:00:30 mission: the budget is raised by \$1.00: a person allowed it
-        * 2026-01-01 00:00:31 mission: the mission goes on: a person wants it to go on
-        * 2026-01-01 00:00:33 dates: i1 asks a person: Another round?: the attempts of the task are used up
-        * 2026-01-01 00:00:34 dates: i1 is answered: no: the answer came from a person
-        * 2026-01-01 00:00:35 dates: it will not be done: its attempts are used up
-        * 2026-01-01 00:00:36 notes: it will not be done: it needs 'dates', which will not be done
-        * 2026-01-01 00:00:37 mission: the mission ends: failed: 1 task failed and 1 skipped
+        * 2026-01-01 00:00:01 mission: at most \$5.00 may be spent, because the mission was begun with this budget
+        * 2026-01-01 00:00:04 builder-1, parser: it is given the task (attempt 1, with \$0.15 of the budget set aside), because the task asks for role builder; of 2 that were free, none had fewer failed attempts (0)
+        * 2026-01-01 00:00:05 builder-2, dates: it is given the task (attempt 1, with \$0.15 of the budget set aside), because the task asks for role builder, and no other agent of it was free
+        * 2026-01-01 00:00:25 builder-2, dates: i0 asks a person: Which calendar?, because the agent asked
+        * 2026-01-01 00:00:26 builder-2, dates: i0 is answered: the Gregorian one, because nobody answered in time, so its default holds
+        * 2026-01-01 00:00:28 builder-1, dates: it is given the task (attempt 2, with \$0.15 of the budget set aside), because the task asks for role builder; of 2 that were free, one had failed this very task, and this one comes next (0 failed attempts, its process is up)
+        * 2026-01-01 00:00:29 mission: the mission pauses, because the budget is used up
+        * 2026-01-01 00:00:30 mission: the budget is raised by \$1.00, because a person allowed it
+        * 2026-01-01 00:00:31 mission: the mission goes on, because a person wants it to go on
+        * 2026-01-01 00:00:33 dates: i1 asks a person: Another round?, because the attempts of the task are used up
+        * 2026-01-01 00:00:34 dates: i1 is answered: no, because a person answered
+        * 2026-01-01 00:00:35 dates: it will not be done, because its attempts are used up
+        * 2026-01-01 00:00:36 notes: it will not be done, because it needs 'dates', which will not be done
+        * 2026-01-01 00:00:37 mission: the mission ends: failed, because 1 task failed and 1 skipped
 
         ## Cost
 

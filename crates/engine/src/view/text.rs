@@ -3,7 +3,7 @@
 use super::{
     list::MissionLine,
     standing::{Ending, InterruptView, MissionView, MoneyView},
-    words::{count, duration, first_line, money, short},
+    words::{cost, count, duration, first_line, money, short},
 };
 use std::fmt::Write as _;
 
@@ -71,10 +71,6 @@ fn waiting(interrupt: &InterruptView, when: Option<&dyn Fn(u64) -> String>) -> S
     text
 }
 
-fn cost(micros: u64, unknown: u64) -> String {
-    if unknown == 0 { money(micros) } else { format!("{} + {unknown}?", money(micros)) }
-}
-
 impl MoneyView {
     /// One line: spent, of what, in how many calls.
     pub fn line(&self) -> String {
@@ -98,7 +94,7 @@ impl MissionView {
     pub fn summary(&self) -> String {
         let mut text = format!("mission {}: {}\n", self.name, self.status);
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
-        let _ = writeln!(text, "  result  {}", self.result_line());
+        let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
         self.write_next(&mut text, None, false);
         let _ = write!(text, "{}everything about it: muster report {}", if self.ending == Ending::Open { "" } else { "\n" }, self.name);
@@ -115,7 +111,7 @@ impl MissionView {
         let _ = writeln!(text, "  goal    {}", indented(&self.goal, 10));
         let _ = writeln!(text, "  repo    {}", self.repository);
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
-        let _ = writeln!(text, "  result  {}", self.result_line());
+        let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
         self.write_tables(&mut text);
         self.write_next(&mut text, Some(when), is_run);
@@ -138,7 +134,7 @@ impl MissionView {
             let head = ["  agent", "process", "task", "cost"].map(str::to_owned).to_vec();
             let row = |agent: &&super::AgentView| {
                 let task = agent.task.clone().unwrap_or_default();
-                vec![format!("  {}", agent.name), agent.state.to_owned(), task, money(agent.cost_micros)]
+                vec![format!("  {}", agent.name), agent.state.to_owned(), task, cost(agent.cost_micros, agent.unknown_calls)]
             };
             let rows: Vec<_> = std::iter::once(head).chain(used.iter().map(row)).collect();
             let _ = write!(text, "\n{}", table(&rows));
@@ -166,6 +162,10 @@ impl MissionView {
         };
     }
 
+    fn take_it(&self) -> String {
+        self.published.as_ref().map(|_| format!("; take it: git merge {}", self.branch)).unwrap_or_default()
+    }
+
     /// Tasks by how they stand, in words.
     pub fn tally_line(&self) -> String {
         let tally = self.tally;
@@ -181,7 +181,7 @@ impl MissionView {
     pub fn result_line(&self) -> String {
         let merged = self.head.as_ref().filter(|head| **head != self.base);
         match (&self.published, merged, self.ending) {
-            (Some(commit), ..) => format!("branch {} at {}; take it: git merge {}", self.branch, short(commit), self.branch),
+            (Some(commit), ..) => format!("branch {} at {}", self.branch, short(commit)),
             (None, Some(head), Ending::Open) => format!("{} merged so far; branch {} appears at the end", short(head), self.branch),
             (None, Some(head), _) => format!("{} in the mission's own repository, not in yours", short(head)),
             (None, None, Ending::Open) => "nothing is merged yet".to_owned(),

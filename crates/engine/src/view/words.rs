@@ -171,6 +171,15 @@ pub fn money(micros: u64) -> String {
     Micros(micros).to_string()
 }
 
+/// What calls cost when some of their prices are not known.
+pub(super) fn cost(micros: u64, unknown_calls: u64) -> String {
+    match (micros, unknown_calls) {
+        (_, 0) => money(micros),
+        (0, _) => "unknown".to_owned(),
+        (_, _) => format!("{} + unknown", money(micros)),
+    }
+}
+
 /// A length of time in its two largest units.
 pub fn duration(ms: u64) -> String {
     let (s, min, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
