@@ -475,40 +475,6 @@ fn cut_brief(attempt: &Attempt) -> Brief {
     if attempt.session.is_some() { Brief::Continue } else { attempt.brief.clone() }
 }
 
-impl Failure {
-    /// The reason in words, for people.
-    pub fn tell(&self) -> String {
-        match self {
-            Failure::Stopped(stop) => stop.tell().to_owned(),
-            Failure::TimedOut => "the turn took too long".to_owned(),
-            Failure::Lost => "the agent's process was lost too often".to_owned(),
-            Failure::Unavailable => "the agent could not be started".to_owned(),
-            Failure::NothingSubmitted => "the agent never submitted a result".to_owned(),
-            Failure::NotAccepted => "its change came back from the merge queue too often".to_owned(),
-            Failure::Infrastructure(error) => error.clone(),
-            Failure::Closing => "the mission ended".to_owned(),
-        }
-    }
-}
-
-impl Stop {
-    /// The reason in words, for people.
-    pub fn tell(self) -> &'static str {
-        match self {
-            Stop::Done => "the agent ended its turn",
-            Stop::Budget => "the budget was used up",
-            Stop::Cancelled => "the turn was cancelled",
-            Stop::ModelError => "the model could not be reached or kept failing",
-            Stop::BadAnswers => "the model's answers stayed unusable",
-            Stop::Refusal => "the model refused",
-            Stop::MaxTokens => "the model ran into its output limit",
-            Stop::MaxSteps => "the agent took too many steps in one turn",
-            Stop::ContextFull => "the conversation no longer fits the model's window",
-            Stop::Protocol => "the agent broke its protocol",
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "attempt_tests.rs"]
 mod tests;
