@@ -224,7 +224,8 @@ impl Driver {
     fn settle(&mut self, decided: Vec<Decided>) -> Result<(), Violation> {
         let faults = self.world.scenario.faults.clone();
         let facts: Vec<Fact> = decided.iter().flat_map(|decided| decided.outcome.iter().flatten()).cloned().collect();
-        if self.world.plant == Some(Plant::EffectsBeforeAppend) {
+        let early = matches!(self.world.plant, Some(Plant::EffectsBeforeAppend | Plant::EffectsBeforeAppendUnwatched));
+        if early {
             self.start_effects(&facts)?;
         }
         if !facts.is_empty() {
@@ -239,7 +240,7 @@ impl Driver {
         if self.world.strikes(faults.crash_after) {
             return self.crash(Vec::new());
         }
-        if self.world.plant != Some(Plant::EffectsBeforeAppend) {
+        if !early {
             self.start_effects(&facts)?;
         }
         for Decided { tell, outcome } in &decided {
@@ -265,7 +266,8 @@ impl Driver {
 
     fn start_effect(&mut self, id: EffectId) -> Result<(), Violation> {
         let Some(effect) = self.mission.effect(id) else { return Ok(()) };
-        if !self.shadow.effects.contains(&id) {
+        let watched = self.world.plant != Some(Plant::EffectsBeforeAppendUnwatched);
+        if watched && !self.shadow.effects.contains(&id) {
             return Err(broken(Rule::DurableBeforeEffect, format!("{effect:?}")));
         }
         self.coverage.carried_out(&effect.kind);

@@ -1,4 +1,5 @@
-//! `sim [--seeds N] [--first N] [--seed N] [--trace] [--threads N]`: runs seeds, prints what was reached, fails with the seeds that broke a rule.
+//! `sim [--seeds N] [--first N] [--seed N] [--trace] [--journal] [--threads N]`: runs seeds, prints what was reached, fails with the seeds that broke
+//! a rule. `--journal` prints the facts of one seed instead, a line of JSON each, as for the golden journal of a release.
 
 use sim::{Coverage, command, run};
 use std::{process::ExitCode, time::Instant};
@@ -9,6 +10,7 @@ struct Options {
     seeds: u64,
     threads: u64,
     trace: bool,
+    journal: bool,
 }
 
 /// What a range of seeds came to.
@@ -25,10 +27,13 @@ fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("sim: {problem}; usage: sim [--seeds N] [--first N] [--seed N] [--trace] [--threads N]");
+            eprintln!("sim: {problem}; usage: sim [--seeds N] [--first N] [--seed N] [--trace] [--journal] [--threads N]");
             return ExitCode::from(2);
         }
     };
+    if options.journal {
+        return print_journal(options.first);
+    }
     let begun = Instant::now();
     let sum = run_all(&options);
     println!("{}", sum.coverage);
@@ -54,10 +59,14 @@ fn main() -> ExitCode {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { first: 0, seeds: 1_000, threads: 1, trace: false };
+    let mut options = Options { first: 0, seeds: 1_000, threads: 1, trace: false, journal: false };
     while let Some(arg) = args.next() {
-        if arg == "--trace" {
-            options.trace = true;
+        match arg.as_str() {
+            "--trace" => options.trace = true,
+            "--journal" => options.journal = true,
+            _ => {}
+        }
+        if matches!(arg.as_str(), "--trace" | "--journal") {
             continue;
         }
         let value = args.next().and_then(|value| value.parse().ok()).ok_or(format!("{arg} needs a number"))?;
@@ -70,6 +79,22 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         }
     }
     Ok(options)
+}
+
+fn print_journal(seed: u64) -> ExitCode {
+    let journal = run(seed, None, false).map(|outcome| outcome.journal).map_err(|violation| violation.to_string());
+    let lines: Result<Vec<String>, String> = journal
+        .and_then(|facts| facts.iter().map(|fact| serde_json::to_string(fact).map_err(|e| e.to_string())).collect());
+    match lines {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("sim: seed {seed}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Each thread takes every so-manieth seed; the sums do not depend on their number.

@@ -84,19 +84,19 @@ impl Faults {
         let calm = rng.chance(100);
         let mut rate = |worst: u64| if calm || rng.chance(450) { 0 } else { rng.range(1, worst) };
         Faults {
-            crash_before: rate(40),
-            crash_after: rate(40),
+            crash_before: rate(30),
+            crash_after: rate(30),
             disk_full: rate(25),
-            effect_fails: rate(250),
+            effect_fails: rate(150),
             no_space: rate(500),
-            fatal: rate(400),
-            dies: rate(150),
+            fatal: rate(250),
+            dies: rate(120),
             hangs: rate(150),
             deaf: rate(900),
-            bad_stop: rate(250),
+            bad_stop: rate(200),
             lies: rate(300),
             outside: rate(250),
-            silent: rate(300),
+            silent: rate(250),
             repeats: rate(300),
             twice: rate(300),
             check_fails: rate(400),
@@ -114,7 +114,7 @@ impl Scenario {
     /// What this seed is about.
     pub fn of(seed: u64) -> Scenario {
         let mut rng = Rng::of(seed, 1);
-        let big = rng.chance(10);
+        let big = rng.chance(15);
         let roles = if big { rng.range(2, 5) } else { rng.range(1, 3) };
         let tasks = if big { rng.range(40, 90) } else { rng.range(1, 12) };
         let scratch: Vec<bool> = (0..roles).map(|_| rng.chance(120)).collect();
@@ -122,7 +122,7 @@ impl Scenario {
             roles: (0..roles).map(|role| draw_role(&mut rng, role)).collect(),
             tasks: (0..tasks).map(|task| draw_task(&mut rng, task, tasks, roles)).collect(),
         };
-        let budget = rng.chance(500).then(|| Micros(rng.range(200, 60_000)));
+        let budget = rng.chance(500).then(|| Micros(if rng.chance(500) { rng.range(0, 3_000) } else { rng.range(200, 60_000) }));
         let limits = draw_limits(&mut rng);
         let faults = Faults::draw(&mut rng);
         let opening = Opening {
@@ -134,7 +134,7 @@ impl Scenario {
             limits,
             settings: String::new(),
         };
-        let chaos_steps = rng.range(50, 250 + 40 * tasks);
+        let chaos_steps = rng.range(100, 400 + 60 * tasks);
         Scenario { opening, plan, faults, chaos_steps, unattended: rng.chance(150), scratch }
     }
 }
@@ -170,7 +170,7 @@ fn draw_task(rng: &mut Rng, task: u64, tasks: u64, roles: u64) -> TaskSpec {
         depends_on,
         writes,
         checks,
-        attempts_max: rng.range(1, 3) as u32,
+        attempts_max: rng.range(1, 4) as u32,
         budget: rng.chance(200).then(|| Micros(rng.range(50, 5_000))),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::rules::{Rule, Violation, broken};
 use mission::{
-    AgentId, AttemptId, ChangeId, EffectId, Fact, MessageId, Plan, RoleId, TaskId, To, Work, Writes,
+    AgentId, AttemptId, ChangeId, EffectId, Fact, Failure, MessageId, Plan, RoleId, TaskId, To, Work, Writes,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,6 +23,7 @@ pub struct Shadow {
     work: BTreeMap<AttemptId, Work>,
     /// Tasks done.
     pub done: BTreeSet<TaskId>,
+    skipped: BTreeSet<TaskId>,
     /// Micro-dollars of all bills.
     pub settled: u64,
     /// How many bills there were.
@@ -31,6 +32,10 @@ pub struct Shadow {
     pub inboxes: BTreeMap<AgentId, VecDeque<MessageId>>,
     /// Messages given, and with which call.
     pub given: BTreeMap<(AgentId, MessageId), String>,
+    /// Whether a move of the mission branch was given up when the mission ended.
+    pub merge_given_up: bool,
+    /// Whether the result was put into the user's repository.
+    pub published: bool,
     /// Whether the mission is over.
     pub closed: bool,
 }
@@ -68,6 +73,14 @@ impl Shadow {
             }
             Fact::MessageSent { message, from, to, .. } => self.message_sent(*message, *from, to),
             Fact::MessagesRead { agent, key, upto } => self.messages_read(*agent, key, *upto),
+            Fact::TaskSkipped { task, .. } => {
+                if !self.skipped.insert(*task) {
+                    return Err(broken(Rule::TallyCounts, format!("{task} is skipped twice")));
+                }
+            }
+            Fact::TaskReopened { .. } => self.skipped.clear(),
+            Fact::AttemptFailed { attempt, reason: Failure::Infrastructure(_), .. } => self.gave_up(*attempt),
+            Fact::Published { .. } => self.published = true,
             Fact::Closed { .. } => self.closed = true,
             _ => {}
         }
@@ -86,6 +99,11 @@ impl Shadow {
             None => Ok(()),
             Some(_) => Err(broken(Rule::OneTaskPerAgent, format!("{attempt} is used twice"))),
         }
+    }
+
+    fn gave_up(&mut self, attempt: AttemptId) {
+        let verified = self.verified.keys().any(|change| self.changes.get(change) == Some(&attempt));
+        self.merge_given_up |= verified;
     }
 
     fn merged(&mut self, change: ChangeId, head: &str) -> Result<(), Violation> {

@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Plant {
     /// The driver carries out effects before their facts are durable.
     EffectsBeforeAppend,
+    /// The same, with nobody watching the driver's order: only what becomes of the world shows it.
+    EffectsBeforeAppendUnwatched,
     /// The hand that moves the mission branch moves it twice.
     MergesTwice,
 }
@@ -243,11 +245,15 @@ impl World {
 
     /// Whether an effect fails this time; then that is told.
     fn fails(&mut self, effect: EffectId) -> bool {
+        self.fails_unless_fatal(effect, true)
+    }
+
+    fn fails_unless_fatal(&mut self, effect: EffectId, may_be_fatal: bool) -> bool {
         let faults = self.scenario.faults.clone();
         if !self.strikes(faults.effect_fails) {
             return false;
         }
-        let failure = match (self.rng.chance(faults.no_space), self.rng.chance(faults.fatal)) {
+        let failure = match (self.rng.chance(faults.no_space), self.rng.chance(faults.fatal) && may_be_fatal) {
             (true, _) => EffectFailure::NoSpace,
             (false, true) => EffectFailure::Fatal,
             (false, false) => EffectFailure::Transient,
@@ -339,10 +345,13 @@ impl World {
         let runs = |passed: bool| {
             checks.iter().map(|check| CheckRun { run: check.run.clone(), passed, ended: "exit".into(), output: String::new(), ms: 1 }).collect()
         };
+        let nothing = !commit.starts_with("work-");
         let verdict = if self.strikes(faults.conflicts) {
             Verdict::Conflict { hunks: "<<<<".into() }
         } else if self.strikes(faults.check_fails) {
             Verdict::Failed { checks: runs(false) }
+        } else if nothing {
+            return self.report(Input::ChangeChecked { effect, verdict: Verdict::Passed { commit: onto.to_owned(), checks: runs(true) } });
         } else {
             Verdict::Passed { commit: format!("merge({onto},{commit},{at_ms})"), checks: runs(true) }
         };
@@ -350,7 +359,9 @@ impl World {
     }
 
     fn merge(&mut self, effect: EffectId, change: ChangeId, from: String, to: String) {
-        if !self.fails(effect) {
+        // A hand says that a move will never work only when it has seen that the branch has not moved.
+        let moved = self.head.as_deref() == Some(to.as_str());
+        if !self.fails_unless_fatal(effect, !moved) {
             self.soon(Event::Move(effect, change, from, to));
         }
     }
