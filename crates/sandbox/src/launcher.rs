@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use crate::error::SandboxError;
 use crate::policy::Policy;
@@ -64,8 +65,23 @@ pub struct Launcher {
 pub(crate) struct Shared {
     /// Asks the spawner thread for a new launcher process.
     starts: Mutex<mpsc::Sender<Start>>,
-    /// The socket of the present launcher process.
+    /// The socket of the present launcher process, which ends when this closes.
     control: Mutex<Arc<OwnedFd>>,
+    /// Dropped last: waits until the launcher process is gone.
+    _spawner: Spawner,
+}
+
+/// The thread that starts launcher processes and waits for them.
+#[derive(Debug)]
+struct Spawner(Option<JoinHandle<()>>);
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It does not panic; if it did, there would be nothing left to do.
+            let _ = thread.join();
+        }
+    }
 }
 
 type Start = mpsc::Sender<io::Result<OwnedFd>>;
@@ -75,12 +91,14 @@ impl Launcher {
     /// with standard input as its only open file (for `muster`: itself, with the hidden subcommand `__sandbox`).
     pub fn new(command: Vec<OsString>) -> Result<Self, SandboxError> {
         let (starts, requests) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sandbox-spawner".to_owned())
             .spawn(move || spawner(&command, &requests))
             .map_err(SandboxError::launcher("starting its thread"))?;
         let control = start(&starts).map_err(SandboxError::launcher("starting it"))?;
-        Ok(Self { shared: Arc::new(Shared { starts: Mutex::new(starts), control: Mutex::new(Arc::new(control)) }) })
+        let control = Mutex::new(Arc::new(control));
+        let shared = Shared { starts: Mutex::new(starts), control, _spawner: Spawner(Some(thread)) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
@@ -169,17 +187,23 @@ fn start(starts: &mpsc::Sender<Start>) -> io::Result<OwnedFd> {
     answered.recv().map_err(|_| gone())?
 }
 
-/// The spawner thread: starts launcher processes on request, one at a time, and ends the last one when nobody is left.
+/// The spawner thread: starts launcher processes on request, one at a time. When nobody is left the last one's socket is
+/// closed, at which it ends with all its sandboxes.
 fn spawner(command: &[OsString], requests: &mpsc::Receiver<Start>) {
     let mut present: Option<Child> = None;
     for answer in requests {
-        end(present.take());
+        if let Some(mut dead) = present.take() {
+            let _ = dead.kill();
+            let _ = dead.wait();
+        }
         let _ = answer.send(start_process(command).map(|(child, control)| {
             present = Some(child);
             control
         }));
     }
-    end(present);
+    if let Some(mut last) = present {
+        let _ = last.wait();
+    }
 }
 
 fn start_process(command: &[OsString]) -> io::Result<(Child, OwnedFd)> {
@@ -194,11 +218,4 @@ fn start_process(command: &[OsString]) -> io::Result<(Child, OwnedFd)> {
         .stderr(Stdio::inherit())
         .spawn()?;
     Ok((child, ours))
-}
-
-fn end(child: Option<Child>) {
-    if let Some(mut child) = child {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
 }

@@ -34,15 +34,24 @@ fn serve() -> io::Result<()> {
     sys::die_with_parent()?;
     sys::close_all_except(3, &[])?;
     sys::default_signals();
-    sys::ignore_children();
+    sys::block_child_signals()?;
+    let ends = sys::watch_children()?;
     sys::set_name(c"muster-launcher");
     let owners = Owners::prepare();
     let stdin = io::stdin();
     let control = stdin.as_fd();
     loop {
+        let [ended, asked] = sys::wait_readable(&[ends.as_fd(), control], None);
+        if ended {
+            reap_all(ends.as_fd());
+        }
+        if !asked {
+            continue;
+        }
         let mut byte = [0];
         let (read, fds) = sys::receive_with_fds(control, &mut byte)?;
         if read == 0 {
+            reap_all(ends.as_fd());
             return Ok(());
         }
         let Ok(plumbing) = <[OwnedFd; 4]>::try_from(fds) else {
@@ -57,6 +66,12 @@ fn serve() -> io::Result<()> {
             }
         }
     }
+}
+
+/// Takes note of every sandbox that is over, so that what it used counts as used by the launcher, and in the end by the caller.
+fn reap_all(ends: BorrowedFd<'_>) {
+    sys::drain(ends);
+    while sys::reap().is_some() {}
 }
 
 impl Step {

@@ -78,12 +78,6 @@ pub(crate) fn default_signals() {
     }
 }
 
-/// Children are gone as soon as they end; nobody has to wait for them.
-pub(crate) fn ignore_children() {
-    // SAFETY: a constant disposition for a constant signal.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-}
-
 /// Ends of children wait until they are asked for, and interrupt nothing.
 pub(crate) fn block_child_signals() -> io::Result<()> {
     // SAFETY: as above; the set is filled before use.

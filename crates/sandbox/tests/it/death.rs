@@ -153,6 +153,16 @@ fn sandboxes_outlive_the_launchers_handle() {
 }
 
 #[test]
+fn what_a_sandbox_used_counts_as_used_by_the_caller() {
+    let preludes: &[&[&str]] = if crate::is_root() { &[&[], &["as", "65533"]] } else { &[&[]] };
+    for prelude in preludes {
+        let told = Command::new(KIT).args(*prelude).arg("usage").output().unwrap();
+        let used_ms = String::from_utf8(told.stdout).unwrap();
+        assert!(used_ms.trim().parse::<u64>().unwrap() >= 900, "{used_ms} ms");
+    }
+}
+
+#[test]
 fn a_hundred_at_once_and_all_gone() {
     each(|host| {
         let launch = || host.launch(presets::tool(), &["cat"]).unwrap();

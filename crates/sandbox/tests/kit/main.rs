@@ -25,6 +25,7 @@ fn run(args: &[&str]) -> ExitCode {
         ["try-processes"] => println!("{}", processes()),
         ["try-keyring"] => println!("{}", keyring()),
         ["stay"] => stay(),
+        ["usage"] => println!("{}", usage()),
         _ => panic!("unknown: {args:?}"),
     }
     ExitCode::SUCCESS
@@ -86,6 +87,25 @@ fn engine(token: &str) {
     print!("{line}");
     std::io::stdout().flush().unwrap();
     stay();
+}
+
+/// Runs a sandbox until it has used up a second, and tells how much processor time this process's own children have used
+/// then, in milliseconds.
+fn usage() -> i64 {
+    let exe = std::env::current_exe().unwrap();
+    let launcher = Launcher::new(vec![exe.into(), "__sandbox".into()]).unwrap();
+    let mut policy = presets::tool();
+    policy.limits.cpu_s = Some(1);
+    let args = vec!["-c".into(), "while :; do :; done".into()];
+    let mut sandboxed = launcher.launch(&Launch { policy, program: "sh".into(), args, cwd: "/".into() }).unwrap();
+    assert_eq!(sandboxed.tree.wait(), sandbox::Exit::Limit(sandbox::Limit::Cpu));
+    drop((sandboxed, launcher));
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let usage = unsafe {
+        assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()), 0);
+        usage.assume_init()
+    };
+    (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000
 }
 
 /// Ends when standard input does.
