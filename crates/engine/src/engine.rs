@@ -145,6 +145,10 @@ impl Engine {
     /// [`EngineError::Lock`] names the process that has it.
     pub fn open(setup: Setup) -> Result<Self, EngineError> {
         let lock = Home::lock(&setup.home)?;
+        // An agent takes up about ten open files of ours; the usual limit of 1,024 would end a mission of a hundred.
+        if let Err(error) = workspace::raise_open_files() {
+            tracing::warn!(%error, "the limit on open files cannot be raised; many agents at once may fail");
+        }
         let launcher = Launcher::new(setup.launcher).map_err(|error| EngineError::Launcher(error.to_string()))?;
         Ok(Self {
             store: Store::open(&lock)?,
