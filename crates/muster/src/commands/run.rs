@@ -26,10 +26,11 @@ pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
     let files = Files::read(&config, &args.plan)?;
     let budget = args.budget.as_deref().map(budget_micros).transpose()?;
     let goal = goal(args.goal.clone(), &files.plan)?;
+    let repo = std::path::absolute(&args.repo).map_err(Error::usage)?;
     let follow = follow::Manner { wait: args.wait, json: args.json };
     runtime()?.block_on(async {
         let screen = Screen::new(detail(args.all));
-        let repository = engine::inspect(&args.repo).await.map_err(Error::usage)?;
+        let repository = engine::inspect(&repo).await.map_err(Error::usage)?;
         if repository.dirty {
             screen.say("your checkout has changes that are not committed; the mission begins at the last commit and does not see them");
         }
