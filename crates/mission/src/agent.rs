@@ -13,7 +13,8 @@ use crate::{
     id::{AgentId, At, EffectId},
     input::EffectFailure,
     reason::{Failure, StopReason},
-    state::{AttemptState, Mission, Process, Timer, Wanted},
+    state::{AttemptState, Mission, Process, Wanted},
+    timer::Timer,
 };
 
 impl Mission {

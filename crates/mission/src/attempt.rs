@@ -17,7 +17,8 @@ use crate::{
     opening::at_most,
     plan::Writes,
     reason::{About, Brief, By, Choice, Failure, PauseReason, Return, StopReason},
-    state::{Attempt, AttemptState, Lease, Mission, Status, TaskState, Timer, Wanted},
+    state::{Attempt, AttemptState, Lease, Mission, Status, TaskState, Wanted},
+    timer::Timer,
 };
 use std::collections::BTreeSet;
 

@@ -12,7 +12,8 @@ use crate::{
     limits::TIMERS_PER_DECISION,
     plan::PlanError,
     reason::PauseReason,
-    state::{InFlight, Mission, Status, Timer, Wanted},
+    state::{InFlight, Mission, Status, Wanted},
+    timer::Timer,
 };
 
 /// Why an input is refused. Nothing has changed then.

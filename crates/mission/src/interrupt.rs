@@ -8,7 +8,8 @@ use crate::{
     limits::{INTERRUPTS_MAX, TEXT_BYTES_MAX},
     opening::at_most,
     reason::{About, Brief, By, Outcome, PauseReason},
-    state::{AttemptState, Interrupt, Mission, Publication, Question, Status, TaskState, Timer, Wanted},
+    state::{AttemptState, Interrupt, Mission, Publication, Question, Status, TaskState, Wanted},
+    timer::Timer,
 };
 
 impl Mission {

@@ -67,6 +67,7 @@ mod opening;
 mod plan;
 mod reason;
 mod state;
+mod timer;
 mod view;
 
 pub use budget::dollars;

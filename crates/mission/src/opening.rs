@@ -8,7 +8,8 @@ use crate::{
     limits::{SETTINGS_BYTES_MAX, TEXT_BYTES_MAX},
     plan::Plan,
     reason::{Failure, Outcome, PauseReason},
-    state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Timer, Wanted},
+    state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Wanted},
+    timer::Timer,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -117,7 +118,9 @@ impl Mission {
                 facts.extend(self.pause_for_space());
                 facts
             }
-            EffectFailure::Transient if asked.tries < limits.effect_retries_max || self.may_have_moved(asked.wanted) => {
+            EffectFailure::Transient
+                if asked.tries < limits.effect_retries_max || self.may_have_moved(asked.wanted) =>
+            {
                 vec![delayed(limits.backoff(asked.tries + 1), error)]
             }
             EffectFailure::Transient | EffectFailure::Fatal => self.give_up(now, asked.wanted, error),

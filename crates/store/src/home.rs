@@ -72,8 +72,10 @@ struct Owner {
 
 impl Owner {
     fn this() -> Self {
-        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        Self { pid: std::process::id(), command: words.join(" ").chars().take(200).collect() }
+        // Only for the message that another process shows; where the system does not tell, the number has to do.
+        let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+        let words = String::from_utf8_lossy(&line).replace('\0', " ");
+        Self { pid: std::process::id(), command: words.trim().chars().take(200).collect() }
     }
 
     fn write(&self, file: &mut File) -> io::Result<()> {

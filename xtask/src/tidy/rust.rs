@@ -81,7 +81,7 @@ impl RustFile {
             path: path.into(),
             package: package.map(|package| package.name.clone()).unwrap_or_default(),
             text: text.into(),
-            only_tests: matches!(folder, "tests" | "benches"),
+            only_tests: matches!(folder, "tests" | "benches" | "examples"),
             ..Self::default()
         };
         file.collect_tokens(stream);

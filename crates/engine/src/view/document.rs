@@ -46,7 +46,9 @@ pub(super) fn markdown(blocks: &[Block]) -> String {
             out.push('\n');
         }
         match block {
-            Block::Heading(level, spans) => line(&mut out, &format!("{} {}", "#".repeat((*level).into()), md_spans(spans))),
+            Block::Heading(level, spans) => {
+                line(&mut out, &format!("{} {}", "#".repeat((*level).into()), md_spans(spans)))
+            }
             Block::Paragraph(spans) => line(&mut out, &md_spans(spans)),
             Block::Quote(words) => words.lines().for_each(|words| line(&mut out, &format!("> {}", md(words)))),
             Block::List(items) => items.iter().for_each(|item| line(&mut out, &format!("* {}", md_spans(item)))),
@@ -54,7 +56,8 @@ pub(super) fn markdown(blocks: &[Block]) -> String {
                 line(&mut out, &format!("| {} |", head.join(" | ")));
                 line(&mut out, &format!("|{}", "---|".repeat(head.len())));
                 for row in rows {
-                    let cells: Vec<String> = row.iter().map(|cell| md_span(cell).replace('|', "\\|").replace("\\\\|", "\\|")).collect();
+                    let cells: Vec<String> =
+                        row.iter().map(|cell| md_span(cell).replace('|', "\\|").replace("\\\\|", "\\|")).collect();
                     line(&mut out, &format!("| {} |", cells.join(" | ")));
                 }
             }

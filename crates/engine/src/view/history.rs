@@ -147,7 +147,9 @@ impl History {
             Fact::Assigned { task, attempt, agent, .. } => self.begin(at_ms, *task, *attempt, *agent),
             Fact::AttemptFailed { attempt, reason, .. } => self.end(at_ms, *attempt, "failed", Some(reason.tell())),
             Fact::TurnStarted { attempt, turn, .. } => self.with(*attempt, |one| one.turns = *turn),
-            Fact::ResultClaimed { attempt, summary, .. } => self.with(*attempt, |one| one.summary = Some(summary.clone())),
+            Fact::ResultClaimed { attempt, summary, .. } => {
+                self.with(*attempt, |one| one.summary = Some(summary.clone()))
+            }
             Fact::UsageSettled { attempt, usage } => self.with(*attempt, |one| one.count(usage)),
             Fact::AgentLost { agent, .. } => {
                 let attempt = self.trail.mission().agent(*agent).and_then(|agent| agent.attempt);
@@ -247,7 +249,9 @@ impl CheckView {
 fn misfortune(fact: &Fact) -> Option<String> {
     match fact {
         Fact::EngineRestarted => Some("the engine ended and a new one took the mission up".to_owned()),
-        Fact::EffectDelayed { error, .. } => Some(format!("something failed and was tried again: {}", first_line(error))),
+        Fact::EffectDelayed { error, .. } => {
+            Some(format!("something failed and was tried again: {}", first_line(error)))
+        }
         Fact::AgentStartFailed { error, .. } => Some(format!("could not be started: {}", first_line(error))),
         Fact::AgentLost { reason, .. } => Some(format!("was lost: {}", first_line(reason))),
         Fact::AttemptFailed { reason: Failure::Closing, .. } => None,

@@ -1,7 +1,11 @@
 //! The journal of a home, opened for reading: no lock, while an engine runs and when none does.
 
 use super::{
-    explain::Explanation, history::History, list::MissionLine, report::Report, standing::{InterruptView, MissionView},
+    explain::Explanation,
+    history::History,
+    list::MissionLine,
+    report::Report,
+    standing::{InterruptView, MissionView},
     tail::Follow,
 };
 use std::path::Path;

@@ -49,7 +49,13 @@ fn chosen(what: impl Into<String>, why: impl Into<String>) -> Option<Chosen> {
 
 impl Reason {
     /// The choice in a fact, if there is one that asks for a reason. `answer` is the interrupt whose answer came right before it.
-    pub(super) fn of(trail: &Trail, seq: u64, at_ms: u64, fact: &Fact, answer: Option<(InterruptId, By)>) -> Option<Self> {
+    pub(super) fn of(
+        trail: &Trail,
+        seq: u64,
+        at_ms: u64,
+        fact: &Fact,
+        answer: Option<(InterruptId, By)>,
+    ) -> Option<Self> {
         let Chosen { what, why, evidence } = choice(trail, fact, answer)?;
         let subject = trail.subject(fact);
         Some(Self {
@@ -78,9 +84,10 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
             let budget = opening.budget?;
             chosen(format!("at most {budget} may be spent"), "the mission was begun with this budget")
         }
-        Fact::EngineRestarted => {
-            chosen("a new engine took the mission up", "the one before it ended; what it had not finished is begun again")
-        }
+        Fact::EngineRestarted => chosen(
+            "a new engine took the mission up",
+            "the one before it ended; what it had not finished is begun again",
+        ),
         Fact::EffectDelayed { error, .. } => chosen("it is tried again after a pause", error.as_str()),
         Fact::AgentStartFailed { error, .. } => chosen("it rests before it is started again", error.as_str()),
         Fact::AgentLost { reason, blame, .. } => lost(reason, *blame),
@@ -101,11 +108,16 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         Fact::InterruptAnswered { interrupt, answer, by } => {
             chosen(format!("{interrupt} is answered: {}", answer_word(answer)), answered_because(*by))
         }
-        Fact::LeaseGranted { micros, .. } => {
-            chosen(format!("{micros} more of the budget is set aside for it"), "its next model call may need more than was left")
+        Fact::LeaseGranted { micros, .. } => chosen(
+            format!("{micros} more of the budget is set aside for it"),
+            "its next model call may need more than was left",
+        ),
+        Fact::BudgetRaised { by } => {
+            chosen(format!("the budget is raised by {by}"), after(answer, "a person allowed it"))
         }
-        Fact::BudgetRaised { by } => chosen(format!("the budget is raised by {by}"), after(answer, "a person allowed it")),
-        Fact::TaskReady { .. } => chosen("it may be given to an agent again", "its pause after the failed attempt is over"),
+        Fact::TaskReady { .. } => {
+            chosen("it may be given to an agent again", "its pause after the failed attempt is over")
+        }
         Fact::ChangeVerified { commit, checks, .. } => {
             let checks: Vec<String> = checks.iter().map(|check| format!("{} ({} ms)", check.run, check.ms)).collect();
             chosen(
@@ -119,7 +131,9 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         }
         Fact::TaskFailed { why, .. } => chosen("it will not be done", why.as_str()),
         Fact::TaskSkipped { because, .. } => skipped(trail, *because),
-        Fact::TaskReopened { .. } => chosen("it gets another round of attempts", after(answer, "a person wants it tried again")),
+        Fact::TaskReopened { .. } => {
+            chosen("it gets another round of attempts", after(answer, "a person wants it tried again"))
+        }
         Fact::Paused { why } => chosen("the mission pauses", pause_word(*why)),
         Fact::Resumed => chosen("the mission goes on", after(answer, "a person wants it to go on")),
         Fact::Closing { outcome } => closing(trail, *outcome, answer),
@@ -139,15 +153,23 @@ fn assigned(trail: &Trail, attempt: AttemptId, because: &Choice, lease: Option<M
     let why = match (free, fresh_eyes) {
         (1, _) => format!("the task asks for role {role}, and no other agent of it was free"),
         (_, true) => {
-            format!("the task asks for role {role}; of {free} that were free, one had failed this very task, and this one comes next ({failures} failed attempts{warm})")
+            format!(
+                "the task asks for role {role}; of {free} that were free, one had failed this very task, and this one comes next ({failures} failed attempts{warm})"
+            )
         }
-        (_, false) => format!("the task asks for role {role}; of {free} that were free, none had fewer failed attempts ({failures}{warm})"),
+        (_, false) => format!(
+            "the task asks for role {role}; of {free} that were free, none had fewer failed attempts ({failures}{warm})"
+        ),
     };
     chosen(format!("it is given the task (attempt {number}{money})"), why)
 }
 
 fn lost(reason: &str, blame: bool) -> Option<Chosen> {
-    let blame = if blame { "this counts as one of the losses that an attempt may have" } else { "this does not count against it" };
+    let blame = if blame {
+        "this counts as one of the losses that an attempt may have"
+    } else {
+        "this does not count against it"
+    };
     chosen("its process is gone; a turn that was on is owed again", format!("{reason}; {blame}"))
 }
 

@@ -88,7 +88,15 @@ impl Report {
             None => Vec::new(),
         };
         history.reasons.retain(|reason| DECISIONS.contains(&reason.kind));
-        Self { take_it, tasks, not_done, messages: history.messages, decisions: history.reasons, notes: history.notes, mission }
+        Self {
+            take_it,
+            tasks,
+            not_done,
+            messages: history.messages,
+            decisions: history.reasons,
+            notes: history.notes,
+            mission,
+        }
     }
 
     /// As Markdown.
@@ -109,20 +117,29 @@ impl Report {
             blocks.push(self.task_table());
         }
         blocks.extend(self.tasks.iter().filter(|task| !task.tries.is_empty()).flat_map(task_blocks));
-        blocks.extend(section("Messages", self.messages.iter().map(|message| {
-            vec![text(format!("{} {} to {}: {}", utc(message.at_ms), message.from, message.to, message.body))]
-        })));
-        blocks.extend(section("Decisions", self.decisions.iter().map(|reason| {
-            let who: Vec<&str> = [&reason.agent, &reason.task].into_iter().flatten().map(String::as_str).collect();
-            let who = if who.is_empty() { "mission".to_owned() } else { who.join(", ") };
-            vec![text(format!("{} {who}: {}", utc(reason.at_ms), reasons::one_line(reason)))]
-        })));
+        blocks.extend(section(
+            "Messages",
+            self.messages.iter().map(|message| {
+                vec![text(format!("{} {} to {}: {}", utc(message.at_ms), message.from, message.to, message.body))]
+            }),
+        ));
+        blocks.extend(section(
+            "Decisions",
+            self.decisions.iter().map(|reason| {
+                let who: Vec<&str> = [&reason.agent, &reason.task].into_iter().flatten().map(String::as_str).collect();
+                let who = if who.is_empty() { "mission".to_owned() } else { who.join(", ") };
+                vec![text(format!("{} {who}: {}", utc(reason.at_ms), reasons::one_line(reason)))]
+            }),
+        ));
         blocks.extend(self.costs());
-        blocks.extend(section("What went wrong on the way", self.notes.iter().map(|note| {
-            let who: Vec<&str> = [&note.agent, &note.task].into_iter().flatten().map(String::as_str).collect();
-            let who = if who.is_empty() { "mission".to_owned() } else { who.join(", ") };
-            vec![text(format!("{} {who}: {}", utc(note.at_ms), note.text))]
-        })));
+        blocks.extend(section(
+            "What went wrong on the way",
+            self.notes.iter().map(|note| {
+                let who: Vec<&str> = [&note.agent, &note.task].into_iter().flatten().map(String::as_str).collect();
+                let who = if who.is_empty() { "mission".to_owned() } else { who.join(", ") };
+                vec![text(format!("{} {who}: {}", utc(note.at_ms), note.text))]
+            }),
+        ));
         blocks
     }
 
@@ -148,7 +165,10 @@ impl Report {
     }
 
     fn result(&self) -> Vec<Block> {
-        let mut blocks = vec![heading(2, "The result"), Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.result_line())))])];
+        let mut blocks = vec![
+            heading(2, "The result"),
+            Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.result_line())))]),
+        ];
         if self.mission.published.is_some() {
             blocks.push(Block::Paragraph(vec![
                 text("Every commit on it was merged by muster after the task's checks had succeeded in a clean sandbox at exactly that commit. "),
@@ -157,7 +177,10 @@ impl Report {
             blocks.push(Block::Output(self.take_it.join("\n")));
         }
         if self.mission.ending == Ending::Open {
-            blocks.push(Block::Paragraph(vec![text("The mission is not over. It goes on with "), code(format!("muster resume {}", self.mission.name))]));
+            blocks.push(Block::Paragraph(vec![
+                text("The mission is not over. It goes on with "),
+                code(format!("muster resume {}", self.mission.name)),
+            ]));
         }
         let undone = self.not_done.iter().map(|NotDone { task, why }| vec![code(task), text(format!(": {why}"))]);
         blocks.extend(section("What was not done", undone));
@@ -176,7 +199,8 @@ impl Report {
 
     fn costs(&self) -> Vec<Block> {
         let row = |spend: &SpendView| {
-            let input = spend.input_tokens.saturating_add(spend.cache_read_tokens).saturating_add(spend.cache_write_tokens);
+            let input =
+                spend.input_tokens.saturating_add(spend.cache_read_tokens).saturating_add(spend.cache_write_tokens);
             vec![
                 text(&spend.agent),
                 text(&spend.model),
@@ -188,7 +212,8 @@ impl Report {
                 text(cost(spend.cost_micros, spend.unknown_calls)),
             ]
         };
-        let mut blocks = vec![heading(2, "Cost"), Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.money.line())))])];
+        let mut blocks =
+            vec![heading(2, "Cost"), Block::Paragraph(vec![text(format!("{}.", capital(&self.mission.money.line())))])];
         if !self.mission.money.by.is_empty() {
             blocks.push(Block::Table(
                 &["agent", "model", "price from", "calls", "of unknown price", "tokens in", "tokens out", "cost"],
@@ -228,7 +253,11 @@ fn task_blocks(report: &TaskReport) -> Vec<Block> {
     for one in &report.tries {
         blocks.push(Block::Paragraph(vec![text(attempt_line(one))]));
         for back in &one.returns {
-            blocks.push(Block::Paragraph(vec![text(format!("{} its change came back: {}", utc(back.at_ms), back.why))]));
+            blocks.push(Block::Paragraph(vec![text(format!(
+                "{} its change came back: {}",
+                utc(back.at_ms),
+                back.why
+            ))]));
             if !back.evidence.is_empty() {
                 blocks.push(Block::Output(back.evidence.clone()));
             }
@@ -240,7 +269,8 @@ fn task_blocks(report: &TaskReport) -> Vec<Block> {
 fn attempt_line(one: &AttemptView) -> String {
     let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let took = one.ended_at_ms.map(|ended| format!(" after {}", duration(ended.saturating_sub(one.began_at_ms))));
-    let losses = if one.losses > 0 { format!(", {}", count(one.losses.into(), "loss", "losses")) } else { String::new() };
+    let losses =
+        if one.losses > 0 { format!(", {}", count(one.losses.into(), "loss", "losses")) } else { String::new() };
     format!(
         "Attempt {} by {}: {}{}{why} ({}{losses}, {}, cost {})",
         one.number,

@@ -342,11 +342,15 @@ fn interrupts(name: &str, history: &History) -> Vec<InterruptView> {
 }
 
 fn answers(name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
-    let with = |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
+    let with =
+        |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
     match about {
         About::Question(_) => vec![with("\"YOUR ANSWER\"", "the agent goes on with your words")],
         About::Task(_) => {
-            vec![with("--approve", "the task gets another round of attempts"), with("--deny", "the task will not be done")]
+            vec![
+                with("--approve", "the task gets another round of attempts"),
+                with("--deny", "the task will not be done"),
+            ]
         }
         About::Budget => vec![
             with("--approve", "as much may be spent again"),
@@ -355,7 +359,10 @@ fn answers(name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
         ],
         About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
         About::Publish => {
-            vec![with("--approve", "it is tried again"), with("--deny", "the result stays in the mission's own repository")]
+            vec![
+                with("--approve", "it is tried again"),
+                with("--deny", "the result stays in the mission's own repository"),
+            ]
         }
     }
 }

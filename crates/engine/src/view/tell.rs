@@ -57,6 +57,7 @@ impl Teller {
         Line { weight, agent, task, text }
     }
 
+    // tidy: dispatch
     fn words(&self, fact: &Fact) -> (Weight, String) {
         match fact {
             Fact::Opened { opening, .. } => {

@@ -87,14 +87,23 @@ fn middle() -> Vec<Fact> {
         used(0, Some(20_000)),
         used(1, None),
         Fact::AgentLost { agent: second, reason: "killed by signal 9".to_owned(), blame: true },
-        Fact::ResultClaimed { attempt: parser, key: "k1".to_owned(), summary: "done <script>alert(1)</script>".to_owned() },
+        Fact::ResultClaimed {
+            attempt: parser,
+            key: "k1".to_owned(),
+            summary: "done <script>alert(1)</script>".to_owned(),
+        },
         Fact::TurnEnded { attempt: parser, stop: Stop::Done, work: Work::None },
         Fact::ChangeQueued { change: ChangeId(0), attempt: parser, commit: MERGED.to_owned() },
         Fact::VerifyStarted { change: ChangeId(0), effect: EffectId(5), onto: HEAD.to_owned(), at: At(0) },
         Fact::ChangeReturned { change: ChangeId(0), why: Return::Checks(checked(false)) },
         Fact::ChangeQueued { change: ChangeId(1), attempt: parser, commit: MERGED.to_owned() },
         Fact::VerifyStarted { change: ChangeId(1), effect: EffectId(6), onto: HEAD.to_owned(), at: At(0) },
-        Fact::ChangeVerified { change: ChangeId(1), commit: MERGED.to_owned(), checks: checked(true), effect: EffectId(7) },
+        Fact::ChangeVerified {
+            change: ChangeId(1),
+            commit: MERGED.to_owned(),
+            checks: checked(true),
+            effect: EffectId(7),
+        },
         Fact::Merged { change: ChangeId(1), head: MERGED.to_owned() },
         Fact::InterruptRaised {
             interrupt: InterruptId(0),
@@ -119,7 +128,11 @@ fn end() -> Vec<Fact> {
         key: None,
     };
     let more = vec![
-        Fact::InterruptAnswered { interrupt: InterruptId(0), answer: Answer::Text("the Gregorian one".to_owned()), by: By::Default },
+        Fact::InterruptAnswered {
+            interrupt: InterruptId(0),
+            answer: Answer::Text("the Gregorian one".to_owned()),
+            by: By::Default,
+        },
         Fact::AttemptFailed { attempt: dates, reason: Failure::TimedOut, retry: Some(At(0)) },
         assigned(1, 2, 0, 2, true),
         Fact::Paused { why: PauseReason::Budget },
@@ -189,7 +202,9 @@ fn check(shown: &str, expected: Expect) {
 
 #[test]
 fn show_of_a_mission_that_waits() {
-    check(&visible(&view(middle()).text(BEGAN_MS + 90_000, &when, false)), expect![[r#"
+    check(
+        &visible(&view(middle()).text(BEGAN_MS + 90_000, &when, false)),
+        expect![[r#"
         kit-a1b2c: running, begun 1 min 30 s ago
           goal    make the tests pass
                   and <b>nothing</b> else
@@ -215,23 +230,29 @@ fn show_of_a_mission_that_waits() {
             without an answer by +3600s: the Gregorian one
 
         then: muster resume kit-a1b2c
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn summary_of_a_mission_that_is_over() {
-    check(&view(end()).summary(), expect![[r#"
+    check(
+        &view(end()).summary(),
+        expect![[r#"
         mission kit-a1b2c: failed
           tasks   1 of 3 done, 1 failed, 1 skipped
           result  branch muster/kit-a1b2c at 2222222222; take it: git merge muster/kit-a1b2c
           money   $0.02 of $6.00 spent in 2 model calls, 1 of them of unknown price
 
-        everything about it: muster report kit-a1b2c"#]]);
+        everything about it: muster report kit-a1b2c"#]],
+    );
 }
 
 #[test]
 fn summary_of_a_mission_that_waits() {
-    check(&visible(&view(middle()).summary()), expect![[r#"
+    check(
+        &visible(&view(middle()).summary()),
+        expect![[r#"
         mission kit-a1b2c: running
           tasks   1 of 3 done, 2 open
           result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
@@ -244,12 +265,15 @@ fn summary_of_a_mission_that_waits() {
               muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
 
         then: muster resume kit-a1b2c
-        everything about it: muster report kit-a1b2c"#]]);
+        everything about it: muster report kit-a1b2c"#]],
+    );
 }
 
 #[test]
 fn a_mission_without_facts_can_be_shown() {
-    check(&view(Vec::new()).text(BEGAN_MS + 1_500, &when, false), expect![[r#"
+    check(
+        &view(Vec::new()).text(BEGAN_MS + 1_500, &when, false),
+        expect![[r#"
         kit-a1b2c: beginning, begun 1.5 s ago
           goal    make the tests pass
                   and <b>nothing</b> else
@@ -259,28 +283,38 @@ fn a_mission_without_facts_can_be_shown() {
           money   $0.00 spent in 0 model calls
 
         no engine runs it; to go on: muster resume kit-a1b2c
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn list_and_inbox() {
     let lines = [MissionLine::of(&row(), &history(middle())), MissionLine::of(&row(), &history(end()))];
-    check(&missions(&lines, BEGAN_MS + 7_500_000), expect![[r#"
+    check(
+        &missions(&lines, BEGAN_MS + 7_500_000),
+        expect![[r#"
         mission    status   tasks  cost             begun          goal
         kit-a1b2c  running  1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
         kit-a1b2c  failed   1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
-    "#]]);
-    check(&visible(&inbox(&view(middle()).interrupts, &when)), expect![[r#"
+    "#]],
+    );
+    check(
+        &visible(&inbox(&view(middle()).interrupts, &when)),
+        expect![[r#"
         kit-a1b2c
           i0 (user_input, task dates, builder-2)
             Which calendar?
             �really
               muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
             without an answer by +3600s: the Gregorian one
-    "#]]);
-    check(&inbox(&view(end()).interrupts, &when), expect![[r#"
+    "#]],
+    );
+    check(
+        &inbox(&view(end()).interrupts, &when),
+        expect![[r#"
         nothing waits for you
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -290,7 +324,9 @@ fn tail_lines() {
         let Line { weight, agent, task, text } = teller.tell(fact);
         format!("{weight:?} {} {}: {}\n", agent.unwrap_or_default(), task.unwrap_or_default(), visible(&text))
     };
-    check(&end().iter().map(line).collect::<String>(), expect![[r#"
+    check(
+        &end().iter().map(line).collect::<String>(),
+        expect![[r#"
         Step  : mission opened on /home/a/kit at 1111111111
         Step  : 3 tasks planned for 2 agents
         Detail  : the mission's own repository stands at 1111111111
@@ -332,13 +368,16 @@ fn tail_lines() {
         Detail  : the result 2222222222 goes into your repository
         Step  : branch muster/kit-a1b2c stands at 2222222222 in your repository
         Notice  : mission failed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn explain_everything() {
     let explanation = Explanation::of("kit-a1b2c".to_owned(), history(end()), None).unwrap();
-    check(&visible(&explanation.text(&when)), expect![[r#"
+    check(
+        &visible(&explanation.text(&when)),
+        expect![[r#"
         +1s  mission: at most $5.00 may be spent
               because the mission was begun with this budget
         +4s  builder-1, parser: it is given the task (attempt 1, with $0.15 of the budget set aside)
@@ -382,7 +421,8 @@ fn explain_everything() {
               because it needs 'dates', which will not be done
         +37s  mission: the mission ends: failed
               because 1 task failed and 1 skipped
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -402,7 +442,9 @@ fn explain_one_thing() {
 fn report_as_markdown() {
     let history = history(end());
     let report = Report::of(MissionView::of(&row(), &history, &spends()), history);
-    check(&report.markdown(), expect![[r#"
+    check(
+        &report.markdown(),
+        expect![[r#"
         # Mission `kit-a1b2c`: failed
 
         > make the tests pass
@@ -502,7 +544,8 @@ fn report_as_markdown() {
         * 2026-01-01 00:00:29 mission: the mission paused: the budget is used up
         * 2026-01-01 00:00:32 builder-1, dates: an attempt failed: the model refused
         * 2026-01-01 00:00:35 dates: will not be done: its attempts are used up
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -97,7 +97,12 @@ impl MissionView {
         let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
         self.write_next(&mut text, None, false);
-        let _ = write!(text, "{}everything about it: muster report {}", if self.ending == Ending::Open { "" } else { "\n" }, self.name);
+        let _ = write!(
+            text,
+            "{}everything about it: muster report {}",
+            if self.ending == Ending::Open { "" } else { "\n" },
+            self.name
+        );
         text
     }
 
@@ -134,7 +139,12 @@ impl MissionView {
             let head = ["  agent", "process", "task", "cost"].map(str::to_owned).to_vec();
             let row = |agent: &&super::AgentView| {
                 let task = agent.task.clone().unwrap_or_default();
-                vec![format!("  {}", agent.name), agent.state.to_owned(), task, cost(agent.cost_micros, agent.unknown_calls)]
+                vec![
+                    format!("  {}", agent.name),
+                    agent.state.to_owned(),
+                    task,
+                    cost(agent.cost_micros, agent.unknown_calls),
+                ]
             };
             let rows: Vec<_> = std::iter::once(head).chain(used.iter().map(row)).collect();
             let _ = write!(text, "\n{}", table(&rows));
@@ -182,7 +192,9 @@ impl MissionView {
         let merged = self.head.as_ref().filter(|head| **head != self.base);
         match (&self.published, merged, self.ending) {
             (Some(commit), ..) => format!("branch {} at {}", self.branch, short(commit)),
-            (None, Some(head), Ending::Open) => format!("{} merged so far; branch {} appears at the end", short(head), self.branch),
+            (None, Some(head), Ending::Open) => {
+                format!("{} merged so far; branch {} appears at the end", short(head), self.branch)
+            }
             (None, Some(head), _) => format!("{} in the mission's own repository, not in yours", short(head)),
             (None, None, Ending::Open) => "nothing is merged yet".to_owned(),
             (None, None, _) => "nothing was merged".to_owned(),

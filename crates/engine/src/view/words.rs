@@ -1,8 +1,8 @@
 //! The words for states, reasons, money and time, the same in every reading.
 
 use mission::{
-    Answer, Brief, By, ChangeState, CheckRun, Mission, Micros, Outcome, PauseReason, Process, Return, Status, StopReason, TaskId, TaskState,
-    Topic,
+    Answer, Brief, By, ChangeState, CheckRun, Micros, Mission, Outcome, PauseReason, Process, Return, Status,
+    StopReason, TaskId, TaskState, Topic,
 };
 
 /// Longest line that a text of an agent may take in a list, in characters.
@@ -108,7 +108,8 @@ pub(super) fn task_word(mission: &Mission, task: TaskId) -> String {
     let undone = |id: &&TaskId| mission.task(**id).is_none_or(|task| task.state != TaskState::Done);
     match mission.task(task).map(|task| task.state) {
         Some(TaskState::Waiting(_)) => {
-            let needs = mission.plan().tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
+            let needs =
+                mission.plan().tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
             let missing: Vec<String> = needs.iter().filter(undone).map(name).collect();
             format!("waits for {}", missing.join(", "))
         }
