@@ -59,7 +59,8 @@ pub enum SetupError {
 pub(crate) fn gateway(settings: &Settings, secrets: &Secrets, meter: Arc<Meter>) -> Result<Gateway<Meter>, SetupError> {
     let mut prices = Prices::embedded();
     for (model, price) in &settings.prices {
-        prices = prices.with(model, price_of(model, price)?.with_limits(input_max(settings, model), output_max(settings, model)));
+        prices = prices
+            .with(model, price_of(model, price)?.with_limits(input_max(settings, model), output_max(settings, model)));
     }
     let upstreams = settings.upstreams.iter().map(|(name, upstream)| upstream_of(name, upstream, secrets));
     let config =

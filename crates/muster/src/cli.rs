@@ -6,14 +6,19 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Turns a goal into merged, verified commits by a team of coding agents.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "muster",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 waiting for a person, 4 cancelled.
 
 Examples:
   muster demo                                     see it work, without keys and without a network
   muster run \"fix the parser\" --plan plan.yaml    run a plan on the repository of this folder
   muster show last                                how the newest mission stands
-  muster answer i0 \"use half up\"                  answer a question, then: muster resume last")]
+  muster answer i0 \"use half up\"                  answer a question, then: muster resume last"
+)]
 struct Cli {
     /// Where all state is kept (default: ~/.local/share/muster).
     #[arg(long, env = "MUSTER_HOME", global = true, value_name = "DIR")]
@@ -100,11 +105,14 @@ Examples:
   muster answer fix-a1b2c/i1 2.50        allow 2.50 dollars more")]
     Answer(AnswerArgs),
     /// Check configuration and plan files, print their schemas.
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Examples:
   muster config check muster.yaml
   muster config check plan.yaml --config muster.yaml
-  muster config schema plan > plan.schema.json")]
+  muster config schema plan > plan.schema.json"
+    )]
     Config(ConfigCommand),
     /// Say what this host has and enforces.
     #[command(after_help = "\

@@ -63,7 +63,11 @@ pub(crate) fn colours(terminal: bool) -> bool {
 /// A line as text: who, about what, what.
 pub(crate) fn render(line: &Line, colour: bool) -> String {
     let paint = |code: &str, text: &str| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
-    let who = line.agent.as_deref().map(|agent| paint("36", &format!("{agent:<11}"))).unwrap_or_else(|| format!("{:<11}", "muster"));
+    let who = line
+        .agent
+        .as_deref()
+        .map(|agent| paint("36", &format!("{agent:<11}")))
+        .unwrap_or_else(|| format!("{:<11}", "muster"));
     let task = line.task.as_deref().map(|task| paint("1", &format!("{task}: "))).unwrap_or_default();
     let mark = if line.weight == Weight::Notice { paint("33", "! ") } else { String::new() };
     let text = visible(&line.text).replace('\n', &format!("\n{:TEXT_COLUMN$}", ""));

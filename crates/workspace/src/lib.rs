@@ -65,4 +65,6 @@ pub use version::git_version;
 pub use workspace::{Started, Workspace};
 
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.
-pub use sandbox::{Exit, GATEWAY, HostReport, Launcher, Limit, SandboxError, host_report, launcher_main, raise_open_files};
+pub use sandbox::{
+    Exit, GATEWAY, HostReport, Launcher, Limit, SandboxError, host_report, launcher_main, raise_open_files,
+};

@@ -340,7 +340,10 @@ impl Driver {
                 return Ok(());
             }
             let still: Vec<EffectId> = self.mission.in_flight().map(|effect| effect.id).collect();
-            still.into_iter().filter(|effect| left.contains(effect)).try_for_each(|effect| self.start_effect(effect))?;
+            still
+                .into_iter()
+                .filter(|effect| left.contains(effect))
+                .try_for_each(|effect| self.start_effect(effect))?;
         }
         if crashes == self.crashes && self.mission.plan().tasks.is_empty() {
             let plan = Box::new(self.world.scenario.plan.clone());

@@ -128,7 +128,14 @@ impl World {
     }
 
     /// The gateway: set aside first, then call, then settle.
-    fn call(&mut self, agent: AgentId, turn: EffectId, worst: u64, cost: Option<u64>, mission: &Mission) -> Option<Tell> {
+    fn call(
+        &mut self,
+        agent: AgentId,
+        turn: EffectId,
+        worst: u64,
+        cost: Option<u64>,
+        mission: &Mission,
+    ) -> Option<Tell> {
         let attempt = self.bodies.get(&agent)?.turn.as_ref()?.attempt;
         let left = mission.lease_left(attempt).map_or(u64::MAX, |left| left.0);
         let asks = left < worst || (left == u64::MAX && self.strikes(100));
@@ -169,7 +176,9 @@ impl World {
                 if self.log_of(*agent, *turn).is_none() {
                     return; // The agent died over it.
                 }
-                if matches!(tell.input, Input::MessagesRead { .. }) && matches!(outcome, Ok(_) | Err(Rejected::Duplicate)) {
+                if matches!(tell.input, Input::MessagesRead { .. })
+                    && matches!(outcome, Ok(_) | Err(Rejected::Duplicate))
+                {
                     self.take_messages(*agent, key, mission);
                 }
                 self.step_done(*agent, *turn);
@@ -177,7 +186,8 @@ impl World {
             }
             Origin::Lease { agent, turn } => {
                 let granted = outcome.iter().flatten().any(|fact| matches!(fact, Fact::LeaseGranted { .. }));
-                let next = if granted { Event::Step(*agent, *turn) } else { Event::TurnOver(*agent, *turn, Stop::Budget) };
+                let next =
+                    if granted { Event::Step(*agent, *turn) } else { Event::TurnOver(*agent, *turn, Stop::Budget) };
                 self.soon(next);
             }
             Origin::Bill(Some((agent, turn))) => {

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("sim: {problem}; usage: sim [--seeds N] [--first N] [--seed N] [--trace] [--journal] [--threads N]");
+            eprintln!(
+                "sim: {problem}; usage: sim [--seeds N] [--first N] [--seed N] [--trace] [--journal] [--threads N]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -100,7 +102,8 @@ fn print_journal(seed: u64) -> ExitCode {
 /// Each thread takes every so-manieth seed; the sums do not depend on their number.
 fn run_all(options: &Options) -> Sum {
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.threads).map(|worker| scope.spawn(move || run_some(options, worker))).collect();
+        let workers: Vec<_> =
+            (0..options.threads).map(|worker| scope.spawn(move || run_some(options, worker))).collect();
         let mut sum = Sum::default();
         for worker in workers {
             match worker.join() {

@@ -3,8 +3,8 @@
 
 use crate::rng::Rng;
 use mission::{
-    About, AgentId, Answer, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason, Status, Stop,
-    TaskId, To, Usage, Verdict, Work,
+    About, AgentId, Answer, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason,
+    Status, Stop, TaskId, To, Usage, Verdict, Work,
 };
 
 /// What a person says at random.
@@ -59,7 +59,10 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
         3 => Input::TurnEnded { effect: stale(mission, effect)?, stop: Stop::Done, work: Work::None, said: None },
-        4 => Input::ChangeChecked { effect: stale(mission, effect)?, verdict: Verdict::Conflict { hunks: String::new() } },
+        4 => Input::ChangeChecked {
+            effect: stale(mission, effect)?,
+            verdict: Verdict::Conflict { hunks: String::new() },
+        },
         5 => Input::ChangeMerged { effect: stale(mission, effect)? },
         6 => Input::ResultPublished { effect: stale(mission, effect)? },
         7 => Input::EffectFailed { effect: stale(mission, effect)?, failure: EffectFailure::Fatal, error: key() },

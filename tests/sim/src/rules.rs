@@ -126,7 +126,9 @@ fn books_match(mission: &Mission, shadow: &Shadow) -> Result<(), Violation> {
     } else {
         ledger.leased.0
     };
-    hold(Rule::BooksMatch, leases == ledger.leased.0, || format!("{leases} in leases, {} on the books", ledger.leased.0))
+    hold(Rule::BooksMatch, leases == ledger.leased.0, || {
+        format!("{leases} in leases, {} on the books", ledger.leased.0)
+    })
 }
 
 fn linear_merges(mission: &Mission, world: &World, shadow: &Shadow) -> Result<(), Violation> {
@@ -226,9 +228,8 @@ pub fn check_decision(before: Status, facts: &[Fact], mission: &Mission) -> Resu
         }
     }
     let paused = mission.status() == Status::Paused(PauseReason::Person);
-    let on = mission.attempts().find(|(_, attempt)| {
-        matches!(attempt.state, AttemptState::Working { cancelled: None, .. })
-    });
+    let on =
+        mission.attempts().find(|(_, attempt)| matches!(attempt.state, AttemptState::Working { cancelled: None, .. }));
     hold(Rule::PausedIsPaused, !paused || on.is_none(), || format!("{on:?} goes on while a person wants a pause"))
 }
 
@@ -238,7 +239,9 @@ pub fn check_decision(before: Status, facts: &[Fact], mission: &Mission) -> Resu
 /// That rule.
 pub fn check_wakeup(now: mission::At, facts: &[Fact], mission: &Mission) -> Result<(), Violation> {
     let next = mission.next_wakeup();
-    hold(Rule::WakeupIsSane, !facts.is_empty() || next.is_none_or(|at| at > now), || format!("nothing was due at {now:?}, next {next:?}"))
+    hold(Rule::WakeupIsSane, !facts.is_empty() || next.is_none_or(|at| at > now), || {
+        format!("nothing was due at {now:?}, next {next:?}")
+    })
 }
 
 /// When a mission is over nothing is left running.

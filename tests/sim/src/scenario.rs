@@ -122,7 +122,8 @@ impl Scenario {
             roles: (0..roles).map(|role| draw_role(&mut rng, role)).collect(),
             tasks: (0..tasks).map(|task| draw_task(&mut rng, task, tasks, roles)).collect(),
         };
-        let budget = rng.chance(500).then(|| Micros(if rng.chance(500) { rng.range(0, 3_000) } else { rng.range(200, 60_000) }));
+        let budget =
+            rng.chance(500).then(|| Micros(if rng.chance(500) { rng.range(0, 3_000) } else { rng.range(200, 60_000) }));
         let limits = draw_limits(&mut rng);
         let faults = Faults::draw(&mut rng);
         let opening = Opening {

@@ -10,7 +10,8 @@ use crate::{
     scenario::Scenario,
 };
 use mission::{
-    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, MessageId, Stop, Verdict,
+    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, MessageId, Stop,
+    Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -237,7 +238,9 @@ impl World {
             EffectKind::RunTurn { .. } => self.run_turn(effect),
             EffectKind::CancelTurn { agent, turn } => self.cancel_turn(id, agent, turn),
             EffectKind::StopAgent { agent } => self.soon(Event::Stopped(agent, id)),
-            EffectKind::VerifyChange { commit, onto, at_ms, checks, .. } => self.verify(id, &commit, &onto, at_ms, checks),
+            EffectKind::VerifyChange { commit, onto, at_ms, checks, .. } => {
+                self.verify(id, &commit, &onto, at_ms, checks)
+            }
             EffectKind::MergeChange { change, from, to } => self.merge(id, change, from, to),
             EffectKind::Publish { commit, .. } => self.publish(id, commit),
         }
@@ -272,7 +275,8 @@ impl World {
     fn start_agent(&mut self, effect: EffectId, agent: AgentId) {
         let body = self.bodies.entry(agent).or_default();
         if body.alive || body.starting.is_some() {
-            self.broken = Some(broken(Rule::OneProcessPerAgent, format!("{agent} is started by {effect} while it is there")));
+            self.broken =
+                Some(broken(Rule::OneProcessPerAgent, format!("{agent} is started by {effect} while it is there")));
         }
         body.starting = Some(effect);
         self.soon(Event::Started(agent, effect));
@@ -319,9 +323,9 @@ impl World {
         if self.fails(effect) {
             return;
         }
-        let deaf = self.log_of(agent, turn).is_some_and(|log| {
-            matches!(log.script.steps.get(log.done), Some(crate::agent::Step::Hang { deaf: true }))
-        });
+        let deaf = self
+            .log_of(agent, turn)
+            .is_some_and(|log| matches!(log.script.steps.get(log.done), Some(crate::agent::Step::Hang { deaf: true })));
         if !deaf || self.calm {
             let done = self.strikes(300);
             self.soon(Event::TurnOver(agent, turn, if done { Stop::Done } else { Stop::Cancelled }));
@@ -336,14 +340,24 @@ impl World {
 
     fn verify(&mut self, effect: EffectId, commit: &str, onto: &str, at_ms: u64, checks: Vec<mission::Check>) {
         if self.head.as_deref() != Some(onto) {
-            self.broken = Some(broken(Rule::LinearMerges, format!("{effect} verifies on {onto}, the head is {:?}", self.head)));
+            self.broken =
+                Some(broken(Rule::LinearMerges, format!("{effect} verifies on {onto}, the head is {:?}", self.head)));
         }
         if self.fails(effect) {
             return;
         }
         let faults = self.scenario.faults.clone();
         let runs = |passed: bool| {
-            checks.iter().map(|check| CheckRun { run: check.run.clone(), passed, ended: "exit".into(), output: String::new(), ms: 1 }).collect()
+            checks
+                .iter()
+                .map(|check| CheckRun {
+                    run: check.run.clone(),
+                    passed,
+                    ended: "exit".into(),
+                    output: String::new(),
+                    ms: 1,
+                })
+                .collect()
         };
         let nothing = !commit.starts_with("work-");
         let verdict = if self.strikes(faults.conflicts) {
@@ -351,7 +365,10 @@ impl World {
         } else if self.strikes(faults.check_fails) {
             Verdict::Failed { checks: runs(false) }
         } else if nothing {
-            return self.report(Input::ChangeChecked { effect, verdict: Verdict::Passed { commit: onto.to_owned(), checks: runs(true) } });
+            return self.report(Input::ChangeChecked {
+                effect,
+                verdict: Verdict::Passed { commit: onto.to_owned(), checks: runs(true) },
+            });
         } else {
             Verdict::Passed { commit: format!("merge({onto},{commit},{at_ms})"), checks: runs(true) }
         };

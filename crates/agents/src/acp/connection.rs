@@ -121,7 +121,13 @@ impl Connection {
     /// # Errors
     /// [`AgentError::Busy`] while another turn of this session runs. A model that cannot be reached is an outcome, not
     /// an error; an agent that is gone or does not know the session is an error.
-    pub async fn prompt(&self, session: &SessionId, text: &str, turn: u32, resumed: bool) -> Result<TurnOutcome, AgentError> {
+    pub async fn prompt(
+        &self,
+        session: &SessionId,
+        text: &str,
+        turn: u32,
+        resumed: bool,
+    ) -> Result<TurnOutcome, AgentError> {
         let call = self.link.call(calls::PROMPT, calls::prompt_params(session, text, turn, resumed), None);
         let (answer, cancelled, said) = self.link.in_turn(session, call).await?;
         calls::turn_outcome(answer, cancelled, said)

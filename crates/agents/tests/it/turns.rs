@@ -11,7 +11,10 @@ async fn a_turn_tells_its_end_and_what_was_said() {
     let (connection, mut peer, updates) = started(short()).await;
     let outcome = turn(&connection, async {
         let prompt = peer.expect("session/prompt").await;
-        assert_eq!(prompt["params"], json!({"sessionId": "s1", "prompt": [{"type": "text", "text": "go"}], "_meta": {"muster/turn": 1}}));
+        assert_eq!(
+            prompt["params"],
+            json!({"sessionId": "s1", "prompt": [{"type": "text", "text": "go"}], "_meta": {"muster/turn": 1}})
+        );
         peer.say("Hello ").await;
         peer.say("world").await;
         peer.answer(&prompt["id"], json!({"stopReason": "end_turn"})).await;

@@ -98,7 +98,8 @@ impl Hands {
             EffectKind::PrepareRepository { base, .. } => self.prepare(id, &base).await.map(Some),
             EffectKind::StartAgent { agent } => self.start_agent(id, agent).await.map(Some),
             EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief } => {
-                let order = turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
+                let order =
+                    turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
                 self.run_turn(order).await.map(Some)
             }
             EffectKind::CancelTurn { agent, .. } => {

@@ -22,7 +22,9 @@ pub(crate) fn pause(home: &Path, args: MissionArg) -> Result<Outcome, Error> {
     let name = read::mission_name(home, &args.mission)?;
     runtime()?.block_on(async {
         match control::tell(home, &name, Order::Pause).await {
-            Ok(_) => say(&format!("{name} pauses: its agents are asked to end their turns; to go on: muster resume {name}")),
+            Ok(_) => {
+                say(&format!("{name} pauses: its agents are asked to end their turns; to go on: muster resume {name}"))
+            }
             Err(ControlError::Nobody | ControlError::Another(_)) => {
                 Err(Error::failed(format!("{name} is not running; there is nothing to pause")))
             }
@@ -74,7 +76,8 @@ pub(crate) fn answer(home: &Path, args: AnswerArgs) -> Result<Outcome, Error> {
         Some(given) => readings.find(&given)?,
         None => {
             let waiting = readings.inbox()?.into_iter().find(|interrupt| interrupt.id == id);
-            let none = || Error::usage(format!("no mission waits for an answer to {id}; `muster inbox` lists what waits"));
+            let none =
+                || Error::usage(format!("no mission waits for an answer to {id}; `muster inbox` lists what waits"));
             waiting.ok_or_else(none)?.mission
         }
     };
@@ -91,7 +94,9 @@ fn addressed(args: &AnswerArgs) -> Result<(Option<String>, String), Error> {
     match (args.id.rsplit_once('/'), &args.mission) {
         (None, mission) => Ok((mission.clone(), args.id.clone())),
         (Some((mission, id)), None) => Ok((Some(mission.to_owned()), id.to_owned())),
-        (Some(_), Some(_)) => Err(Error::usage("the mission is named twice: in the id and with --mission; name it once")),
+        (Some(_), Some(_)) => {
+            Err(Error::usage("the mission is named twice: in the id and with --mission; name it once"))
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use std::path::Path;
 pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
     match command {
         ConfigCommand::Check { file, config } => screen::out(&check(&file, config.as_deref())?)?,
-        ConfigCommand::Schema { name } => screen::json(&if name == "plan" { schema::plan() } else { schema::config() })?,
+        ConfigCommand::Schema { name } => {
+            screen::json(&if name == "plan" { schema::plan() } else { schema::config() })?
+        }
     };
     Ok(Outcome::Done)
 }
@@ -72,7 +74,9 @@ fn several(number: usize, one: &str, many: &str) -> String {
 
 /// A plan has `tasks` at its top, a configuration never has. A file that is neither yet is judged by its name.
 fn kind(file: &Path, text: &str) -> Kind {
-    let block = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')));
+    let block = |key: &str| {
+        text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
+    };
     // JSON and YAML's flow form: a key of the outermost braces.
     let flow = text.trim_start().starts_with('{');
     let has = |key: &str| block(key) || block(&format!("\"{key}\"")) || (flow && has_outer_key(text, key));

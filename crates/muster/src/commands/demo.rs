@@ -56,7 +56,9 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
 
 /// The folder that was asked for, which must not exist, or a new one.
 fn fresh_folder(given: Option<PathBuf>) -> Result<PathBuf, Error> {
-    let taken = |dir: &Path, error: &dyn std::fmt::Display| Error::usage(format!("{}: {error}; choose a folder that does not exist yet with --dir", dir.display()));
+    let taken = |dir: &Path, error: &dyn std::fmt::Display| {
+        Error::usage(format!("{}: {error}; choose a folder that does not exist yet with --dir", dir.display()))
+    };
     if let Some(dir) = given {
         let dir = std::path::absolute(&dir).map_err(Error::usage)?;
         if let Some(parent) = dir.parent() {

@@ -24,7 +24,8 @@ pub(crate) fn run(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
 async fn look(home: &Path) -> Result<HostView, Error> {
     let scratch = std::env::temp_dir().join(format!("muster-doctor-{}", std::process::id()));
     std::fs::create_dir(&scratch).map_err(|error| Error::failed(format!("{}: {error}", scratch.display())))?;
-    let program = std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")));
+    let program =
+        std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")));
     let host = match program {
         Ok(program) => Ok(HostView::look(vec![program.into_os_string(), "__sandbox".into()], &scratch, home).await),
         Err(error) => Err(error),
@@ -43,13 +44,17 @@ fn text(host: &HostView) -> String {
     text.push_str(&table(&guarantees.collect::<Vec<_>>()));
     text.push_str("\nWhat it shows to agents and checks:\n");
     let tools = host.tools.iter().map(|tool| {
-        let found = tool.version.clone().unwrap_or_else(|| if tool.needed { "NOT FOUND".into() } else { "not found".into() });
+        let found =
+            tool.version.clone().unwrap_or_else(|| if tool.needed { "NOT FOUND".into() } else { "not found".into() });
         vec![format!("  {}", tool.name), found, format!("for {}", tool.used_for)]
     });
     text.push_str(&table(&tools.collect::<Vec<_>>()));
     text.push_str("\nThis host:\n");
-    let landlock = host.landlock_abi.map_or("none; files are kept apart by namespaces alone".to_owned(), |abi| format!("version {abi}"));
-    let who = if host.root { "root; agents are a user of their own" } else { "an ordinary user; agents are the same one" };
+    let landlock = host
+        .landlock_abi
+        .map_or("none; files are kept apart by namespaces alone".to_owned(), |abi| format!("version {abi}"));
+    let who =
+        if host.root { "root; agents are a user of their own" } else { "an ordinary user; agents are the same one" };
     let disk = host.disk_free_bytes.map_or("unknown".to_owned(), gib);
     let rows = [
         ("kernel", host.kernel.clone()),
@@ -73,7 +78,11 @@ fn verdict(host: &HostView) -> String {
     }
     for tool in host.tools.iter().filter(|tool| tool.version.is_none()) {
         let why = tool.problem.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "\n{} cannot be run inside a sandbox: {why}\n  help: install it with the system's packages", tool.name);
+        let _ = writeln!(
+            text,
+            "\n{} cannot be run inside a sandbox: {why}\n  help: install it with the system's packages",
+            tool.name
+        );
     }
     if host.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
         text.push_str("\nlittle disk space is free; a mission pauses and asks when there is none\n");
@@ -100,11 +109,21 @@ mod tests {
             ready: false,
             guarantees: vec![
                 Guarantee { name: "own processes", by: "a process namespace", problem: None },
-                Guarantee { name: "own network", by: "a network namespace", problem: Some("it does not hold".to_owned()) },
+                Guarantee {
+                    name: "own network",
+                    by: "a network namespace",
+                    problem: Some("it does not hold".to_owned()),
+                },
             ],
             landlock_abi: Some(4),
             root: false,
-            tools: vec![Tool { name: "git", used_for: "merges", needed: true, version: None, problem: Some("no such file".to_owned()) }],
+            tools: vec![Tool {
+                name: "git",
+                used_for: "merges",
+                needed: true,
+                version: None,
+                problem: Some("no such file".to_owned()),
+            }],
             kernel: "6.8.0".to_owned(),
             home: "/home/a/muster".into(),
             disk_free_bytes: Some(3 << 29),

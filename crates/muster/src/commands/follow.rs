@@ -21,18 +21,27 @@ pub(crate) struct Manner {
 
 /// Follows until the mission is over, or waits for a person. The first Ctrl-C pauses it, the second ends this process at once; either way
 /// it can be resumed.
-pub(crate) async fn to_the_end(engine: &Engine, mut running: Running, screen: &Screen, manner: Manner) -> Result<Outcome, Error> {
+pub(crate) async fn to_the_end(
+    engine: &Engine,
+    mut running: Running,
+    screen: &Screen,
+    manner: Manner,
+) -> Result<Outcome, Error> {
     let name = running.handle.key().to_string();
     screen.say(&format!("mission {name}"));
     let _control = engine::control::listen(engine.home(), running.handle.clone())
         .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
-    let mut story = Story { readings: Readings::open(engine.home()).map_err(Error::failed)?, teller: Teller::default(), seq: 0 };
+    let mut story =
+        Story { readings: Readings::open(engine.home()).map_err(Error::failed)?, teller: Teller::default(), seq: 0 };
     let mut progress = running.progress.clone();
     let mut interrupted = false;
     let mut told_full = false;
     loop {
         story.show_new(&name, screen)?;
-        let (standing, full) = { let now = progress.borrow_and_update(); (now.standing, now.disk_full) };
+        let (standing, full) = {
+            let now = progress.borrow_and_update();
+            (now.standing, now.disk_full)
+        };
         if full && !told_full {
             screen.say("the disk is full; nothing is lost, and it goes on as soon as there is room");
         }
@@ -78,11 +87,7 @@ impl Story {
 fn conclude(readings: &Readings, name: &str, manner: Manner) -> Result<Outcome, Error> {
     let view = readings.mission(name).map_err(Error::failed)?;
     let mut out = std::io::stdout();
-    let text = if manner.json {
-        serde_json::to_string_pretty(&view).map_err(Error::failed)?
-    } else {
-        view.summary()
-    };
+    let text = if manner.json { serde_json::to_string_pretty(&view).map_err(Error::failed)? } else { view.summary() };
     writeln!(out, "{text}").map_err(Error::failed)?;
     Ok(match view.ending() {
         engine::view::Ending::Done => Outcome::Done,

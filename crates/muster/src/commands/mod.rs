@@ -26,7 +26,8 @@ pub(crate) fn home(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     }
     let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let data = data.or_else(|| user_home().map(|home| home.join(".local/share")));
-    data.map(|data| data.join("muster")).ok_or_else(|| Error::usage("there is no home folder; say where to keep state with --home DIR"))
+    data.map(|data| data.join("muster"))
+        .ok_or_else(|| Error::usage("there is no home folder; say where to keep state with --home DIR"))
 }
 
 /// The home folder of whoever runs this.
@@ -41,7 +42,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 
 /// The engine of a home. Must be called within a runtime.
 pub(crate) fn engine(home: &Path) -> Result<Engine, Error> {
-    let program = std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
     let faults = match std::env::var(FAULT_VARIABLE) {
         Ok(spec) => Faults::armed(&spec).map_err(Error::usage)?,
         Err(_) => Faults::none(),

@@ -50,7 +50,12 @@ pub(crate) fn resume(home: &Path, args: ResumeArgs) -> Result<Outcome, Error> {
 }
 
 /// Takes a mission up in an engine that is open, and follows it.
-pub(crate) async fn resume_in(engine: &Engine, name: &str, screen: &Screen, manner: follow::Manner) -> Result<Outcome, Error> {
+pub(crate) async fn resume_in(
+    engine: &Engine,
+    name: &str,
+    screen: &Screen,
+    manner: follow::Manner,
+) -> Result<Outcome, Error> {
     let key = engine.mission(name)?;
     let running = engine.resume(&key).await?;
     // A mission that a person paused goes on because a person says so.
@@ -97,9 +102,12 @@ impl Files {
 
 fn goal(given: Option<String>, plan: &CheckedPlan) -> Result<String, Error> {
     let goal = given.or_else(|| plan.goal.clone()).filter(|goal| !goal.trim().is_empty());
-    goal.ok_or_else(|| Error::usage("there is no goal: say it on the command line, `muster run \"GOAL\" …`, or as `goal:` in the plan"))
+    goal.ok_or_else(|| {
+        Error::usage("there is no goal: say it on the command line, `muster run \"GOAL\" …`, or as `goal:` in the plan")
+    })
 }
 
 fn budget_micros(text: &str) -> Result<u64, Error> {
-    engine::dollars(text).ok_or_else(|| Error::usage(format!("--budget {text}: not an amount of US dollars, such as 2 or 2.50")))
+    engine::dollars(text)
+        .ok_or_else(|| Error::usage(format!("--budget {text}: not an amount of US dollars, such as 2 or 2.50")))
 }
