@@ -98,11 +98,14 @@ Example:
   muster inbox")]
     Inbox(JsonArg),
     /// Answer what waits for a person.
-    #[command(after_help = "\
+    #[command(
+        override_usage = "muster answer <ID> <TEXT|--approve|--deny|--amend TEXT>",
+        after_help = "\
 Examples:
   muster answer i0 \"round half up\"       a question of an agent
   muster answer i1 --approve             yes: another round, as much money again, …
-  muster answer fix-a1b2c/i1 2.50        allow 2.50 dollars more")]
+  muster answer fix-a1b2c/i1 2.50        allow 2.50 dollars more"
+    )]
     Answer(AnswerArgs),
     /// Check configuration and plan files, print their schemas.
     #[command(

@@ -77,10 +77,10 @@ impl Report {
             .zip((0..).map(TaskId))
             .map(|(task, id)| TaskReport::of(task.clone(), history.tasks.get(&id)))
             .collect();
-        let undone = mission.tasks.iter().zip((0..).map(TaskId)).filter(|(task, _)| !is_done(task));
+        let undone = mission.tasks.iter().zip((0..).map(TaskId)).filter(|(task, _)| !task.is_done());
         let why = |(task, id): (&TaskView, TaskId)| {
             let why = history.tasks.get(&id).and_then(|past| past.why_not.clone());
-            NotDone { task: task.name.clone(), why: why.unwrap_or_else(|| format!("it was left {}", task.state)) }
+            NotDone { task: task.name.clone(), why: why.unwrap_or_else(|| left(task)) }
         };
         let not_done = undone.map(why).collect();
         let take_it = match &mission.published {
@@ -189,10 +189,17 @@ impl Report {
 
     fn task_table(&self) -> Block {
         let row = |task: &TaskReport| {
-            let TaskView { name, title, state, agent, merge_commit, .. } = &task.task;
+            let TaskView { name, title, agent, merge_commit, .. } = &task.task;
             let commit = merge_commit.as_deref().map_or_else(|| text(""), |commit| code(short(commit)));
             let tries = task.tries.len().to_string();
-            vec![code(name), text(title), text(state), text(agent.as_deref().unwrap_or_default()), text(tries), commit]
+            vec![
+                code(name),
+                text(title),
+                text(task.task.state_line()),
+                text(agent.as_deref().unwrap_or_default()),
+                text(tries),
+                commit,
+            ]
         };
         Block::Table(&["task", "title", "state", "agent", "attempts", "commit"], self.tasks.iter().map(row).collect())
     }
@@ -235,8 +242,12 @@ impl TaskReport {
     }
 }
 
-fn is_done(task: &TaskView) -> bool {
-    matches!(task.state.as_str(), "merged" | "done")
+/// Why a task is not done that neither failed nor was skipped.
+fn left(task: &TaskView) -> String {
+    match task.state {
+        "not done" => "the mission ended before".to_owned(),
+        _ => format!("it is not over: {}", task.state_line()),
+    }
 }
 
 fn task_blocks(report: &TaskReport) -> Vec<Block> {

@@ -4,7 +4,7 @@ use super::{
     history::History,
     words::{change_word, process_word, status_word, task_word},
 };
-use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId};
+use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId, TaskState};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{MissionRow, Spend};
@@ -90,8 +90,12 @@ pub struct TaskView {
     pub title: String,
     /// The role that does it.
     pub role: String,
-    /// How it stands, in a few words; what it waits for is named.
-    pub state: String,
+    /// `waiting`, `ready`, `running`, `resting`, `asking`, `merged`, `done` (its result is a text), `failed`, `skipped` or `not done`.
+    pub state: &'static str,
+    /// The tasks that it waits for.
+    pub waits_for: Vec<String>,
+    /// The interrupt that asks what is to become of it.
+    pub interrupt: Option<String>,
     /// Who has it, or had it last.
     pub agent: Option<String>,
     /// How many attempts have begun.
@@ -271,22 +275,50 @@ impl TallyView {
 
 fn tasks(history: &History) -> Vec<TaskView> {
     let mission = history.trail.mission();
-    let view = |(task, id): (&mission::TaskSpec, TaskId)| {
+    let undone = |id: &TaskId| mission.task(*id).is_none_or(|task| task.state != TaskState::Done);
+    let view = |(spec, id): (&mission::TaskSpec, TaskId)| {
         let past = history.tasks.get(&id);
         let merge_commit = past.and_then(|past| past.merge_commit.clone());
-        let state = if merge_commit.is_some() { "merged".to_owned() } else { task_word(mission, id) };
-        let last = mission.task(id).and_then(|task| task.last_agent);
+        let state = if merge_commit.is_some() { "merged" } else { task_word(mission, id) };
+        let task = mission.task(id);
+        let missing = spec.depends_on.iter().copied().filter(|id| state == "waiting" && undone(id));
         TaskView {
-            name: task.name.clone(),
-            title: task.title.clone(),
-            role: history.trail.role_name(task.role).to_owned(),
+            name: spec.name.clone(),
+            title: spec.title.clone(),
+            role: history.trail.role_name(spec.role).to_owned(),
             state,
-            agent: last.map(|agent| mission.agent_name(agent).to_owned()),
+            waits_for: missing.map(|id| history.trail.task_name(id).to_owned()).collect(),
+            interrupt: task.and_then(|task| match task.state {
+                TaskState::Asking(interrupt) => Some(interrupt.to_string()),
+                _ => None,
+            }),
+            agent: task.and_then(|task| task.last_agent).map(|agent| mission.agent_name(agent).to_owned()),
             attempts: past.map_or(0, |past| past.attempts.len() as u32),
             merge_commit,
         }
     };
     mission.plan().tasks.iter().zip((0..).map(TaskId)).map(view).collect()
+}
+
+impl TaskView {
+    /// Whether it is done, so that nothing is to be said of why not.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, "merged" | "done")
+    }
+
+    /// Whether a person may give it another round of attempts.
+    pub fn can_be_retried(&self) -> bool {
+        matches!(self.state, "failed" | "asking")
+    }
+
+    /// Its state with what it waits for.
+    pub fn state_line(&self) -> String {
+        match (self.waits_for.as_slice(), &self.interrupt) {
+            ([], None) => self.state.to_owned(),
+            ([], Some(interrupt)) => format!("waits for the answer to {interrupt}"),
+            (tasks, _) => format!("waits for {}", tasks.join(", ")),
+        }
+    }
 }
 
 fn agents(mission: &Mission, spends: &[Spend]) -> Vec<AgentView> {

@@ -203,33 +203,69 @@ fn check(shown: &str, expected: Expect) {
 #[test]
 fn show_of_a_mission_that_waits() {
     check(
-        &visible(&view(middle()).text(BEGAN_MS + 90_000, &when, false)),
+        &visible(&view(middle()).text(BEGAN_MS + 90_000, &when, true)),
         expect![[r#"
-        kit-a1b2c: running, begun 1 min 30 s ago
+            kit-a1b2c: waits for you, begun 1 min 30 s ago
+              goal    make the tests pass
+                      and <b>nothing</b> else
+              repo    /home/a/kit
+              tasks   1 of 3 done, 2 open
+              result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
+              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
+
+              task    state            agent      attempts  commit
+              parser  merged           builder-1  1         2222222222
+              dates   running          builder-2  1
+              notes   waits for dates             0
+
+              agent      process      task   cost
+              builder-1  up                  $0.02
+              builder-2  not started  dates  unknown
+
+            waits for you:
+              i0 (user_input, task dates, builder-2)
+                Which calendar?
+                �really
+                  muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
+                without an answer by +3600s: the Gregorian one
+
+            an engine runs it: muster tail kit-a1b2c
+        "#]],
+    );
+}
+
+#[test]
+fn what_nobody_runs_is_stopped_and_what_a_cancelled_mission_left_is_not_done() {
+    let stopped = view(middle()[..12].to_vec()).text(BEGAN_MS + 90_000, &when, false);
+    check(
+        &stopped,
+        expect![[r#"
+        kit-a1b2c: stopped, begun 1 min 30 s ago
           goal    make the tests pass
                   and <b>nothing</b> else
           repo    /home/a/kit
-          tasks   1 of 3 done, 2 open
-          result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
-          money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
+          tasks   0 of 3 done, 3 open
+          result  nothing is merged yet
+          money   $0.00 of $5.00 spent in 0 model calls, $0.30 set aside
 
           task    state            agent      attempts  commit
-          parser  merged           builder-1  1         2222222222
+          parser  running          builder-1  1
           dates   running          builder-2  1
           notes   waits for dates             0
 
-          agent      process      task   cost
-          builder-1  up                  $0.02
-          builder-2  not started  dates  unknown
-
-        waits for you:
-          i0 (user_input, task dates, builder-2)
-            Which calendar?
-            �really
-              muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
-            without an answer by +3600s: the Gregorian one
-
-        then: muster resume kit-a1b2c
+        no engine runs it; to go on: muster resume kit-a1b2c
+    "#]],
+    );
+    let cancel = [Fact::Closing { outcome: Outcome::Cancelled }, Fact::Closed { outcome: Outcome::Cancelled }];
+    let history = history(middle()[..12].iter().cloned().chain(cancel).collect());
+    let report = Report::of(MissionView::of(&row(), &history, &[]), history);
+    let not_done = report.not_done.iter().map(|task| format!("{}: {}\n", task.task, task.why));
+    check(
+        &not_done.collect::<String>(),
+        expect![[r#"
+        parser: the mission ended before
+        dates: the mission ended before
+        notes: the mission ended before
     "#]],
     );
 }
@@ -253,19 +289,19 @@ fn summary_of_a_mission_that_waits() {
     check(
         &visible(&view(middle()).summary()),
         expect![[r#"
-        mission kit-a1b2c: running
-          tasks   1 of 3 done, 2 open
-          result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
-          money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
+            mission kit-a1b2c: waits for you
+              tasks   1 of 3 done, 2 open
+              result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
+              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
 
-        waits for you:
-          i0 (user_input, task dates, builder-2)
-            Which calendar?
-            �really
-              muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
+            waits for you:
+              i0 (user_input, task dates, builder-2)
+                Which calendar?
+                �really
+                  muster answer kit-a1b2c/i0 "YOUR ANSWER"  # the agent goes on with your words
 
-        then: muster resume kit-a1b2c
-        everything about it: muster report kit-a1b2c"#]],
+            then: muster resume kit-a1b2c
+            everything about it: muster report kit-a1b2c"#]],
     );
 }
 
@@ -274,16 +310,16 @@ fn a_mission_without_facts_can_be_shown() {
     check(
         &view(Vec::new()).text(BEGAN_MS + 1_500, &when, false),
         expect![[r#"
-        kit-a1b2c: beginning, begun 1.5 s ago
-          goal    make the tests pass
-                  and <b>nothing</b> else
-          repo    /home/a/kit
-          tasks   0 of 0 done
-          result  nothing is merged yet
-          money   $0.00 spent in 0 model calls
+            kit-a1b2c: stopped, begun 1.5 s ago
+              goal    make the tests pass
+                      and <b>nothing</b> else
+              repo    /home/a/kit
+              tasks   0 of 0 done
+              result  nothing is merged yet
+              money   $0.00 spent in 0 model calls
 
-        no engine runs it; to go on: muster resume kit-a1b2c
-    "#]],
+            no engine runs it; to go on: muster resume kit-a1b2c
+        "#]],
     );
 }
 
@@ -291,12 +327,12 @@ fn a_mission_without_facts_can_be_shown() {
 fn list_and_inbox() {
     let lines = [MissionLine::of(&row(), &history(middle())), MissionLine::of(&row(), &history(end()))];
     check(
-        &missions(&lines, BEGAN_MS + 7_500_000),
+        &missions(&lines, BEGAN_MS + 7_500_000, None),
         expect![[r#"
-        mission    status   tasks  cost             begun          goal
-        kit-a1b2c  running  1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
-        kit-a1b2c  failed   1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
-    "#]],
+            mission    status         tasks  cost             begun          goal
+            kit-a1b2c  waits for you  1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
+            kit-a1b2c  failed         1/3    $0.02 + unknown  2 h 5 min ago  make the tests pass
+        "#]],
     );
     check(
         &visible(&inbox(&view(middle()).interrupts, &when)),

@@ -31,13 +31,13 @@ pub(super) fn prefixed(text: &str, prefix: &str) -> String {
     text.trim_end().replace('\n', &format!("\n{prefix}"))
 }
 
-/// A table of missions. `now_ms` is the time by which ages are told.
-pub fn missions(missions: &[MissionLine], now_ms: u64) -> String {
+/// A table of missions. `now_ms` is the time by which ages are told; `being_run` is the mission that an engine runs.
+pub fn missions(missions: &[MissionLine], now_ms: u64, being_run: Option<&str>) -> String {
     let head = ["mission", "status", "tasks", "cost", "begun", "goal"].map(str::to_owned).to_vec();
     let row = |line: &MissionLine| {
         vec![
             line.name.clone(),
-            line.status.to_owned(),
+            status_line(line.status, line.closed, line.waiting > 0, being_run == Some(line.name.as_str())).to_owned(),
             format!("{}/{}", line.tasks_done, line.tasks_total),
             cost(line.cost_micros, line.unknown_calls),
             format!("{} ago", duration(now_ms.saturating_sub(line.began_at_ms))),
@@ -45,6 +45,15 @@ pub fn missions(missions: &[MissionLine], now_ms: u64) -> String {
         ]
     };
     table(&std::iter::once(head).chain(missions.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// The journal's status, and whether anything moves: a mission that nobody runs is not running.
+fn status_line(status: &'static str, closed: bool, waits: bool, is_run: bool) -> &'static str {
+    match (closed, waits, is_run, status) {
+        (false, true, _, "running") => "waits for you",
+        (false, false, false, "running" | "beginning" | "closing") => "stopped",
+        _ => status,
+    }
 }
 
 /// What waits for a person, with the commands that answer it. `when` tells a time.
@@ -92,7 +101,7 @@ impl MoneyView {
 impl MissionView {
     /// A few plain lines for the end of a command: how it went, where the result is, what it cost, what to do next.
     pub fn summary(&self) -> String {
-        let mut text = format!("mission {}: {}\n", self.name, self.status);
+        let mut text = format!("mission {}: {}\n", self.name, self.status_line(false));
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
         let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
@@ -112,30 +121,35 @@ impl MissionView {
             Some(ended) => format!("took {}", duration(ended.saturating_sub(self.began_at_ms))),
             None => format!("begun {} ago", duration(now_ms.saturating_sub(self.began_at_ms))),
         };
-        let mut text = format!("{}: {}, {age}\n", self.name, self.status);
+        let mut text = format!("{}: {}, {age}\n", self.name, self.status_line(is_run));
         let _ = writeln!(text, "  goal    {}", indented(&self.goal, 10));
         let _ = writeln!(text, "  repo    {}", self.repository);
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
         let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
-        self.write_tables(&mut text);
+        self.write_tables(&mut text, is_run);
         self.write_next(&mut text, Some(when), is_run);
         text
     }
 
-    fn write_tables(&self, text: &mut String) {
+    fn status_line(&self, is_run: bool) -> &'static str {
+        status_line(self.status, self.ending != Ending::Open, !self.interrupts.is_empty(), is_run)
+    }
+
+    fn write_tables(&self, text: &mut String, is_run: bool) {
         if !self.tasks.is_empty() {
             let head = ["  task", "state", "agent", "attempts", "commit"].map(str::to_owned).to_vec();
             let row = |task: &super::TaskView| {
                 let commit = task.merge_commit.as_deref().map(short).unwrap_or_default().to_owned();
                 let agent = task.agent.clone().unwrap_or_default();
-                vec![format!("  {}", task.name), task.state.clone(), agent, task.attempts.to_string(), commit]
+                vec![format!("  {}", task.name), task.state_line(), agent, task.attempts.to_string(), commit]
             };
             let rows: Vec<_> = std::iter::once(head).chain(self.tasks.iter().map(row)).collect();
             let _ = write!(text, "\n{}", table(&rows));
         }
         let used: Vec<_> = self.agents.iter().filter(|agent| agent.calls > 0 || agent.state != "not started").collect();
-        if self.ending == Ending::Open && !used.is_empty() {
+        // The journal of a mission that nobody runs remembers processes that are gone.
+        if is_run && !used.is_empty() {
             let head = ["  agent", "process", "task", "cost"].map(str::to_owned).to_vec();
             let row = |agent: &&super::AgentView| {
                 let task = agent.task.clone().unwrap_or_default();

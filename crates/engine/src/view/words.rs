@@ -102,25 +102,20 @@ pub(super) fn topic_word(topic: Topic) -> &'static str {
     topic.into()
 }
 
-/// A task's state; what it waits for is named.
-pub(super) fn task_word(mission: &Mission, task: TaskId) -> String {
-    let name = |id: &TaskId| mission.plan().tasks.get(id.0 as usize).map_or(String::new(), |task| task.name.clone());
-    let undone = |id: &&TaskId| mission.task(**id).is_none_or(|task| task.state != TaskState::Done);
+/// A task's state in one or two words. What is still open when the mission is over is not done.
+pub(super) fn task_word(mission: &Mission, task: TaskId) -> &'static str {
+    let over = matches!(mission.status(), Status::Closed(_));
     match mission.task(task).map(|task| task.state) {
-        Some(TaskState::Waiting(_)) => {
-            let needs =
-                mission.plan().tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
-            let missing: Vec<String> = needs.iter().filter(undone).map(name).collect();
-            format!("waits for {}", missing.join(", "))
-        }
-        Some(TaskState::Ready) => "ready".to_owned(),
-        Some(TaskState::Running(_)) => "running".to_owned(),
-        Some(TaskState::Resting) => "rests before the next attempt".to_owned(),
-        Some(TaskState::Asking(interrupt)) => format!("waits for the answer to {interrupt}"),
-        Some(TaskState::Done) => "done".to_owned(),
-        Some(TaskState::Failed) => "failed".to_owned(),
-        Some(TaskState::Skipped) => "skipped".to_owned(),
-        None => String::new(),
+        Some(TaskState::Done) => "done",
+        Some(TaskState::Failed) => "failed",
+        Some(TaskState::Skipped) => "skipped",
+        None => "not done",
+        _ if over => "not done",
+        Some(TaskState::Waiting(_)) => "waiting",
+        Some(TaskState::Ready) => "ready",
+        Some(TaskState::Running(_)) => "running",
+        Some(TaskState::Resting) => "resting",
+        Some(TaskState::Asking(_)) => "asking",
     }
 }
 
@@ -167,9 +162,10 @@ pub(super) fn first_line(text: &str) -> String {
     }
 }
 
-/// An amount of money in US dollars.
+/// An amount of money in US dollars for people: to a hundredth of a cent, small amounts in full.
 pub fn money(micros: u64) -> String {
-    Micros(micros).to_string()
+    let rounded = if micros < 10_000 { micros } else { micros.saturating_add(50) / 100 * 100 };
+    Micros(rounded).to_string()
 }
 
 /// What calls cost when some of their prices are not known.
@@ -207,6 +203,12 @@ mod tests {
     fn lengths_of_time_have_two_units() {
         let shown: Vec<String> = [0, 999, 1_250, 59_999, 65_000, 7_500_000, 200_000_000].map(duration).into();
         assert_eq!(shown, ["0 ms", "999 ms", "1.2 s", "59 s", "1 min 5 s", "2 h 5 min", "2 d 7 h"]);
+    }
+
+    #[test]
+    fn money_for_people_is_short_but_never_nothing() {
+        let shown: Vec<String> = [0, 7, 9_999, 303_154, 2_000_000, 999_999].map(money).into();
+        assert_eq!(shown, ["$0.00", "$0.000007", "$0.009999", "$0.3032", "$2.00", "$1.00"]);
     }
 
     #[test]

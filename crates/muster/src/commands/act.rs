@@ -12,6 +12,7 @@ use crate::{
 use engine::{
     Engine, EngineError, Order, Reply,
     control::{self, ControlError},
+    view::Ending,
 };
 use std::{path::Path, time::Duration};
 
@@ -58,8 +59,12 @@ async fn put_away(engine: &Engine, name: &str) -> Result<Outcome, Error> {
 pub(crate) fn retry(home: &Path, args: RetryArgs) -> Result<Outcome, Error> {
     let readings = read::open(home)?;
     let name = readings.find(&args.mission)?;
-    if !readings.mission(&name)?.tasks.iter().any(|task| task.name == args.task) {
+    let mission = readings.mission(&name)?;
+    let Some(task) = mission.tasks.iter().find(|task| task.name == args.task) else {
         return Err(Error::usage(format!("{name} has no task '{}'; `muster show {name}` lists its tasks", args.task)));
+    };
+    if mission.ending() == Ending::Open && !task.can_be_retried() {
+        return Err(Error::failed(format!("the task '{}' has not failed: {}", args.task, task.state_line())));
     }
     runtime()?.block_on(async {
         match deliver(home, &name, Order::Retry { task: args.task.clone() }).await? {

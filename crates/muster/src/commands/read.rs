@@ -12,10 +12,12 @@ use std::path::Path;
 
 pub(crate) fn list(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
     let missions = open(home)?.missions()?;
-    match args.json {
-        true => screen::json(&missions)?,
-        false => screen::out(&visible(&view::missions(&missions, now_ms())))?,
-    };
+    if args.json {
+        screen::json(&missions)?;
+        return Ok(Outcome::Done);
+    }
+    let being_run = if missions.iter().all(|mission| mission.closed) { None } else { act::being_run(home)? };
+    screen::out(&visible(&view::missions(&missions, now_ms(), being_run.as_deref())))?;
     Ok(Outcome::Done)
 }
 
