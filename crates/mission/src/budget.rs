@@ -13,8 +13,10 @@ use crate::{
     state::{Mission, Status},
 };
 
-/// The share of the budget that an attempt is given at first, and at least when it asks for more: one part of so many.
+/// The share of the budget that an attempt is given at first, and at least when it asks for more: one part of so many, or of so many for each
+/// agent of the mission if that is more. So what all agents together have set aside and not spent stays a small part of the budget.
 const LEASE_PARTS: u64 = 32;
+const LEASE_PARTS_PER_AGENT: u64 = 4;
 
 impl Mission {
     /// What a new attempt is given: a share of the budget, at most what the task may spend and what is there. Nothing without a budget.
@@ -25,7 +27,8 @@ impl Mission {
     }
 
     fn share(&self) -> Micros {
-        Micros((self.ledger.cap.unwrap_or_default().0 / LEASE_PARTS).max(1))
+        let parts = LEASE_PARTS.max(self.agents.len() as u64 * LEASE_PARTS_PER_AGENT);
+        Micros((self.ledger.cap.unwrap_or_default().0 / parts).max(1))
     }
 
     /// What the attempt's task may still be given; nothing when only the mission's budget bounds it.
