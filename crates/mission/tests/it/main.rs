@@ -1,0 +1,9 @@
+//! The core from outside: each row of the transition table, the money under random calls, and the journal of each release.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod golden;
+mod money;
+mod play;
+mod regressions;
+mod table;

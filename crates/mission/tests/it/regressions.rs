@@ -1,0 +1,210 @@
+//! What the simulator found, each in the fewest inputs that show it.
+
+use crate::play::*;
+use expect_test::expect;
+use mission::*;
+
+#[test]
+fn a_question_that_is_moot_is_not_left_open_when_its_task_goes_on() {
+    check(
+        and(at_work(), [asked("q"), submitted("k"), ended(2, Stop::Done)]),
+        expect![[r#"
+        turn_ended attempt=0 stop=done work=changed(…)
+        interrupt_answered answer=deny by=moot interrupt=0
+        change_queued attempt=0 change=0 commit=work
+        verify_started at=7000 change=0 effect=3 onto=base ✱ verify_change
+    "#]],
+    );
+    let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
+    let back = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None };
+    check(
+        and(at_work(), [asked("q"), submitted("k"), back]),
+        expect![[r#"
+        turn_ended attempt=0 stop=done work=changed(…)
+        interrupt_answered answer=deny by=moot interrupt=0
+        turn_owed attempt=0 brief=returned(outside([1]))
+        turn_started attempt=0 deadline=1807000 effect=3 resumed=false turn=2 ✱ run_turn
+    "#]],
+    );
+}
+
+#[test]
+fn the_answer_to_a_question_survives_a_pause_and_a_budget_stop() {
+    let paused = and(at_work(), [asked("q"), Input::Pause, ended(2, Stop::Cancelled)]);
+    check(
+        paused.clone(),
+        expect![[r#"
+        turn_ended attempt=0 stop=cancelled work=changed(…)
+        attempt_parked attempt=0 interrupt=0
+    "#]],
+    );
+    check(
+        and(paused, [answer(0, Answer::Approve), Input::Resume]),
+        expect![[r#"
+        resumed
+        turn_started attempt=0 deadline=1809000 effect=4 resumed=false turn=2 ✱ run_turn
+    "#]],
+    );
+    check(
+        and(at_work(), [asked("q"), ended(2, Stop::Budget)]),
+        expect![[r#"
+        turn_ended attempt=0 stop=budget work=changed(…)
+        attempt_parked attempt=0 interrupt=0
+    "#]],
+    );
+}
+
+#[test]
+fn a_turn_that_failed_for_want_of_space_over_a_question_is_over() {
+    check(
+        and(at_work(), [asked("q"), failed(2, EffectFailure::NoSpace), Input::Woke, Input::Woke]),
+        expect![[r#"
+        interrupt_answered answer=text(Nobody answered in time. Decide by yourself, say which assum) by=default interrupt=0
+        turn_owed attempt=0 brief=answered(…)
+        turn_started attempt=0 deadline=88205000 effect=3 resumed=false turn=2 ✱ run_turn
+    "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
+    let opened = Input::SessionOpened { attempt: AttemptId(0), session: "s".into() };
+    check(
+        and(at_work(), [failed(2, EffectFailure::NoSpace)]),
+        expect![[r#"
+            turn_owed attempt=0 brief=task
+            paused why=space
+            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+        "#]],
+    );
+    check(
+        and(at_work(), [opened, failed(2, EffectFailure::NoSpace)]),
+        expect![[r#"
+            turn_owed attempt=0 brief=continue
+            paused why=space
+            interrupt_raised about=space deadline=66000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+        "#]],
+    );
+}
+
+#[test]
+fn money_spent_beyond_a_lease_does_not_stay_set_aside() {
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(50) };
+    let usage = Usage { cost: Some(Micros(140)), ..Usage::default() };
+    let mut play = Play::new([open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)]);
+    play.tell(Input::UsageSettled { attempt: AttemptId(0), usage }).unwrap();
+    play.tell(lease).unwrap();
+    assert_eq!(play.mission.lease_left(AttemptId(0)), Some(play.mission.ledger().leased));
+    play.tell(ended(2, Stop::Refusal)).unwrap();
+    assert_eq!(play.mission.ledger().leased, Micros(0));
+}
+
+/// `c` needs `a` and `b`; both have failed.
+fn both_failed() -> Vec<Input> {
+    let once = |name, needs: &[u32]| TaskSpec { attempts_max: 1, ..task(name, needs) };
+    let plan = plan(2, vec![once("a", &[]), once("b", &[]), once("c", &[0, 1]), once("d", &[])]);
+    let begun = vec![open(None), plan, prepared(), ready(1), ready(2)];
+    and(begun, [ended(3, Stop::Refusal), ended(4, Stop::Refusal)])
+}
+
+#[test]
+fn a_task_that_needs_two_failed_ones_does_not_wait_for_ever_when_one_is_reopened() {
+    let denied = [answer(0, Answer::Deny), answer(1, Answer::Deny)];
+    check(
+        and(both_failed(), denied.into_iter().chain([Input::Retry { task: TaskId(0) }])),
+        expect![[r#"
+        task_reopened task=0
+        task_skipped because=1 task=2
+        assigned agent=1 attempt=3 base=base because=… lease=null task=0
+        turn_started attempt=3 deadline=1810000 effect=6 resumed=false turn=1 ✱ run_turn
+    "#]],
+    );
+}
+
+#[test]
+fn a_task_whose_need_is_reopened_during_a_pause_is_not_skipped_afterwards() {
+    let paused = [Input::Pause, answer(0, Answer::Deny), Input::Retry { task: TaskId(0) }, Input::Resume];
+    check(
+        and(both_failed(), paused),
+        expect![[r#"
+        resumed
+        assigned agent=1 attempt=3 base=base because=… lease=null task=0
+        turn_started attempt=3 deadline=1811000 effect=7 resumed=false turn=1 ✱ run_turn
+    "#]],
+    );
+}
+
+#[test]
+fn a_task_that_is_doomed_twice_is_skipped_once() {
+    let once = |name, needs: &[u32]| TaskSpec { attempts_max: 1, ..task(name, needs) };
+    let diamond = vec![once("a", &[]), once("b", &[0]), once("c", &[0]), once("d", &[1, 2]), once("e", &[])];
+    let begun = vec![open(None), plan(1, diamond), prepared(), ready(1), ended(2, Stop::Refusal)];
+    check(
+        and(begun, [answer(0, Answer::Deny)]),
+        expect![[r#"
+        interrupt_answered answer=deny by=person interrupt=0
+        task_failed task=0 why=its attempts are used up
+        task_skipped because=0 task=1
+        task_skipped because=0 task=2
+        task_skipped because=0 task=3
+    "#]],
+    );
+}
+
+#[test]
+fn a_mission_begins_to_end_once() {
+    let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999) };
+    check(
+        and(work, [lease, Input::Cancel, answer(0, Answer::Deny)]),
+        expect![[r#"
+        interrupt_answered answer=deny by=person interrupt=0
+    "#]],
+    );
+}
+
+#[test]
+fn nothing_wakes_when_all_is_over() {
+    check(
+        [open(None), Input::Cancel, Input::Woke],
+        expect![[r#"
+        refused: the mission is over
+    "#]],
+    );
+}
+
+#[test]
+fn a_move_of_the_branch_that_may_have_happened_is_not_given_up() {
+    let mut play = Play::new(and(at_work(), [submitted("k"), ended(2, Stop::Done), passed(3)]));
+    for effect in 4..20 {
+        let facts = play.tell(failed(effect, EffectFailure::Transient)).unwrap();
+        assert!(matches!(facts.as_slice(), [Fact::EffectDelayed { .. }]), "{facts:?}");
+        play.tell(Input::Woke).unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_for_want_of_money_names_the_question_about_it() {
+    let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
+    let lease = || Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999) };
+    check(
+        and(work.clone(), [lease(), asked("q"), lease()]),
+        expect![[r#"
+        refused: the budget is used up; interrupt i0 asks for more
+    "#]],
+    );
+    check(
+        and(work, [Input::Pause, lease()]),
+        expect![[r#"
+        refused: the mission is paused
+    "#]],
+    );
+}
+
+#[test]
+fn many_agents_can_begin_before_the_budget_is_set_aside() {
+    let tasks = (0..100).map(|n| task(&n.to_string(), &[])).collect();
+    let play = Play::new([open(Some(1_000_000)), plan(100, tasks), prepared()]);
+    assert_eq!((play.mission.attempts().count(), play.mission.status()), (100, Status::Running));
+    assert!(play.mission.ledger().leased <= Micros(250_000));
+}
