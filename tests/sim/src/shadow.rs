@@ -73,10 +73,8 @@ impl Shadow {
             }
             Fact::MessageSent { message, from, to, .. } => self.message_sent(*message, *from, to),
             Fact::MessagesRead { agent, key, upto } => self.messages_read(*agent, key, *upto),
-            Fact::TaskSkipped { task, .. } => {
-                if !self.skipped.insert(*task) {
-                    return Err(broken(Rule::TallyCounts, format!("{task} is skipped twice")));
-                }
+            Fact::TaskSkipped { task, .. } if !self.skipped.insert(*task) => {
+                return Err(broken(Rule::TallyCounts, format!("{task} is skipped twice")));
             }
             Fact::TaskReopened { .. } => self.skipped.clear(),
             Fact::AttemptFailed { attempt, reason: Failure::Infrastructure(_), .. } => self.gave_up(*attempt),
