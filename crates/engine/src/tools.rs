@@ -28,6 +28,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::{Arc, Weak};
 
+/// Carries out a call: the agent's name, the call's key, the arguments; answers with a text, or with what was wrong.
+pub type RunTool = Arc<dyn Fn(String, String, Value) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
 /// A tool that an embedder of the engine adds to those of the mission.
 #[derive(Clone)]
 pub struct ExtraTool {
@@ -37,8 +40,8 @@ pub struct ExtraTool {
     pub description: &'static str,
     /// The JSON Schema of its arguments.
     pub input_schema: Value,
-    /// What it does: the agent's name, the call's key, the arguments; answers with a text, or with what was wrong.
-    pub run: Arc<dyn Fn(String, String, Value) -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
+    /// What it does.
+    pub run: RunTool,
 }
 
 /// The tools of one agent.

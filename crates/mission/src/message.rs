@@ -73,7 +73,7 @@ impl Mission {
             return Err(Rejected::Duplicate);
         }
         self.speaking(agent, &key)?;
-        let last = entry.inbox.iter().take(count.max(1) as usize).last();
+        let last = entry.inbox.iter().take(count.max(1) as usize).next_back();
         Ok(last.map(|last| Fact::MessagesRead { agent, key, upto: last.id }).into_iter().collect())
     }
 
