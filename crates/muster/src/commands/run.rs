@@ -74,6 +74,13 @@ impl Files {
     pub(crate) fn read(config_file: &Path, plan_file: &Path) -> Result<Self, Error> {
         let config_dir = config_file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let config_dir = std::path::absolute(config_dir).map_err(Error::usage)?;
+        if !config_file.exists() {
+            let (file, example) = (config_file.display(), config::EXAMPLE);
+            let text = format!(
+                "{file}: there is no configuration; say where it is with --config, or write it, for example\n{example}"
+            );
+            return Err(Error::usage(text));
+        }
         let config = Source::read(config_file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
         config.ready_to_run(&config_file.display().to_string()).map_err(Error::usage)?;
         let plan = Source::read(plan_file).and_then(|source| plan::load(&source, &config)).map_err(Error::usage)?;
