@@ -253,6 +253,8 @@ fn misfortune(fact: &Fact) -> Option<String> {
             Some(format!("something failed and was tried again: {}", first_line(error)))
         }
         Fact::AgentStartFailed { error, .. } => Some(format!("could not be started: {}", first_line(error))),
+        // Its engine ended under it, which is told once.
+        Fact::AgentLost { blame: false, .. } => None,
         Fact::AgentLost { reason, .. } => Some(format!("was lost: {}", first_line(reason))),
         Fact::AttemptFailed { reason: Failure::Closing, .. } => None,
         Fact::AttemptFailed { reason, .. } => Some(format!("an attempt failed: {}", first_line(&reason.tell()))),
