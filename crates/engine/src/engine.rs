@@ -76,6 +76,8 @@ pub struct Running {
     pub handle: Handle,
     /// How it stands.
     pub progress: watch::Receiver<Progress>,
+    /// How many facts there were when this engine took it up: 0 for a new one.
+    pub history: u64,
     driver: JoinHandle<Result<(), DriverError>>,
     hands: Arc<Hands>,
 }
@@ -262,6 +264,7 @@ impl Engine {
             serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(&key, &error))?;
         let (store, faults) = (self.store.clone(), Arc::clone(&self.faults));
         let (driver, handle, progress) = Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults })?;
+        let history = progress.borrow().seq;
         meter.serve(handle.clone());
         let tools = Tools {
             dir: self.home().join("missions").join(key.as_str()),
@@ -278,7 +281,7 @@ impl Engine {
         };
         let hands = Hands::new(tools, handle.clone());
         let driver = tokio::spawn(driver.run(Arc::clone(&hands)));
-        let running = Running { handle, progress, driver, hands };
+        let running = Running { handle, progress, history, driver, hands };
         running.take_up(beginning).await?;
         Ok(running)
     }

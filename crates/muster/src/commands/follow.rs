@@ -31,8 +31,13 @@ pub(crate) async fn to_the_end(
     screen.say(&format!("mission {name}"));
     let _control = engine::control::listen(engine.home(), running.handle.clone())
         .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
-    let mut story =
-        Story { readings: Readings::open(engine.home()).map_err(Error::failed)?, teller: Teller::default(), seq: 0 };
+    let mut story = Story::after(&running, Readings::open(engine.home()).map_err(Error::failed)?)?;
+    if running.history > 0 {
+        screen.say(&format!(
+            "taken up after {} facts; what happened before: muster tail {name} --no-follow",
+            running.history
+        ));
+    }
     let mut progress = running.progress.clone();
     let mut interrupted = false;
     let mut told_full = false;
@@ -74,6 +79,18 @@ struct Story {
 }
 
 impl Story {
+    /// What happens from here on. What happened before is known, not shown again.
+    fn after(running: &Running, readings: Readings) -> Result<Self, Error> {
+        let mut story = Self { readings, teller: Teller::default(), seq: 0 };
+        for recorded in story.readings.facts_after(running.handle.key().as_str(), 0).map_err(Error::failed)? {
+            if recorded.seq <= running.history {
+                story.seq = recorded.seq;
+                story.teller.tell(&recorded.fact);
+            }
+        }
+        Ok(story)
+    }
+
     fn show_new(&mut self, name: &str, screen: &Screen) -> Result<(), Error> {
         for recorded in self.readings.facts_after(name, self.seq).map_err(Error::failed)? {
             self.seq = recorded.seq;
