@@ -339,7 +339,7 @@ impl Mission {
         let entry = self.agents.get(agent.index()).ok_or(Rejected::UnknownAgent(agent))?;
         let id = entry.attempt.ok_or(Rejected::NoAttempt(agent))?;
         let attempt = self.attempts.get(&id).ok_or(Rejected::NoAttempt(agent))?;
-        if attempt.keys.contains(key) {
+        if attempt.keys.contains(key) || entry.past_keys.contains(key) {
             return Err(Rejected::Duplicate);
         }
         if !matches!(attempt.state, AttemptState::Working { .. }) {
@@ -413,6 +413,7 @@ impl Mission {
         self.ledger.leased = self.ledger.leased.less(attempt.lease.left());
         if let Some(entry) = self.agents.get_mut(attempt.agent.index()) {
             entry.attempt = None;
+            entry.past_keys = attempt.keys;
         }
         self.refresh(attempt.agent);
         Some((attempt.task, attempt.agent))

@@ -78,6 +78,9 @@ impl Mission {
     }
 
     pub(crate) fn apply_messages_read(&mut self, agent: AgentId, key: &str, upto: MessageId) {
+        if let Some(attempt) = self.agents.get(agent.index()).and_then(|agent| agent.attempt) {
+            self.apply_key(attempt, key);
+        }
         let Some(entry) = self.agents.get_mut(agent.index()) else { return };
         let count = entry.inbox.iter().take_while(|message| message.id <= upto).count();
         let messages: Vec<Message> = entry.inbox.drain(..count).collect();

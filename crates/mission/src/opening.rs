@@ -63,6 +63,7 @@ impl Mission {
                 start_failures: 0,
                 inbox: VecDeque::new(),
                 last_read: None,
+                past_keys: BTreeSet::new(),
             });
         }
         let agents = 0..self.agents.len() as u32;

@@ -123,6 +123,8 @@ pub struct Agent {
     pub(crate) start_failures: u32,
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) last_read: Option<LastRead>,
+    /// The calls of its last attempt: one of them that comes late is not a call of the next.
+    pub(crate) past_keys: BTreeSet<String>,
 }
 
 /// An agent's process.

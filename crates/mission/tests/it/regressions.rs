@@ -208,3 +208,32 @@ fn many_agents_can_begin_before_the_budget_is_set_aside() {
     assert_eq!((play.mission.attempts().count(), play.mission.status()), (100, Status::Running));
     assert!(play.mission.ledger().leased <= Micros(250_000));
 }
+
+#[test]
+fn a_call_of_an_attempt_that_is_over_is_not_one_of_the_next() {
+    let next = [submitted("k"), ended(2, Stop::Refusal), Input::Woke];
+    check(
+        and(at_work(), next.into_iter().chain([submitted("k")])),
+        expect![[r#"
+        refused: this call was taken before
+    "#]],
+    );
+}
+
+#[test]
+fn a_reading_that_is_repeated_after_another_takes_no_messages() {
+    let sent = |key: &str| Input::MessageSent {
+        from: AgentId(0),
+        key: key.into(),
+        to: To::Agent(AgentId(1)),
+        body: "Hello.".into(),
+    };
+    let read = |key: &str| Input::MessagesRead { agent: AgentId(1), key: key.into(), count: 9 };
+    let two = vec![open(None), plan(2, vec![task("a", &[]), task("b", &[])]), prepared(), ready(1), ready(2)];
+    check(
+        and(two, [sent("1"), read("r1"), sent("2"), read("r2"), sent("3"), read("r1")]),
+        expect![[r#"
+        refused: this call was taken before
+    "#]],
+    );
+}
