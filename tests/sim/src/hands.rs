@@ -122,7 +122,7 @@ impl World {
         let again = self.strikes(self.scenario.faults.repeats);
         let tell = Tell { input, origin: Origin::Step { agent, turn: effect, key } };
         if again {
-            self.soon(Event::Tell(Tell { origin: Origin::Once, ..tell.clone() }));
+            self.shortly(Event::Tell(Tell { origin: Origin::Once, ..tell.clone() }));
         }
         Some(tell)
     }

@@ -23,6 +23,8 @@ pub enum Rule {
     BooksMatch,
     /// A message is given to each recipient exactly once.
     MessagesOnce,
+    /// A call of an agent has its effect once, however often it is made.
+    CallsOnce,
     /// The mission branch takes each change once, one after the other, and stands where the journal says.
     LinearMerges,
     /// A task is done only when its change is merged at the verified commit, or when its result is its text.

@@ -24,6 +24,7 @@ pub struct Shadow {
     /// Tasks done.
     pub done: BTreeSet<TaskId>,
     skipped: BTreeSet<TaskId>,
+    keys: BTreeSet<String>,
     /// Micro-dollars of all bills.
     pub settled: u64,
     /// How many bills there were.
@@ -54,6 +55,11 @@ impl Shadow {
                 return Err(broken(Rule::SameEffectSameWords, format!("{effect} is used twice")));
             }
             self.effects.insert(effect);
+        }
+        if let Some(key) = key_of(fact)
+            && !self.keys.insert(key.to_owned())
+        {
+            return Err(broken(Rule::CallsOnce, format!("{fact:?} is not the first with its key")));
         }
         match fact {
             Fact::Planned { plan } => {
@@ -140,5 +146,17 @@ impl Shadow {
         while let Some(message) = inbox.pop_front_if(|message| *message <= upto) {
             self.given.insert((agent, message), key.to_owned());
         }
+    }
+}
+
+/// The idempotency key of the agent's call that a fact comes from. The agents here never use one for two calls.
+fn key_of(fact: &Fact) -> Option<&str> {
+    match fact {
+        Fact::MessageSent { key, .. }
+        | Fact::MessagesRead { key, .. }
+        | Fact::ResultClaimed { key, .. }
+        | Fact::CheckpointTaken { key, .. } => Some(key),
+        Fact::InterruptRaised { key, .. } => key.as_deref(),
+        _ => None,
     }
 }

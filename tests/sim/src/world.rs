@@ -193,6 +193,13 @@ impl World {
         self.order += 1;
     }
 
+    /// A repeated call comes close behind the first, if perhaps into the agent's next attempt.
+    pub(crate) fn shortly(&mut self, event: Event) {
+        let delay = self.rng.range(0, 100);
+        self.events.insert((self.now + delay, self.order), event);
+        self.order += 1;
+    }
+
     /// The answer to an effect; now and then it comes twice.
     pub(crate) fn report(&mut self, input: Input) {
         if self.strikes(self.scenario.faults.twice) {
