@@ -30,7 +30,7 @@
 //! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |
 //! | `TurnEnded` done, with claim, or with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths) ⇒ `VerifyStarted` ✱`VerifyChange` |
 //! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer) or `AttemptParked` or `AttemptFailed` |
-//! | `TurnEnded` cancelled, budget | → `TurnEnded`, `TurnOwed` (continue) or `AttemptFailed` |
+//! | `TurnEnded` cancelled, budget | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
 //! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |
 //! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
 //! | `ChangeChecked` failed, conflict | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |
@@ -40,7 +40,7 @@
 //! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `UsageSettled` | → `UsageSettled` |
-//! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up; result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
+//! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
 //! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
 //! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |
 //! | `Resume` | → `Resumed` ⇒ whatever was held back |
