@@ -214,9 +214,10 @@ impl ServerHandler for AgentTools {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let meta = request.meta.as_ref().and_then(|meta| serde_json::to_value(meta).ok());
+        // The server moves `_meta` out of the parameters.
+        let meta = serde_json::to_value(&context.meta).ok();
         // An agent that gives no key gets one that is never seen again: its calls count every time.
         let key = acp_meta::call_id(meta.as_ref()).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
         let arguments = Value::Object(request.arguments.unwrap_or_default());
