@@ -41,6 +41,10 @@ impl Slot {
     pub(super) fn doing(&mut self, effect: EffectId, task: AbortHandle) {
         self.doing = Some((effect, task));
     }
+
+    fn is_for(&self, effect: EffectId) -> bool {
+        self.doing.as_ref().is_some_and(|(doing, _)| *doing == effect)
+    }
 }
 
 impl Drop for Slot {
@@ -66,9 +70,29 @@ pub(crate) struct Live {
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
     pub(crate) current: Mutex<Option<(AttemptId, SessionId)>>,
     control: Control,
-    /// Whether its end is wanted.
+    /// Whether its end is wanted, or told: the mission hears of it once.
     ending: AtomicBool,
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Tasks,
+}
+
+/// What runs around an agent; it ends with the agent.
+#[derive(Default)]
+struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    fn add(&self, task: AbortHandle) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Live {
@@ -76,7 +100,7 @@ impl Live {
     fn end(&self) {
         self.ending.store(true, Ordering::SeqCst);
         self.control.kill();
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+        self.tasks.end();
     }
 
     pub(crate) fn current(&self) -> Option<(AttemptId, SessionId)> {
@@ -113,7 +137,11 @@ impl Hands {
         };
         let live = self.launch(agent, name, role, workspace).await?;
         self.watch(&live);
-        self.slots().entry(agent).or_default().live = Some(live);
+        match self.slots().get_mut(&agent).filter(|slot| slot.is_for(effect)) {
+            Some(slot) => slot.live = Some(live),
+            // It was stopped at this very moment, and nobody would ever end it.
+            None => live.end(),
+        }
         Ok(Input::AgentReady { effect })
     }
 
@@ -137,11 +165,12 @@ impl Hands {
         env.extend(program.env);
         let process = workspace.spawn(Program { path: program.program, args, env, extras, gateway: true }).await?;
         let (tap, updates) = Tap::new(UPDATES);
-        let mut tasks = vec![self.transcribe(name.to_string(), updates)];
+        self.transcribe(name.to_string(), updates);
+        let tasks = Tasks::default();
         if let Some(listener) = process.listener {
             let tools = AgentTools::new(self, self.handle.clone(), id);
             let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone());
-            tasks.push(served.map_err(|error| Failed::transient(error.to_string()))?);
+            tasks.add(served.map_err(|error| Failed::transient(error.to_string()))?);
         }
         let io = Io { stdin: process.stdin, stdout: process.stdout, stderr: Some(process.stderr) };
         let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method: program.auth_method, ..Settings::default() };
@@ -158,7 +187,7 @@ impl Hands {
             current: Mutex::default(),
             control: process.control,
             ending: AtomicBool::new(false),
-            tasks: Mutex::new(tasks),
+            tasks,
         }))
     }
 
@@ -191,22 +220,25 @@ impl Hands {
         let task = tokio::spawn(async move {
             let ended = closed.await;
             let (Some(hands), Some(live)) = (hands.upgrade(), watched.upgrade()) else { return };
-            if !live.ending.load(Ordering::SeqCst) {
-                hands.lose(&live, ended.to_string()).await;
+            if let Some(lost) = hands.lose(&live, ended.to_string()).await {
+                hands.handle.report(lost).await;
             }
         });
-        live.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
+        live.tasks.add(task.abort_handle());
     }
 
-    /// Clears away an agent that is no use any more, and tells the mission. What it left in its workspace stays.
-    pub(super) async fn lose(&self, live: &Arc<Live>, reason: String) {
-        self.lose_quietly(live);
-        self.handle.report(Input::AgentLost { agent: live.id, reason }).await;
+    /// Clears away an agent that is no use any more, its whole process tree included; what it left in its workspace stays. Answers with what the
+    /// mission is to be told: nothing, when it has been told already or asked for this end itself. Told twice, it would take the second time for
+    /// the loss of the process that it has started since.
+    pub(super) async fn lose(&self, live: &Arc<Live>, reason: String) -> Option<Input> {
+        let first = !live.ending.swap(true, Ordering::SeqCst);
+        self.forget(live);
+        live.control.wait().await;
+        first.then_some(Input::AgentLost { agent: live.id, reason })
     }
 
-    /// The same, when whoever calls tells the mission.
-    pub(super) fn lose_quietly(&self, live: &Arc<Live>) {
-        live.ending.store(true, Ordering::SeqCst);
+    /// Kills the agent, closes its gateway session and takes it out of its place.
+    fn forget(&self, live: &Arc<Live>) {
         live.control.kill();
         self.tools.gateway.close_session(&live.gateway);
         let mut slots = self.slots();
@@ -232,7 +264,7 @@ impl Hands {
             self.keep(&live).await;
             live.control.kill();
             live.control.wait().await;
-            self.lose_quietly(&live);
+            self.forget(&live);
             live.end();
         }
         self.slots().remove(&agent);
@@ -262,10 +294,10 @@ impl Hands {
         }
     }
 
-    /// Carries what an agent does into its transcript.
-    fn transcribe(&self, agent: String, mut updates: Updates) -> AbortHandle {
+    /// Carries what an agent does into its transcript, its last words included: it ends when nothing more can come.
+    fn transcribe(&self, agent: String, mut updates: Updates) {
         let (transcripts, mission, clock) = (self.tools.transcripts.clone(), self.tools.key.clone(), self.tools.clock);
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             while let Some(update) = updates.next().await {
                 let bytes = serde_json::to_vec(&update).unwrap_or_default();
                 transcripts.push(Chunk {
@@ -278,7 +310,6 @@ impl Hands {
                 });
             }
         });
-        task.abort_handle()
     }
 }
 

@@ -68,13 +68,14 @@ impl Hands {
 
     /// Begins an effect and returns at once.
     pub(crate) fn start(self: &Arc<Self>, effect: Effect) {
-        let hands = Arc::clone(self);
-        let (id, agent) = (effect.id, agent_of(&effect.kind));
         let stoppable = matches!(effect.kind, EffectKind::StartAgent { .. } | EffectKind::RunTurn { .. });
-        let task = tokio::spawn(hands.carry_out(effect));
-        if let Some(agent) = agent.filter(|_| stoppable) {
-            self.slots().entry(agent).or_default().doing(id, task.abort_handle());
-        }
+        let (id, agent) = (effect.id, agent_of(&effect.kind).filter(|_| stoppable));
+        let work = Arc::clone(self).carry_out(effect);
+        let Some(agent) = agent else { return drop(tokio::spawn(work)) };
+        // Its place is there before it can look for it.
+        let mut slots = self.slots();
+        let task = tokio::spawn(work).abort_handle();
+        slots.entry(agent).or_default().doing(id, task);
     }
 
     async fn carry_out(self: Arc<Self>, effect: Effect) {
@@ -100,7 +101,7 @@ impl Hands {
             EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief } => {
                 let order =
                     turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
-                self.run_turn(order).await.map(Some)
+                self.run_turn(order).await
             }
             EffectKind::CancelTurn { agent, .. } => {
                 self.cancel_turn(agent);

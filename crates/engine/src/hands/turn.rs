@@ -1,9 +1,10 @@
 //! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
 
-use super::{Failed, Hands, Outcome, agent::Live, commit};
+use super::{Failed, Hands, agent::Live, commit};
+use crate::driver::TellError;
 use agents::acp::{AgentError, SessionId};
 use api::{acp_meta, globs::Globs};
-use mission::{AgentId, AttemptId, EffectId, Input, Stop, TaskId, Work, Writes};
+use mission::{AgentId, AttemptId, EffectId, Input, Rejected, Stop, TaskId, Work, Writes};
 use std::sync::{Arc, PoisonError};
 use workspace::{BranchName, INSIDE_WORK};
 
@@ -26,11 +27,9 @@ pub(super) struct Order {
 }
 
 impl Hands {
-    pub(super) async fn run_turn(self: &Arc<Self>, order: Order) -> Outcome {
-        let Some(live) = self.live(order.agent) else {
-            let reason = "its process had ended before the turn began".to_owned();
-            return Ok(Input::AgentLost { agent: order.agent, reason });
-        };
+    /// Answers with nothing when the agent is gone and the mission hears so from whoever was first to know.
+    pub(super) async fn run_turn(self: &Arc<Self>, order: Order) -> Result<Option<Input>, Failed> {
+        let Some(live) = self.live(order.agent) else { return Ok(None) };
         live.gateway.bind(Some(order.attempt.0));
         let outcome = self.turn(&live, &order).await;
         live.gateway.bind(None);
@@ -38,12 +37,9 @@ impl Hands {
         match outcome {
             Ok((stop, said)) => {
                 let work = self.work(&live, &order).await?;
-                Ok(Input::TurnEnded { effect: order.id, stop, work, said })
+                Ok(Some(Input::TurnEnded { effect: order.id, stop, work, said }))
             }
-            Err(Broken::Agent(reason)) => {
-                self.lose_quietly(&live);
-                Ok(Input::AgentLost { agent: order.agent, reason })
-            }
+            Err(Broken::Agent(reason)) => Ok(self.lose(&live, reason).await),
             Err(Broken::Ours(failed)) => Err(failed),
         }
     }
@@ -79,14 +75,19 @@ impl Hands {
                     live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
                     return Ok(Opened { session, resumed: true, anew: false });
                 }
-                Err(AgentError::Unsupported(_)) => {}
+                // A conversation that the agent does not have (any more) is begun anew.
+                Err(AgentError::Unsupported(_) | AgentError::Refused { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let session = live.connection.new_session(INSIDE_WORK, &servers).await?;
         live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
         let input = Input::SessionOpened { attempt: order.attempt, session: session.0.clone() };
-        self.handle.tell(input).await.map_err(Failed::from)?;
+        match self.handle.tell(input).await {
+            // An agent that counts its conversations anew in every process gives a name that is known.
+            Ok(_) | Err(TellError::Rejected(Rejected::Duplicate)) => {}
+            Err(error) => return Err(Failed::from(error).into()),
+        }
         Ok(Opened { session, resumed: false, anew: order.session.is_some() })
     }
 
