@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Cold ──AgentStarting──▶ Starting ──AgentUp──▶ Up ──AgentStopping──▶ Stopping ──AgentDown──▶ Cold
-//!   ▲                        │ AgentStartFailed   │ AgentLost              │ AgentLost            ▲
-//!   └──AgentRested── Resting ◀┘                   └────────────────────────┴──────────────────────┘
+//!   ▲                        │ AgentStartFailed   │ AgentLost                                   ▲
+//!   └──AgentRested── Resting ◀┘                   └─────────────────────────────────────────────┘
 //! ```
 //! A process is started only for an attempt that owes a turn, so that an agent without work costs nothing.
 
@@ -79,7 +79,8 @@ impl Mission {
         match entry.process {
             Process::Cold | Process::Resting => Err(Rejected::Standing("not aware of a process of this agent")),
             Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason)),
-            Process::Stopping(_) => Ok(self.down(now, agent)),
+            // Whoever stops it has yet to answer, and until then no other process may take its place.
+            Process::Stopping(_) => Err(Rejected::Standing("stopping this agent already")),
             Process::Up => {
                 let mut facts = vec![Fact::AgentLost { agent, reason, blame: true }];
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));

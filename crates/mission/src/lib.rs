@@ -24,7 +24,7 @@
 //! | `RepositoryPrepared` | → `RepositoryReady` ⇒ `Assigned`…, `AgentStarting`… |
 //! | `EngineStarted` | → `EngineRestarted`, `AgentLost`… ⇒ `AgentStarting`… |
 //! | `AgentReady` | → `AgentUp` ⇒ `TurnStarted` ✱`RunTurn` |
-//! | `AgentLost` | up → `AgentLost` (turn owed again) or, too often, `AttemptFailed`; starting → `AgentStartFailed`; stopping → `AgentDown` |
+//! | `AgentLost` | up → `AgentLost` (turn owed again) or, too often, `AttemptFailed`; starting → `AgentStartFailed`; stopping: refused, `AgentStopped` comes |
 //! | `AgentStopped` | → `AgentDown`, and `AttemptFailed` when its turn took too long |
 //! | `SessionOpened` | → `SessionOpened` |
 //! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |

@@ -147,7 +147,7 @@ fn agent_lost_owes_its_turn_again_until_it_was_lost_too_often() {
     check(
         and(closing(), [lost()]),
         expect![[r#"
-        agent_down agent=0
+        refused: the mission is stopping this agent already
     "#]],
     );
 }
