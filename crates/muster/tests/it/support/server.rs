@@ -1,0 +1,144 @@
+//! A model provider of the test's own: plain HTTP on loopback, answers from a function, everything that came in kept.
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+/// What came in.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Value,
+}
+
+/// A step of the scripted conversation.
+#[derive(Clone)]
+pub enum Step {
+    Call(&'static str, Value),
+    Text(&'static str),
+}
+
+/// Listens until the test ends.
+pub struct Provider {
+    pub address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Provider {
+    /// A provider whose answer to the n-th turn of a conversation is the n-th step.
+    pub fn start(steps: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (steps, kept) = (steps.clone(), Arc::clone(&kept));
+                std::thread::spawn(move || while serve(&stream, &steps, &kept).is_some() {});
+            }
+        });
+        Self { address, asked }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// One request and its answer; nothing when the client has gone.
+fn serve(stream: &TcpStream, steps: &[Step], kept: &Mutex<Vec<Asked>>) -> Option<()> {
+    let asked = read(stream)?;
+    kept.lock().unwrap().push(asked.clone());
+    let messages = asked.body["messages"].as_array().cloned().unwrap_or_default();
+    let turn = messages.iter().filter(|message| message["role"] == "assistant").count();
+    let nothing = Step::Text("Nothing further.");
+    let step = steps.get(turn).unwrap_or(&nothing);
+    let body = match (asked.path.as_str(), asked.body["stream"] == true) {
+        ("/v1/messages", true) => anthropic(step, turn),
+        (_, true) => openai(step, turn),
+        (path, false) => panic!("a request to {path} that is not to be streamed: {:?}", asked.body),
+    };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\nconnection: keep-alive\r\n\r\n",
+        body.len()
+    );
+    let mut stream = stream;
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()
+}
+
+fn read(stream: &TcpStream) -> Option<Asked> {
+    // Nothing is sent ahead of an answer, so that a reader of its own for each request loses nothing.
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+    let path = line.split(' ').nth(1)?.split('?').next()?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value.as_str());
+    let mut body = vec![0; length.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { path, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+}
+
+fn openai(step: &Step, turn: usize) -> String {
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [choice]})
+    };
+    let mut chunks = match step {
+        Step::Text(text) => {
+            vec![chunk(json!({"role": "assistant", "content": text}), Value::Null), chunk(json!({}), json!("stop"))]
+        }
+        Step::Call(tool, args) => {
+            let function = json!({"name": tool, "arguments": args.to_string()});
+            let call = json!({"index": 0, "id": format!("call_{turn}"), "type": "function", "function": function});
+            let delta = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+            vec![chunk(delta, Value::Null), chunk(json!({}), json!("tool_calls"))]
+        }
+    };
+    let usage = json!({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110});
+    chunks.push(json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [], "usage": usage}));
+    let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
+    events.chain(["data: [DONE]\n\n".to_owned()]).collect()
+}
+
+fn anthropic(step: &Step, turn: usize) -> String {
+    let (block, delta, stop) = match step {
+        Step::Text(text) => {
+            (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": text}), "end_turn")
+        }
+        Step::Call(tool, args) => (
+            json!({"type": "tool_use", "id": format!("toolu_{turn}"), "name": tool, "input": {}}),
+            json!({"type": "input_json_delta", "partial_json": args.to_string()}),
+            "tool_use",
+        ),
+    };
+    let message = json!({"id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": "test-model", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 100, "output_tokens": 1}});
+    let events = [
+        json!({"type": "message_start", "message": message}),
+        json!({"type": "content_block_start", "index": 0, "content_block": block}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null}, "usage": {"output_tokens": 10}}),
+        json!({"type": "message_stop"}),
+    ];
+    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
+}

@@ -1,0 +1,88 @@
+//! Missions on models behind HTTP, in the two wire formats: what is sent, what it costs, and where the key does not go.
+
+use crate::support::{
+    Bench,
+    server::{Provider, Step},
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+const KEY: &str = "not-a-real-key-0f3c9a";
+const PLAN: &str = r#"
+goal: Write a note.
+tasks:
+  - id: note
+    role: builder
+    instructions: Write done into note.txt.
+    checks: [{run: "grep -qx done note.txt", timeout: 60s}]
+"#;
+
+#[test]
+fn openai_compatible() {
+    let (provider, bench) = mission("openai-chat", "/v1");
+    is_done(&provider, &bench);
+    for asked in &provider.asked() {
+        assert_eq!(
+            (asked.path.as_str(), asked.header("authorization")),
+            ("/v1/chat/completions", Some(&*format!("Bearer {KEY}")))
+        );
+    }
+}
+
+#[test]
+fn anthropic() {
+    let (provider, bench) = mission("anthropic", "");
+    is_done(&provider, &bench);
+    for asked in &provider.asked() {
+        assert_eq!((asked.path.as_str(), asked.header("x-api-key")), ("/v1/messages", Some(KEY)));
+        assert_eq!(asked.header("authorization"), None, "{asked:?}");
+    }
+}
+
+/// A mission whose agent looks at its environment, writes the file and submits.
+fn mission(format: &str, path: &str) -> (Provider, Bench) {
+    let provider = Provider::start(vec![
+        Step::Call("run_command", json!({"command": "env; cat /proc/1/environ /proc/self/environ | tr '\\0' '\\n'"})),
+        Step::Call("write_file", json!({"path": "note.txt", "content": "done\n"})),
+        Step::Call("submit_result", json!({"summary": "It is written."})),
+        Step::Text("Submitted."),
+    ]);
+    let config = format!(
+        "upstreams:\n  provider: {{format: {format}, base_url: \"http://{}{path}\", key_env: TEST_PROVIDER_KEY}}\n\
+         roles:\n  builder: {{runtime: native, model: test-model}}\nprices:\n  test-model: {{input: 2.0, output: 8.0}}\n",
+        provider.address
+    );
+    let mut bench = Bench::new(PLAN, &config, "", &[]);
+    bench.set_env("TEST_PROVIDER_KEY", KEY);
+    (provider, bench)
+}
+
+fn is_done(provider: &Provider, bench: &Bench) {
+    let view = bench.run(&[]).expect(0).json();
+    let asked = provider.asked();
+    assert_eq!(asked.len(), 4, "one request for each step");
+    assert_eq!(view["money"]["calls"], 4);
+    // 100 tokens in at $2 and 10 out at $8 for a million, in millionths of a dollar
+    assert_eq!(view["money"]["spent_micros"], 4 * (200 + 80));
+    let second = asked[1].body.to_string();
+    assert!(second.contains("OPENAI_API_KEY="), "the agent saw its environment: {second}");
+    assert!(!second.contains(KEY), "the provider's key is in the agent's environment");
+    assert!(!second.contains("TEST_PROVIDER_KEY"), "the name of the variable is in the agent's environment");
+    let holding = files_with(&bench.home(), KEY.as_bytes());
+    assert!(holding.is_empty(), "the key stands in {holding:?}");
+}
+
+/// Every file below this folder that holds these bytes.
+fn files_with(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = path.symlink_metadata().unwrap();
+        if kind.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if kind.is_file() && std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes) {
+            found.push(path);
+        }
+    }
+    found
+}
