@@ -24,7 +24,7 @@ const INBOX: usize = 4096;
 /// Inputs decided before one append.
 const INPUTS_PER_APPEND: usize = 256;
 /// How long the actor waits before it tries again to write to a full disk.
-const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the actor is asked.
 pub(crate) enum Message {
@@ -270,13 +270,14 @@ impl Driver {
                 hands.start(effect);
             }
         }
+        // Whoever has an answer must find the progress that belongs to it.
+        self.look(false);
         for decided in decided {
             if let Some(reply) = decided.tell.reply {
                 // Whoever asked may have gone.
                 let _ = reply.send(decided.outcome.map_err(TellError::Rejected));
             }
         }
-        self.look(false);
         Ok(())
     }
 

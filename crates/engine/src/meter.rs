@@ -4,7 +4,10 @@
 //! time cannot pass it together. When a lease is short the mission is asked for more while the call waits. The last bytes of an answer
 //! reach the agent only when the call and its bill are durable, so that an answer that an agent has seen is never paid twice.
 
-use crate::{clock::Clock, driver::Handle};
+use crate::{
+    clock::Clock,
+    driver::{FULL_DISK_PAUSE, Handle, TellError},
+};
 use gateway::{Call, Cost, Outcome, Refusal, Settled, StoredAnswer};
 use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
@@ -198,8 +201,14 @@ impl gateway::Ledger for Meter {
             body: answer.body.to_vec(),
         });
         let handle = self.mission().map_err(|refusal| refusal.message)?;
-        let input = Input::UsageSettled { attempt: AttemptId(attempt), usage };
-        let told = handle.tell_with(input, Some((row, answer))).await;
+        let told = loop {
+            let input = Input::UsageSettled { attempt: AttemptId(attempt), usage };
+            match handle.tell_with(input, Some((row.clone(), answer.clone()))).await {
+                // The money is spent: the bill waits for room on the disk, and the end of the answer with it.
+                Err(TellError::NoSpace) => tokio::time::sleep(FULL_DISK_PAUSE).await,
+                told => break told,
+            }
+        };
         self.close(call, attempt, cost.unwrap_or_default().0).await;
         told.map(drop).map_err(|error| error.to_string())
     }
