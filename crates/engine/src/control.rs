@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -17,6 +18,8 @@ use tokio::{
 
 /// Longest request and answer, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+/// The pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is said.
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,8 +96,17 @@ pub fn listen(home: &Path, handle: Handle) -> io::Result<Control> {
 
 async fn accept(listener: UnixListener, handle: Handle) {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
         while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // No free descriptor, for example: there may be one again.
+            Err(error) => {
+                tracing::warn!(%error, "a control connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let handle = handle.clone();
         connections.spawn(async move {
             if let Err(error) = answer(stream, &handle).await {

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
-use std::{convert::Infallible, io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     task::{AbortHandle, JoinSet},
@@ -22,6 +22,8 @@ use tokio::{
 pub(crate) const MCP_PATH: &str = "/mcp";
 /// Connections of one agent at one time.
 const CONNECTIONS_MAX: usize = 64;
+/// The pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Body = UnsyncBoxBody<bytes::Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Mcp = StreamableHttpService<AgentTools, NeverSessionManager>;
@@ -69,9 +71,10 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
                     }
                 });
             }
+            // A client that is gone before it was let in, or no free descriptor: neither is the listener's end.
             Err(error) => {
-                tracing::warn!(%error, "an agent's listener failed");
-                return;
+                tracing::warn!(%error, "an agent's connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
