@@ -18,6 +18,8 @@ use tokio::{
 
 /// Longest request and answer, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+/// How long the engine may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -136,8 +138,14 @@ async fn answer(stream: UnixStream, handle: &Handle) -> io::Result<()> {
 /// Speaks to the mission that is being run in this home; answers with the kinds of the facts decided.
 ///
 /// # Errors
-/// [`ControlError::Nobody`] when no engine runs there: the caller may then take the home itself.
+/// [`ControlError::Nobody`] when no engine runs there: the caller may then take the home itself. [`ControlError::Io`] when the one that runs
+/// there does not answer within half a minute: it may be stopped.
 pub async fn tell(home: &Path, mission: &str, order: Order) -> Result<Vec<String>, ControlError> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("it gave no answer within {ANSWER_LIMIT:?}"));
+    tokio::time::timeout(ANSWER_LIMIT, ask(home, mission, order)).await.map_err(|_| late())?
+}
+
+async fn ask(home: &Path, mission: &str, order: Order) -> Result<Vec<String>, ControlError> {
     let stream = match UnixStream::connect(socket(home)).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {

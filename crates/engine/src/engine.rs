@@ -361,6 +361,11 @@ impl Running {
         }
     }
 
+    /// Returns when every model call has ended and is in the books.
+    pub async fn calls_settled(&self) {
+        self.hands.tools().gateway.idle().await;
+    }
+
     /// What the gateway has been asked since the engine took the mission up.
     pub fn calls(&self) -> gateway::Stats {
         self.hands.tools().gateway.stats()

@@ -8,7 +8,11 @@ use engine::{
     Engine, Order, Running, Standing,
     view::{Readings, Teller},
 };
-use std::io::Write;
+use std::{io::Write, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long model calls that outlive their turn are waited for at the end.
+const CALLS_LIMIT: Duration = Duration::from_secs(10);
 
 /// How a mission is followed.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,8 @@ pub(crate) async fn to_the_end(
         ));
     }
     let mut progress = running.progress.clone();
+    // Made once: a signal that came between two of them would be lost.
+    let mut ctrl_c = signal(SignalKind::interrupt()).map_err(Error::failed)?;
     let mut interrupted = false;
     let mut told_full = false;
     loop {
@@ -58,7 +64,7 @@ pub(crate) async fn to_the_end(
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
-            _ = tokio::signal::ctrl_c() => {
+            _ = ctrl_c.recv() => {
                 if interrupted { return Ok(Outcome::Waiting) }
                 interrupted = true;
                 screen.say("pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once)");
@@ -66,6 +72,11 @@ pub(crate) async fn to_the_end(
                 let _ = running.handle.order(Order::Pause).await;
             }
         }
+    }
+    // An agent that was cut short leaves calls that are paid for: their bills and answers are still to be kept.
+    tokio::select! {
+        _ = tokio::time::timeout(CALLS_LIMIT, running.calls_settled()) => {}
+        _ = ctrl_c.recv() => {}
     }
     story.show_new(&name, screen)?;
     conclude(&story.readings, &name, manner)

@@ -4,14 +4,17 @@ use super::{engine, follow, runtime, user_home};
 use crate::{
     cli::{ResumeArgs, RunArgs},
     outcome::{Error, Outcome},
-    screen::{Detail, Screen},
+    screen::{self, Detail, Screen},
 };
 use api::{
     config::{self, CheckedConfig},
     plan::{self, CheckedPlan},
     source::Source,
 };
-use engine::{Engine, Places, Request, Settings};
+use engine::{
+    Engine, Places, Request, Settings,
+    control::{self, ControlError},
+};
 use std::path::{Path, PathBuf};
 
 /// A mission as its files describe it, checked.
@@ -44,6 +47,19 @@ pub(crate) fn resume(home: &Path, args: ResumeArgs) -> Result<Outcome, Error> {
     let follow = follow::Manner { wait: args.wait, json: args.json };
     runtime()?.block_on(async {
         let name = super::read::mission_name(home, &args.mission.mission)?;
+        match control::tell(home, &name, engine::Order::Resume).await {
+            Ok(_) => {
+                screen::out(&format!("{name} goes on, in the process that runs it; to follow it: muster tail {name}"))?;
+                return Ok(Outcome::Done);
+            }
+            Err(ControlError::Refused(why)) => {
+                return Err(Error::failed(format!(
+                    "{name} is being run already: {why}\n  help: to follow it: muster tail {name}"
+                )));
+            }
+            // Nobody runs it; whether the home is free is found out next.
+            Err(ControlError::Nobody | ControlError::Another(_) | ControlError::Io(_)) => {}
+        }
         let engine = engine(home)?;
         resume_in(&engine, &name, &Screen::new(detail(args.all)), follow).await
     })
