@@ -188,6 +188,15 @@ impl Driver {
         let mut decided = Vec::new();
         for _ in 0..most {
             let Some(tell) = self.inbox.pop_front() else { break };
+            if let Origin::Again(agent, attempt) = tell.origin {
+                if !decided.is_empty() {
+                    self.inbox.push_front(tell);
+                    break;
+                }
+                if !self.shadow.is_recent(agent, attempt) {
+                    continue;
+                }
+            }
             let outcome = self.decide(&tell)?;
             decided.push(Decided { tell, outcome });
         }

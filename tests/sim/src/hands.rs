@@ -122,7 +122,7 @@ impl World {
         let again = self.strikes(self.scenario.faults.repeats);
         let tell = Tell { input, origin: Origin::Step { agent, turn: effect, key } };
         if again {
-            self.shortly(Event::Tell(Tell { origin: Origin::Once, ..tell.clone() }));
+            self.shortly(Event::Tell(Tell { origin: Origin::Again(agent, on.attempt), ..tell.clone() }));
         }
         Some(tell)
     }
@@ -196,7 +196,7 @@ impl World {
                     self.soon(Event::Step(*agent, *turn));
                 }
             }
-            Origin::Report | Origin::Bill(None) | Origin::Once => {}
+            Origin::Report | Origin::Bill(None) | Origin::Once | Origin::Again(..) => {}
         }
     }
 
@@ -210,7 +210,7 @@ impl World {
                     self.soon(Event::Step(*agent, *turn));
                 }
             }
-            Origin::Report | Origin::Bill(_) | Origin::Once => {}
+            Origin::Report | Origin::Bill(_) | Origin::Once | Origin::Again(..) => {}
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Shadow {
     verified: BTreeMap<ChangeId, String>,
     changes: BTreeMap<ChangeId, AttemptId>,
     attempts: BTreeMap<AttemptId, TaskId>,
+    attempts_of: BTreeMap<AgentId, [Option<AttemptId>; 2]>,
     work: BTreeMap<AttemptId, Work>,
     /// Tasks done.
     pub done: BTreeSet<TaskId>,
@@ -67,7 +68,11 @@ impl Shadow {
                 self.plan = (**plan).clone();
             }
             Fact::RepositoryReady { head } => self.head = Some(head.clone()),
-            Fact::Assigned { task, attempt, .. } => return self.assigned(*task, *attempt),
+            Fact::Assigned { task, attempt, agent, .. } => {
+                let last = self.attempts_of.entry(*agent).or_default();
+                *last = [last[1], Some(*attempt)];
+                return self.assigned(*task, *attempt);
+            }
             Fact::TurnEnded { attempt, work, .. } => drop(self.work.insert(*attempt, work.clone())),
             Fact::ChangeQueued { change, attempt, .. } => drop(self.changes.insert(*change, *attempt)),
             Fact::ChangeVerified { change, commit, .. } => drop(self.verified.insert(*change, commit.clone())),
@@ -89,6 +94,11 @@ impl Shadow {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether this is the last attempt of the agent, or the one before it.
+    pub fn is_recent(&self, agent: AgentId, attempt: AttemptId) -> bool {
+        self.attempts_of.get(&agent).is_some_and(|last| last.contains(&Some(attempt)))
     }
 
     fn assigned(&mut self, task: TaskId, attempt: AttemptId) -> Result<(), Violation> {

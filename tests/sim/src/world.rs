@@ -60,6 +60,8 @@ pub enum Origin {
     Bill(Option<(AgentId, EffectId)>),
     /// Nobody, and it is not told again.
     Once,
+    /// Nobody: it is a call of this attempt that comes a second time, at the latest into the agent's next attempt.
+    Again(AgentId, AttemptId),
 }
 
 /// Something that happens in the world at its time.
