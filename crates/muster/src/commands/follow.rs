@@ -2,13 +2,13 @@
 
 use crate::{
     outcome::{Error, Outcome},
-    screen::Screen,
+    screen::{self, Screen, visible},
 };
 use engine::{
     Engine, Order, Running, Standing,
     view::{Readings, Teller},
 };
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long model calls that outlive their turn are waited for at the end.
@@ -114,9 +114,11 @@ impl Story {
 /// Says how it ended and what to do next.
 fn conclude(readings: &Readings, name: &str, manner: Manner) -> Result<Outcome, Error> {
     let view = readings.mission(name).map_err(Error::failed)?;
-    let mut out = std::io::stdout();
-    let text = if manner.json { serde_json::to_string_pretty(&view).map_err(Error::failed)? } else { view.summary() };
-    writeln!(out, "{text}").map_err(Error::failed)?;
+    match manner.json {
+        true => screen::json(&view)?,
+        // It holds the words of agents.
+        false => screen::out(&visible(&view.summary()))?,
+    };
     Ok(match view.ending() {
         engine::view::Ending::Done => Outcome::Done,
         engine::view::Ending::Failed => Outcome::Failed,
