@@ -66,7 +66,7 @@ impl Meter {
         let left = self.left(&mut account, attempt).await?;
         let Left::Micros(left) = left else { return Ok(()) };
         let worst = worst.ok_or_else(|| {
-            refusal(402, "unknown_price", "This mission has a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.")
+            refusal(402, "unknown_price", "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.")
         })?;
         let free = left.saturating_sub(account.reserved.values().sum());
         if free < worst {

@@ -68,9 +68,9 @@ impl Mission {
         self.attempts.get(&id)
     }
 
-    /// What an attempt may still spend without asking; nothing when it is over or the mission has no budget.
+    /// What an attempt may still spend without asking; nothing when it is over or neither the mission nor its task has a budget.
     pub fn lease_left(&self, id: AttemptId) -> Option<Micros> {
-        self.ledger.cap?;
+        self.ledger.cap.or_else(|| self.task_budget_left(id))?;
         self.attempts.get(&id).map(|attempt| attempt.lease.left())
     }
 

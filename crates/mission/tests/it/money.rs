@@ -72,6 +72,18 @@ fn take(play: &mut Play, step: &Step) -> u64 {
     }
 }
 
+#[test]
+fn a_task_has_its_own_budget_where_the_mission_has_none() {
+    let tasks = vec![TaskSpec { budget: Some(Micros(100)), ..task("bounded", &[]) }, task("free", &[])];
+    let mut play = Play::new([open(None), plan(2, tasks), prepared()]);
+    let (bounded, free) = (AttemptId(0), AttemptId(1));
+    assert_eq!((play.mission.lease_left(bounded), play.mission.lease_left(free)), (Some(Micros(0)), None));
+    play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60) }).unwrap();
+    assert_eq!(play.mission.lease_left(bounded), Some(Micros(60)));
+    let more = play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60) });
+    assert_eq!(more, Err(Rejected::TaskBudgetExhausted));
+}
+
 proptest! {
     #[test]
     fn what_is_settled_and_what_is_set_aside_never_pass_the_cap(
