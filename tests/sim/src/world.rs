@@ -92,6 +92,8 @@ pub struct Body {
     pub alive: bool,
     /// The effect that is starting it.
     pub starting: Option<EffectId>,
+    /// The effect that is stopping it; until that is answered no other process may take its place.
+    pub stopping: Option<EffectId>,
     /// The turn that is on.
     pub turn: Option<Turn>,
 }
@@ -246,7 +248,10 @@ impl World {
             EffectKind::StartAgent { agent } => self.start_agent(id, agent),
             EffectKind::RunTurn { .. } => self.run_turn(effect),
             EffectKind::CancelTurn { agent, turn } => self.cancel_turn(id, agent, turn),
-            EffectKind::StopAgent { agent } => self.soon(Event::Stopped(agent, id)),
+            EffectKind::StopAgent { agent } => {
+                self.bodies.entry(agent).or_default().stopping = Some(id);
+                self.soon(Event::Stopped(agent, id));
+            }
             EffectKind::VerifyChange { commit, onto, at_ms, checks, .. } => {
                 self.verify(id, &commit, &onto, at_ms, checks)
             }
@@ -283,7 +288,7 @@ impl World {
 
     fn start_agent(&mut self, effect: EffectId, agent: AgentId) {
         let body = self.bodies.entry(agent).or_default();
-        if body.alive || body.starting.is_some() {
+        if body.alive || body.starting.is_some() || body.stopping.is_some() {
             self.broken =
                 Some(broken(Rule::OneProcessPerAgent, format!("{agent} is started by {effect} while it is there")));
         }
