@@ -251,6 +251,10 @@ impl World {
             EffectKind::StopAgent { agent } => {
                 self.bodies.entry(agent).or_default().stopping = Some(id);
                 self.soon(Event::Stopped(agent, id));
+                // Whoever watches the process may see its end before whoever stops it says so.
+                if self.strikes(300) {
+                    self.soon(Event::Die(agent));
+                }
             }
             EffectKind::VerifyChange { commit, onto, at_ms, checks, .. } => {
                 self.verify(id, &commit, &onto, at_ms, checks)
