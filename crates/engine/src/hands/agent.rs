@@ -7,7 +7,7 @@ use agents::{
     acp::{Connection, Io, McpServer, SessionId, Settings, Tap, Update, Updates},
 };
 use gateway::{Session, Tag};
-use mission::{AgentId, AttemptId, EffectId, Input};
+use mission::{AgentId, EffectId, Input};
 use secrecy::ExposeSecret;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use store::Chunk;
-use tokio::task::AbortHandle;
+use tokio::{sync::watch, task::AbortHandle};
 use workspace::{AgentName, Control, Program, Workspace};
 
 /// Updates of one agent that may wait for the transcript.
@@ -68,7 +68,8 @@ pub(crate) struct Live {
     pub(crate) gateway: Session,
     /// Sessions that this process knows.
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
-    pub(crate) current: Mutex<Option<(AttemptId, SessionId)>>,
+    /// The turn that is to end, wherever it has got to.
+    cancelled: watch::Sender<Option<EffectId>>,
     control: Control,
     /// Whether its end is wanted, or told: the mission hears of it once.
     ending: AtomicBool,
@@ -103,12 +104,19 @@ impl Live {
         self.tasks.end();
     }
 
-    pub(crate) fn current(&self) -> Option<(AttemptId, SessionId)> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_current(&self, current: Option<(AttemptId, SessionId)>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    /// Waits for the agent's answer to a prompt; asks the agent to end the turn as soon as that is wanted. It may have been wanted before the
+    /// agent was told of the turn: then it is asked right after.
+    pub(crate) async fn answer<T>(&self, turn: EffectId, session: &SessionId, prompt: impl Future<Output = T>) -> T {
+        let mut cancelled = self.cancelled.subscribe();
+        let mut prompt = std::pin::pin!(prompt);
+        tokio::select! {
+            // The prompt is on its way before it is taken back.
+            biased;
+            answer = &mut prompt => return answer,
+            _ = cancelled.wait_for(|cancelled| *cancelled == Some(turn)) => {}
+        }
+        self.connection.cancel(session);
+        prompt.await
     }
 
     /// The tools that a session is offered.
@@ -184,7 +192,7 @@ impl Hands {
             connection,
             gateway,
             loaded: Mutex::default(),
-            current: Mutex::default(),
+            cancelled: watch::Sender::default(),
             control: process.control,
             ending: AtomicBool::new(false),
             tasks,
@@ -286,11 +294,9 @@ impl Hands {
         }
     }
 
-    pub(super) fn cancel_turn(&self, agent: AgentId) {
-        if let Some(live) = self.live(agent)
-            && let Some((_, session)) = live.current()
-        {
-            live.connection.cancel(&session);
+    pub(super) fn cancel_turn(&self, agent: AgentId, turn: EffectId) {
+        if let Some(live) = self.live(agent) {
+            live.cancelled.send_replace(Some(turn));
         }
     }
 

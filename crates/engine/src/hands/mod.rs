@@ -103,8 +103,8 @@ impl Hands {
                     turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
                 self.run_turn(order).await
             }
-            EffectKind::CancelTurn { agent, .. } => {
-                self.cancel_turn(agent);
+            EffectKind::CancelTurn { agent, turn } => {
+                self.cancel_turn(agent, turn);
                 Ok(None)
             }
             EffectKind::StopAgent { agent } => Ok(Some(self.stop_agent(id, agent).await)),

@@ -33,7 +33,6 @@ impl Hands {
         live.gateway.bind(Some(order.attempt.0));
         let outcome = self.turn(&live, &order).await;
         live.gateway.bind(None);
-        live.set_current(None);
         match outcome {
             Ok((stop, said)) => {
                 let work = self.work(&live, &order).await?;
@@ -55,8 +54,9 @@ impl Hands {
                 .map_err(Failed::from)?;
         }
         let Opened { session, resumed, anew } = self.session(live, order).await?;
-        live.set_current(Some((order.attempt, session.clone())));
-        let outcome = live.connection.prompt(&session, &order.text(anew), order.turn, resumed).await?;
+        let text = order.text(anew);
+        let prompt = live.connection.prompt(&session, &text, order.turn, resumed);
+        let outcome = live.answer(order.id, &session, prompt).await?;
         if let Some(problem) = &outcome.problem {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }
