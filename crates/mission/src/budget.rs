@@ -111,7 +111,7 @@ impl Mission {
         let by = match answer {
             Answer::Approve => self.opening.as_deref().and_then(|opening| opening.budget).unwrap_or_default(),
             Answer::Text(amount) => dollars(amount).ok_or_else(|| Rejected::NotAnAmount(amount.clone()))?,
-            Answer::Deny => return Ok(vec![Fact::Closing { outcome: Outcome::Cancelled }]),
+            Answer::Deny => return Ok(vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }]),
         };
         let mut facts = vec![Fact::BudgetRaised { by }];
         if self.status == Status::Paused(PauseReason::Budget) {

@@ -34,13 +34,13 @@ impl Mission {
     pub(crate) fn cancel(&self) -> Decision {
         match self.status {
             Status::Closing(_) => Err(Rejected::Over),
-            _ => Ok(vec![Fact::Closing { outcome: Outcome::Cancelled }]),
+            _ => Ok(vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }]),
         }
     }
 
     pub(crate) fn close_when_decided(&self) -> Option<Fact> {
         let outcome = if self.tally.failed + self.tally.skipped == 0 { Outcome::Done } else { Outcome::Failed };
-        (self.tally.open == 0).then_some(Fact::Closing { outcome })
+        (self.tally.open == 0).then_some(Fact::Closing { outcome, why: None })
     }
 
     pub(crate) fn closing_consequence(&self, now: At, outcome: Outcome) -> Option<Fact> {

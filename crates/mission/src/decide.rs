@@ -297,7 +297,7 @@ impl Mission {
             Fact::TaskReopened { task } => self.apply_task_reopened(*task),
             Fact::Paused { why } => self.status = Status::Paused(*why),
             Fact::Resumed => self.status = Status::Running,
-            Fact::Closing { outcome } => self.status = Status::Closing(*outcome),
+            Fact::Closing { outcome, .. } => self.status = Status::Closing(*outcome),
             Fact::PublishStarted { effect, .. } => self.apply_publish_started(*effect),
             Fact::Published { .. } | Fact::PublishAbandoned => self.apply_publish_over(),
             Fact::Closed { outcome } => self.status = Status::Closed(*outcome),

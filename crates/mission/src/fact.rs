@@ -359,6 +359,9 @@ pub enum Fact {
     Closing {
         /// How it ends.
         outcome: Outcome,
+        /// What went wrong, when it ends because something of ours failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// The result is put into the user's repository. Asks for `Publish`.
     PublishStarted {

@@ -117,7 +117,7 @@ impl Mission {
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
             About::Budget => self.budget_answered(&answer)?,
-            About::Space if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled }],
+            About::Space if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }],
             About::Space if self.status == Status::Paused(PauseReason::Space) => vec![Fact::Resumed],
             About::Publish if answer == Answer::Deny => vec![Fact::PublishAbandoned],
             About::Space | About::Publish => Vec::new(),

@@ -142,7 +142,7 @@ impl Mission {
                 None => Vec::new(),
             },
             _ if matches!(self.status, Status::Closing(_)) => Vec::new(),
-            _ => vec![Fact::Closing { outcome: Outcome::Failed }],
+            _ => vec![Fact::Closing { outcome: Outcome::Failed, why: Some(error) }],
         }
     }
 

@@ -221,7 +221,7 @@ pub fn check_decision(before: Status, facts: &[Fact], mission: &Mission) -> Resu
         match fact {
             Fact::Paused { why } => status = Status::Paused(*why),
             Fact::Resumed => status = Status::Running,
-            Fact::Closing { outcome } => {
+            Fact::Closing { outcome, .. } => {
                 let twice = matches!(status, Status::Closing(_));
                 hold(Rule::ClosedIsQuiet, !twice, || "the mission begins to end twice".to_owned())?;
                 status = Status::Closing(*outcome);

@@ -136,7 +136,10 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         }
         Fact::Paused { why } => chosen("the mission pauses", pause_word(*why)),
         Fact::Resumed => chosen("the mission goes on", after(answer, "a person wants it to go on")),
-        Fact::Closing { outcome } => closing(trail, *outcome, answer),
+        Fact::Closing { outcome, why: Some(why) } => {
+            chosen(format!("the mission ends: {}", outcome_word(*outcome)), why.as_str())
+        }
+        Fact::Closing { outcome, why: None } => closing(trail, *outcome, answer),
         Fact::PublishAbandoned => {
             chosen("the result stays in the mission's own repository", after(answer, "a person let it be"))
         }

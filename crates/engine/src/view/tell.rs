@@ -142,7 +142,8 @@ impl Teller {
             Fact::TaskReopened { .. } => (Step, "gets another round of attempts".into()),
             Fact::Paused { why } => (Notice, format!("paused: {}", pause_word(*why))),
             Fact::Resumed => (Notice, "going on".into()),
-            Fact::Closing { outcome } => (Detail, format!("closing: {}", outcome_word(*outcome))),
+            Fact::Closing { why: Some(why), .. } => (Notice, format!("the mission cannot go on: {why}")),
+            Fact::Closing { outcome, why: None } => (Detail, format!("closing: {}", outcome_word(*outcome))),
             Fact::PublishStarted { commit, .. } => {
                 (Detail, format!("the result {} goes into your repository", short(commit)))
             }

@@ -143,7 +143,7 @@ fn end() -> Vec<Fact> {
         Fact::InterruptAnswered { interrupt: InterruptId(1), answer: Answer::Deny, by: By::Person },
         Fact::TaskFailed { task: TaskId(1), why: "its attempts are used up".to_owned() },
         Fact::TaskSkipped { task: TaskId(2), because: TaskId(1) },
-        Fact::Closing { outcome: Outcome::Failed },
+        Fact::Closing { outcome: Outcome::Failed, why: None },
         Fact::PublishStarted { commit: MERGED.to_owned(), effect: EffectId(9) },
         Fact::Published { branch: "muster/kit-a1b2c".to_owned(), commit: MERGED.to_owned() },
         Fact::Closed { outcome: Outcome::Failed },
@@ -256,7 +256,8 @@ fn what_nobody_runs_is_stopped_and_what_a_cancelled_mission_left_is_not_done() {
         no engine runs it; to go on: muster resume kit-a1b2c
     "#]],
     );
-    let cancel = [Fact::Closing { outcome: Outcome::Cancelled }, Fact::Closed { outcome: Outcome::Cancelled }];
+    let cancel =
+        [Fact::Closing { outcome: Outcome::Cancelled, why: None }, Fact::Closed { outcome: Outcome::Cancelled }];
     let history = history(middle()[..12].iter().cloned().chain(cancel).collect());
     let report = Report::of(MissionView::of(&row(), &history, &[]), history);
     let not_done = report.not_done.iter().map(|task| format!("{}: {}\n", task.task, task.why));

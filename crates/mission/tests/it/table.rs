@@ -586,9 +586,9 @@ fn effect_failed() {
     check(
         and(begun(), [failed(0, EffectFailure::Fatal)]),
         expect![[r#"
-        closing outcome=failed
-        closed outcome=failed
-    "#]],
+            closing outcome=failed why=it broke
+            closed outcome=failed
+        "#]],
     );
     check(
         and(verifying(), [failed(3, EffectFailure::Fatal)]),
