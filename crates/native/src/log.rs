@@ -1,4 +1,9 @@
-//! The session log on disk: one JSON record per line, durable before anything follows from it.
+//! The session log: one JSON record per line, written before anything follows from it, and flushed to the disk at the end of every turn.
+//!
+//! Why not flushed with every record: what is written survives the death of this process, however it dies. A machine that loses its power
+//! takes the last records along; the turn is then asked for again, its requests come out as the same bytes, the gateway knows their answers,
+//! and tool servers know their calls. A flush per record was a third of the wall time of a short turn, and every agent on the same disk
+//! waited for it, the journal that holds those answers first of all.
 //!
 //! A kill may tear the last line; a torn line was never acted upon, so it is cut off. Any other unreadable line
 //! means that the file is not ours, and the session is refused.
@@ -50,10 +55,7 @@ impl Log {
         let path = file(dir, id);
         let create = || {
             std::fs::create_dir_all(dir)?;
-            let log = OpenOptions::new().append(true).create_new(true).open(&path)?;
-            // The name must survive too, or a restart finds no session to resume.
-            File::open(dir)?.sync_all()?;
-            Ok(log)
+            OpenOptions::new().append(true).create_new(true).open(&path)
         };
         match create() {
             Ok(file) => Ok(Self { file, path }),
@@ -96,7 +98,7 @@ impl Log {
         Ok(Self { file: log, path })
     }
 
-    /// Writes one record; it is on disk when this returns.
+    /// Writes one record. The end of a turn is on disk when this returns, with all that came before it.
     ///
     /// # Errors
     /// [`LogError::Io`]; the caller must not act on the record then.
@@ -105,7 +107,7 @@ impl Log {
             let mut line = serde_json::to_vec(record)?;
             line.push(b'\n');
             file.write_all(&line)?;
-            file.sync_data()
+            if matches!(record, Record::Ended { .. }) { file.sync_data() } else { Ok(()) }
         };
         write(&mut self.file).map_err(|source| LogError::Io { path: self.path.clone(), source })
     }

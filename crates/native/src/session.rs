@@ -70,7 +70,7 @@ impl Session {
         Ok(Self { id: id.to_owned(), talk, root, clients: clients(setting, http), log, steps_reopened })
     }
 
-    /// Makes a record durable, then applies it.
+    /// Writes a record down, then applies it.
     ///
     /// # Errors
     /// The disk's, or that the record does not belong here; nothing was applied.
