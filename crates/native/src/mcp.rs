@@ -6,6 +6,8 @@
 //! The servers here are ours, on loopback, stateless, and answer with one JSON document (or one event stream that
 //! holds it); nothing of the protocol beyond `initialize`, `tools/list` and `tools/call` is used or accepted.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use api::acp_meta::CALL_ID;
@@ -35,6 +37,8 @@ pub struct Server {
     pub name: String,
     url: String,
     headers: HeaderMap,
+    /// Whether this process has shaken hands with it, in whatever session.
+    is_ready: Rc<Cell<bool>>,
 }
 
 impl Server {
@@ -51,7 +55,12 @@ impl Server {
                 HeaderValue::try_from(value).map_err(|_| format!("server {name}: header {key} has a bad value"))?;
             map.insert(key, value);
         }
-        Ok(Self { name, url, headers: map })
+        Ok(Self { name, url, headers: map, is_ready: Rc::default() })
+    }
+
+    /// Whether both are the same server, reached in the same way.
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.name, &self.url, &self.headers) == (&other.name, &other.url, &other.headers)
     }
 }
 
@@ -62,14 +71,13 @@ pub type Called = Result<String, String>;
 pub struct Client {
     http: reqwest::Client,
     server: Server,
-    is_ready: bool,
     requests: u64,
 }
 
 impl Client {
     /// A client; nothing is sent yet.
     pub fn new(http: reqwest::Client, server: Server) -> Self {
-        Self { http, server, is_ready: false, requests: 0 }
+        Self { http, server, requests: 0 }
     }
 
     /// Name of the server.
@@ -110,7 +118,7 @@ impl Client {
     }
 
     async fn request(&mut self, method: &str, params: Value) -> Result<Value, String> {
-        if !self.is_ready {
+        if !self.server.is_ready.get() {
             let hello = json!({
                 "protocolVersion": VERSION,
                 "capabilities": {},
@@ -119,7 +127,7 @@ impl Client {
             self.exchange("initialize", hello).await?;
             let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
             self.post(&ready).await?;
-            self.is_ready = true;
+            self.server.is_ready.set(true);
         }
         self.exchange(method, params).await
     }

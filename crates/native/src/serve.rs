@@ -1,6 +1,7 @@
 //! The client's side of the process: one line in, the answers out, one turn at a time.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use agent_client_protocol_schema::ProtocolVersion;
@@ -128,7 +129,7 @@ impl Server {
     }
 
     fn new_session(&mut self, request: NewSessionRequest) -> Result<Value, ErrorObject> {
-        let setting = setting(request.cwd, request.mcp_servers)?;
+        let setting = self.setting(request.cwd, request.mcp_servers)?;
         let dir = &self.agent.settings.sessions_dir;
         let session = Session::create(dir, &setting, &self.http).map_err(refused)?;
         let id = session.id.clone();
@@ -142,7 +143,7 @@ impl Server {
         if running.is_some_and(|running| running.session == id) {
             return Err(busy());
         }
-        let setting = setting(request.cwd, request.mcp_servers)?;
+        let setting = self.setting(request.cwd, request.mcp_servers)?;
         let session = Session::open(&self.agent.settings.sessions_dir, &id, &setting, &self.http).map_err(refused)?;
         self.settings.insert(id, setting);
         self.current = Some(session);
@@ -178,6 +179,18 @@ impl Server {
         });
         *running = Some(Running { session: name, cancel, turn });
         Ok(None)
+    }
+
+    /// Where a session works. A server that an earlier session has met is the same one here.
+    fn setting(&self, cwd: PathBuf, servers: Vec<McpServer>) -> Result<Setting, ErrorObject> {
+        let mut setting = setting(cwd, servers)?;
+        for server in &mut setting.servers {
+            let met = self.settings.values().flat_map(|setting| &setting.servers).find(|met| met.is(server));
+            if let Some(met) = met {
+                *server = met.clone();
+            }
+        }
+        Ok(setting)
     }
 
     fn session(&mut self, id: &str) -> Result<Session, ErrorObject> {
@@ -242,7 +255,7 @@ fn result(end: &TurnEnd) -> Value {
     })
 }
 
-fn setting(cwd: std::path::PathBuf, servers: Vec<McpServer>) -> Result<Setting, ErrorObject> {
+fn setting(cwd: PathBuf, servers: Vec<McpServer>) -> Result<Setting, ErrorObject> {
     if !cwd.is_absolute() {
         return Err(ErrorObject::invalid_params("cwd must be an absolute path"));
     }
