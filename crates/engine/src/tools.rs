@@ -200,15 +200,8 @@ impl ServerHandler for AgentTools {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut tools: Vec<Tool> = catalogue()
-            .into_iter()
-            .map(|spec| Tool::new(spec.name, spec.description, object(spec.input_schema)))
-            .collect();
-        if let Some(hands) = self.hands.upgrade() {
-            let extra = hands.extra_tools().iter();
-            tools.extend(extra.map(|tool| Tool::new(tool.name, tool.description, object(tool.input_schema.clone()))));
-        }
-        Ok(ListToolsResult::with_all_items(tools))
+        let tools = self.hands.upgrade().map(|hands| hands.offered().to_vec());
+        Ok(ListToolsResult::with_all_items(tools.unwrap_or_default()))
     }
 
     async fn call_tool(
@@ -233,6 +226,18 @@ impl ServerHandler for AgentTools {
 impl Hands {
     fn extra_tools(&self) -> &[ExtraTool] {
         &self.tools().extra_tools
+    }
+
+    /// What every agent is offered: the tools of the mission, then those of whoever embeds the engine. Made once, because a schema costs more
+    /// to make than a whole call.
+    fn offered(&self) -> &[Tool] {
+        self.offered.get_or_init(|| {
+            let ours = catalogue().into_iter();
+            let ours = ours.map(|spec| Tool::new(spec.name, spec.description, object(spec.input_schema)));
+            let extra = self.extra_tools().iter();
+            let extra = extra.map(|tool| Tool::new(tool.name, tool.description, object(tool.input_schema.clone())));
+            ours.chain(extra).collect()
+        })
     }
 
     async fn checkpoint(&self, agent: AgentId, label: &str) -> Result<workspace::Checkpoint, String> {

@@ -26,6 +26,9 @@ const UPDATES: usize = 1024;
 /// How long an agent may take to answer anything but a prompt. Node programs need seconds to start on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long an agent may take to end by itself when its input ends, before it is killed.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
+
 /// One agent's place in the hands.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -137,6 +140,7 @@ impl Hands {
             (mission.agent_name(agent).to_owned(), role.map(|role| role.name.clone()).unwrap_or_default())
         };
         let (name, role) = self.handle.read(look).await?;
+        let _turn = self.starts.acquire().await;
         let name = AgentName::new(name)?;
         let role = self.role(&role)?;
         let workspace = match role.scratch {
@@ -257,7 +261,7 @@ impl Hands {
         }
     }
 
-    /// Keeps the agent's work, then ends its whole process tree. What cannot be kept stays in the workspace and is said.
+    /// Keeps the agent's work, lets it end by itself, then ends its whole process tree. What cannot be kept stays in the workspace and is said.
     pub(super) async fn stop_agent(&self, effect: EffectId, agent: AgentId) -> Input {
         let live = {
             let mut slots = self.slots();
@@ -270,8 +274,11 @@ impl Hands {
         if let Some(live) = live {
             live.ending.store(true, Ordering::SeqCst);
             self.keep(&live).await;
-            live.control.kill();
-            live.control.wait().await;
+            live.connection.close_input();
+            if tokio::time::timeout(EXIT_LIMIT, live.control.wait()).await.is_err() {
+                live.control.kill();
+                live.control.wait().await;
+            }
             self.forget(&live);
             live.end();
         }

@@ -23,7 +23,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use store::{MissionKey, Transcripts};
+use tokio::sync::Semaphore;
 use workspace::{CommitId, ErrorKind, Launcher, LimitExtras, Repository, SandboxExtras};
+
+/// Agents that are started at one time, for each processor. All at once would only share the processors, each would take as long as all
+/// together, and the last would pass its time limit.
+const STARTS_PER_CORE: usize = 2;
 
 /// What the hands of one mission are made of.
 pub(crate) struct Tools {
@@ -48,6 +53,10 @@ pub(crate) struct Hands {
     tools: Tools,
     handle: Handle,
     repository: OnceLock<Repository>,
+    /// Turns at starting an agent.
+    starts: Semaphore,
+    /// What agents are offered, once it was asked for.
+    pub(crate) offered: OnceLock<Vec<rmcp::model::Tool>>,
     slots: Mutex<BTreeMap<AgentId, Slot>>,
 }
 
@@ -63,7 +72,10 @@ pub(crate) struct Failed {
 
 impl Hands {
     pub(crate) fn new(tools: Tools, handle: Handle) -> Arc<Self> {
-        Arc::new(Self { tools, handle, repository: OnceLock::new(), slots: Mutex::default() })
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let (repository, offered) = (OnceLock::new(), OnceLock::new());
+        let starts = Semaphore::new(STARTS_PER_CORE * cores);
+        Arc::new(Self { tools, handle, repository, starts, offered, slots: Mutex::default() })
     }
 
     /// Begins an effect and returns at once.
