@@ -273,6 +273,7 @@ impl Engine {
             launcher: Arc::clone(&self.launcher),
             program: self.program.clone(),
             gateway,
+            meter,
             transcripts: self.transcripts.clone(),
             faults: Arc::clone(&self.faults),
             clock: self.clock,

@@ -13,8 +13,10 @@ use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 use store::{Answer, CallRow, Store};
+use tokio::sync::Notify;
 
 /// The engine's ledger for one mission.
 pub struct Meter {
@@ -22,6 +24,8 @@ pub struct Meter {
     clock: Clock,
     handle: OnceLock<Handle>,
     accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
+    /// Told whenever a call is booked.
+    closed: Notify,
 }
 
 /// One attempt's money as the meter sees it.
@@ -41,7 +45,7 @@ enum Left {
 
 impl Meter {
     pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, handle: OnceLock::new(), accounts: Mutex::default() }
+        Self { store, clock, handle: OnceLock::new(), accounts: Mutex::default(), closed: Notify::new() }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -64,9 +68,16 @@ impl Meter {
         let account = self.account(attempt);
         let mut account = account.lock().await;
         let left = self.left(&mut account, attempt).await?;
-        let Left::Micros(left) = left else { return Ok(()) };
+        let Left::Micros(left) = left else {
+            account.reserved.insert(call, 0);
+            return Ok(());
+        };
         let worst = worst.ok_or_else(|| {
-            refusal(402, "unknown_price", "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.")
+            refusal(
+                402,
+                "unknown_price",
+                "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.",
+            )
         })?;
         let free = left.saturating_sub(account.reserved.values().sum());
         if free < worst {
@@ -75,6 +86,24 @@ impl Meter {
         }
         account.reserved.insert(call, worst);
         Ok(())
+    }
+
+    /// Waits until every call of an attempt is booked, but not longer than `most`: a turn's end gives money back, and what is still to be billed
+    /// must not be given to somebody else.
+    pub(crate) async fn booked(&self, attempt: u32, most: Duration) {
+        let account = self.account(attempt);
+        let all = async {
+            loop {
+                let closed = self.closed.notified();
+                if account.lock().await.reserved.is_empty() {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        if tokio::time::timeout(most, all).await.is_err() {
+            tracing::warn!(attempt, "a model call outlives its turn; its bill comes later");
+        }
     }
 
     async fn left(&self, account: &mut Account, attempt: u32) -> Result<Left, Refusal> {
@@ -120,6 +149,7 @@ impl Meter {
         let account = self.account(attempt);
         let mut account = account.lock().await;
         account.reserved.remove(&call);
+        self.closed.notify_waiters();
         if let Some(Left::Micros(left)) = account.left {
             account.left = Some(Left::Micros(left.saturating_sub(cost)));
         }

@@ -6,7 +6,7 @@ use crate::{
     settings::{PriceSettings, RoleSettings, Settings, UpstreamSettings},
 };
 use gateway::{Format, Gateway, GatewayConfig, ModelPrice, Prices, Script, Upstream, UpstreamKind};
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use store::MissionKey;
 
 /// Longest part of a mission's name that comes from its goal, in characters.
@@ -25,15 +25,13 @@ pub enum SetupError {
         /// The variable.
         variable: String,
     },
-    /// A script cannot be read.
-    #[error("the script of upstream '{upstream}' cannot be read: {}: {detail}", file.display())]
+    /// A script cannot be used.
+    #[error("the script of upstream '{upstream}' cannot be used: {error}")]
     Script {
         /// Which upstream.
         upstream: String,
-        /// Its file.
-        file: PathBuf,
-        /// What is wrong with it, with line and column where it is the text.
-        detail: String,
+        /// The file, with line and column where it is the text, and what is wrong with it.
+        error: gateway::ScriptError,
     },
     /// A format is not one.
     #[error("the upstream '{upstream}' speaks '{format}', which is not known")]
@@ -85,10 +83,8 @@ fn largest(settings: &Settings, model: &str, of: impl Fn(&RoleSettings) -> Optio
 fn upstream_of(name: &str, upstream: &UpstreamSettings, secrets: &Secrets) -> Result<Upstream, SetupError> {
     let kind = match upstream {
         UpstreamSettings::Scripted { file } => {
-            let unreadable =
-                |detail: String| SetupError::Script { upstream: name.to_owned(), file: file.clone(), detail };
-            let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-            UpstreamKind::Scripted(Script::parse(&text).map_err(|error| unreadable(error.to_string()))?)
+            let unusable = |error| SetupError::Script { upstream: name.to_owned(), error };
+            UpstreamKind::Scripted(Script::load(file).map_err(unusable)?)
         }
         UpstreamSettings::Url { format, base_url, key_env } => {
             let known = Format::from_name(format);

@@ -44,6 +44,13 @@ pub struct ExtraTool {
     pub run: RunTool,
 }
 
+/// What every agent is offered.
+pub(crate) struct Offered {
+    listed: Vec<Tool>,
+    /// The same as JSON.
+    told: Arc<Value>,
+}
+
 /// The tools of one agent.
 #[derive(Clone)]
 pub(crate) struct AgentTools {
@@ -200,7 +207,7 @@ impl ServerHandler for AgentTools {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.hands.upgrade().map(|hands| hands.offered().to_vec());
+        let tools = self.hands.upgrade().map(|hands| hands.offered().listed.clone());
         Ok(ListToolsResult::with_all_items(tools.unwrap_or_default()))
     }
 
@@ -230,14 +237,21 @@ impl Hands {
 
     /// What every agent is offered: the tools of the mission, then those of whoever embeds the engine. Made once, because a schema costs more
     /// to make than a whole call.
-    fn offered(&self) -> &[Tool] {
+    fn offered(&self) -> &Offered {
         self.offered.get_or_init(|| {
             let ours = catalogue().into_iter();
             let ours = ours.map(|spec| Tool::new(spec.name, spec.description, object(spec.input_schema)));
             let extra = self.extra_tools().iter();
             let extra = extra.map(|tool| Tool::new(tool.name, tool.description, object(tool.input_schema.clone())));
-            ours.chain(extra).collect()
+            let listed: Vec<Tool> = ours.chain(extra).collect();
+            let told = Arc::new(serde_json::to_value(&listed).unwrap_or_default());
+            Offered { listed, told }
         })
+    }
+
+    /// What every agent is offered, as an agent is told of it.
+    pub(crate) fn told(&self) -> Arc<Value> {
+        Arc::clone(&self.offered().told)
     }
 
     async fn checkpoint(&self, agent: AgentId, label: &str) -> Result<workspace::Checkpoint, String> {

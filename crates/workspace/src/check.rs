@@ -26,11 +26,9 @@ const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Says that the check-out stands and the check begins; nothing of the candidate has run before it is written.
 const READY: &[u8] = b"ready\n";
 
-/// $1 commit, or empty when the check-out stands; $2 the command; $3 the variables that are for our git alone.
+/// $1 commit; $2 the command; $3 the variables that are for our git alone.
 const SCRIPT: &str = r#"
-if [ -n "$1" ]; then
-  git -c core.fsync=none checkout -q -f --detach "$1" || exit 1
-fi
+git -c core.fsync=none checkout -q -f --detach "$1" || exit 1
 unset $3
 echo ready
 exec /bin/sh -c "$2" 2>&1
@@ -83,8 +81,9 @@ impl CheckRun {
 }
 
 impl Repository {
-    /// Runs `commands` one after the other in one clean check-out of `candidate`, each in a sandbox of its own without a
-    /// network, and returns an entry for each, in order. `candidate` must be in the hub.
+    /// Runs `commands` one after the other, each in a clean check-out of `candidate` and a sandbox of its own without a
+    /// network, and returns an entry for each, in order. `candidate` must be in the hub. A check runs the agent's code
+    /// (a build script is enough), which could rewrite what the next one tests: so they share no file.
     ///
     /// Errors are ours (`Missing`, `NoSpace`, `Sandbox`): a check that fails is not an error.
     pub async fn check(
@@ -94,14 +93,13 @@ impl Repository {
         extras: &SandboxExtras,
     ) -> Result<Vec<CheckRun>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
-        layout::remove_tree(&dir)?;
-        self.write_git(&dir.join(".git"), "none", "")?;
-        let _removed_at_the_end = Removed(&dir);
         let mut runs = Vec::with_capacity(commands.len());
-        for (index, command) in commands.iter().enumerate() {
-            let checkout = if index == 0 { candidate.as_str() } else { "" };
-            runs.push(self.run_check(&dir, checkout, command, extras).await?);
+        for command in commands {
+            let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+            layout::remove_tree(&dir)?;
+            self.write_git(&dir.join(".git"), "none", "")?;
+            let _removed_at_the_end = Removed(&dir);
+            runs.push(self.run_check(&dir, candidate.as_str(), command, extras).await?);
         }
         Ok(runs)
     }

@@ -9,6 +9,7 @@ use agents::{
 use gateway::{Session, Tag};
 use mission::{AgentId, EffectId, Input};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -71,6 +72,8 @@ pub(crate) struct Live {
     pub(crate) gateway: Session,
     /// Sessions that this process knows.
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
+    /// What our own agents are told of the tools, so that they need not ask.
+    told: Option<Arc<Value>>,
     /// The turn that is to end, wherever it has got to.
     cancelled: watch::Sender<Option<EffectId>>,
     control: Control,
@@ -129,7 +132,8 @@ impl Live {
         }
         let authorization = format!("Bearer {}", self.gateway.key().expose_secret());
         let url = format!("http://{}{}", workspace::GATEWAY, serve::MCP_PATH);
-        vec![McpServer { name: "muster".into(), url, headers: vec![("Authorization".into(), authorization)] }]
+        let headers = vec![("Authorization".into(), authorization)];
+        vec![McpServer { name: "muster".into(), url, headers, tools: self.told.clone() }]
     }
 }
 
@@ -196,6 +200,7 @@ impl Hands {
             connection,
             gateway,
             loaded: Mutex::default(),
+            told: role.command.is_none().then(|| self.told()),
             cancelled: watch::Sender::default(),
             control: process.control,
             ending: AtomicBool::new(false),

@@ -13,12 +13,15 @@ use crate::{
     fault::{Faults, Place},
     meter::Meter,
     settings::{Extras, RoleSettings, Settings},
+    tools::Offered,
 };
 use agent::{Live, Slot};
+use futures::FutureExt;
 use gateway::Gateway;
 use mission::{AgentId, Effect, EffectFailure, EffectKind, Input};
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -42,6 +45,7 @@ pub(crate) struct Tools {
     /// The program that our own agents are: this very one.
     pub(crate) program: PathBuf,
     pub(crate) gateway: Gateway<Meter>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) transcripts: Transcripts,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Clock,
@@ -56,7 +60,7 @@ pub(crate) struct Hands {
     /// Turns at starting an agent.
     starts: Semaphore,
     /// What agents are offered, once it was asked for.
-    pub(crate) offered: OnceLock<Vec<rmcp::model::Tool>>,
+    pub(crate) offered: OnceLock<Offered>,
     slots: Mutex<BTreeMap<AgentId, Slot>>,
 }
 
@@ -94,7 +98,9 @@ impl Hands {
         let name: &'static str = (&effect.kind).into();
         self.tools.faults.pass(Place::EffectStart, name);
         let id = effect.id;
-        let outcome = self.perform(effect).await;
+        // A bug of ours must not leave the mission waiting for ever for an answer.
+        let performed = AssertUnwindSafe(self.perform(effect)).catch_unwind().await;
+        let outcome = performed.unwrap_or_else(|_| Err(Failed::transient("the engine failed in the middle of it")));
         self.tools.faults.pass(Place::EffectSettle, name);
         match outcome {
             Ok(Some(input)) => self.handle.report(input).await,

@@ -5,11 +5,17 @@ use crate::driver::TellError;
 use agents::acp::{AgentError, SessionId};
 use api::{acp_meta, globs::Globs};
 use mission::{AgentId, AttemptId, EffectId, Input, Rejected, Stop, TaskId, Work, Writes};
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use workspace::{BranchName, INSIDE_WORK};
 
 /// Paths outside a write-set that are told at most.
 const OUTSIDE_MAX: usize = 50;
+
+/// How long the end of a turn waits for bills of calls that outlive it; shorter than the grace of a cancelled turn.
+const BILLS: Duration = Duration::from_secs(5);
 
 /// One turn as it was asked for.
 pub(super) struct Order {
@@ -33,6 +39,7 @@ impl Hands {
         live.gateway.bind(Some(order.attempt.0));
         let outcome = self.turn(&live, &order).await;
         live.gateway.bind(None);
+        self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {
             Ok((stop, said)) => {
                 let work = self.work(&live, &order).await?;

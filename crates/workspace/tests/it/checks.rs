@@ -31,13 +31,21 @@ async fn checks_see_exactly_the_commit() {
 async fn every_check_has_its_result_in_order() {
     let place = Place::filled();
     let repository = place.prepare().await;
-    let runs =
-        check(&place, &repository, &["echo out; echo err >&2; touch built", "test -f built; exit 3", "kill -TERM $$"])
-            .await;
+    let runs = check(&place, &repository, &["echo out; echo err >&2; touch built", "exit 3", "kill -TERM $$"]).await;
     let ends: Vec<CheckEnd> = runs.iter().map(|run| run.end).collect();
     assert_eq!(ends, [CheckEnd::Exit(0), CheckEnd::Exit(3), CheckEnd::Signal(15)]);
     assert_eq!((runs[0].output_tail.as_str(), runs[0].output_bytes), ("out\nerr\n", 8));
     assert!(runs[0].passed() && !runs[1].passed());
+}
+
+#[tokio::test]
+async fn a_check_cannot_change_what_the_next_one_tests() {
+    let place = Place::filled();
+    let repository = place.prepare().await;
+    let runs =
+        check(&place, &repository, &["echo forged >a.txt; touch built; rm b.txt", "git status --porcelain; ls -A"])
+            .await;
+    assert_eq!(runs[1].output_tail, ".git\n.gitignore\na.txt\nb.txt\nsrc\n");
 }
 
 #[tokio::test]
