@@ -1,4 +1,4 @@
-//! `kill -9` at random times of a long mission, again and again until it is done.
+//! `kill -9` at random times of a long mission, again and again until it is done; one mission after the other until there were enough kills.
 
 use crate::{
     kill_points::answered,
@@ -8,90 +8,72 @@ use crate::{
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 
-/// Facts that a run may decide before it is killed, at most: so that twenty kills are spread over the whole mission.
-const FACTS_MAX: u64 = 60;
+/// Facts that a run shows before it is killed, at most. Taking up ten agents alone makes forty.
+const FACTS_MAX: u64 = 80;
 
 #[test]
 fn thirty_exercises_survive_random_kills() {
     let wanted = evidence::number("MUSTER_RANDOM_KILLS", 20);
     let seed = evidence::number("MUSTER_RANDOM_SEED", 0x5eed);
-    let mut random = seed;
+    let (mut random, mut left, mut rows) = (seed, wanted, Vec::new());
+    while left > 0 {
+        let kills = mission(&mut random, left, &mut rows);
+        assert!(kills > 0, "a whole mission went by without a kill");
+        left -= kills;
+    }
+    let columns = [
+        "mission", "kills", "engines that took it up", "exercises merged", "facts", "facts lost", "model calls without a kill", "with them",
+        "stored answers paid again",
+    ];
+    let head = format!(
+        "`kill -9` after a random number of facts of the thirty exercises on ten agents, then `muster resume`, {wanted} times in all (seed {seed})."
+    );
+    evidence::table("kill-random", &head, &columns, &rows);
+}
+
+/// One mission with at most so many kills; answers with how many there were.
+fn mission(random: &mut u64, kills_max: u64, rows: &mut Vec<Vec<String>>) -> u64 {
     let bench = Bench::exercise("thirty");
     let checkout = bench.repo.bytes();
     let mut before = Journal::parse("");
-    let (mut kills, mut runs) = (0, 0);
+    let mut kills = 0;
+    let mut command = bench.run_command(&["--all"]);
     let ended = loop {
-        let args: &[&str] = &["resume", "last", "--json", "--all"];
-        let command = if runs == 0 { bench.run_command(&["--all"]) } else { bench.command(args) };
         let mut running = Running::start(command);
-        runs += 1;
-        if kills < wanted {
-            let facts = before.lines.len() as u64 + 2 + next(&mut random) % FACTS_MAX;
-            if lines(&mut running, facts) {
-                running.signal(Signal::KILL);
-            }
+        if kills < kills_max && says(&mut running, 2 + next(random) % FACTS_MAX) {
+            running.signal(Signal::KILL);
         }
         let ended = running.end();
-        match ended.signal {
-            Some(_) => kills += 1,
-            None => break ended,
+        if ended.signal.is_none() {
+            break ended;
         }
+        kills += 1;
         bench.wait_until_all_processes_are_gone();
         let journal = bench.journal();
         journal.continues(&before);
         journal.check();
         before = journal;
+        command = bench.command(&["resume", "last", "--json", "--all"]);
     };
     ended.expect(0);
-    assert!(kills >= wanted.min(5), "only {kills} kills before it was done");
     is_solved(&bench);
     assert_eq!(bench.repo.bytes(), checkout, "the user's checkout is not what it was");
     let calls = answered(&bench);
     let distinct: BTreeSet<_> = calls.iter().collect();
     assert_eq!(calls.len(), distinct.len(), "a call whose answer was stored was paid again");
-    tell(seed, kills, &bench, calls.len());
-}
-
-/// Reads so many lines of facts; says whether there were so many.
-fn lines(running: &mut Running, facts: u64) -> bool {
-    let mut seen = 0;
-    while seen < facts {
-        if running.line().is_none() {
-            return false;
-        }
-        seen += 1;
-    }
-    true
-}
-
-fn tell(seed: u64, kills: u64, bench: &Bench, calls: usize) {
     let journal = bench.journal();
-    let row = vec![
-        kills.to_string(),
-        seed.to_string(),
-        journal.merges().len().to_string(),
-        journal.lines.len().to_string(),
-        journal.count("engine_restarted").to_string(),
-        CALLS.to_string(),
-        calls.to_string(),
-        "0".to_owned(),
+    journal.continues(&before);
+    let numbers = [
+        rows.len() as u64 + 1, kills, journal.count("engine_restarted") as u64, journal.merges().len() as u64, journal.lines.len() as u64, 0,
+        CALLS, calls.len() as u64, 0,
     ];
-    let columns = [
-        "kills",
-        "seed",
-        "exercises merged",
-        "facts",
-        "engines taken over",
-        "calls without a kill",
-        "answered calls",
-        "stored answers paid again",
-    ];
-    evidence::table(
-        "kill-random",
-        "`kill -9` at random facts of the thirty exercises, then `muster resume`.",
-        &columns,
-        &[row],
-    );
+    rows.push(numbers.iter().map(u64::to_string).collect());
+    kills
+}
+
+/// Reads so many lines; says whether there were so many.
+fn says(running: &mut Running, lines: u64) -> bool {
+    (0..lines).all(|_| running.line().is_some())
 }
 
 /// xorshift64.

@@ -16,14 +16,14 @@
 
 mod support;
 
-// mod bad_answers;
-// mod bad_input;
+mod bad_answers;
+mod bad_input;
 mod demo;
 mod kill_points;
 mod kill_random;
-// mod lost_agents;
+mod lost_agents;
 mod people;
 mod scenario;
-// mod space;
+mod space;
 mod thirty;
 mod upstreams;

@@ -92,6 +92,23 @@ fn an_interrupted_run_pauses_and_goes_on() {
 }
 
 #[test]
+fn a_pause_before_the_agent_has_heard_of_its_turn() {
+    let bench = Bench::exercise("interrupt");
+    let mut running = bench.start_run(&["--all"]);
+    running.wait_for("turn 1 begins");
+    bench.muster(&["pause"]).expect(0);
+    running.end().expect(3);
+    let journal = bench.journal();
+    assert!(journal.count("turn_cancelling") > 0);
+    let stopped = journal.of("agent_stopping").filter(|fact| fact["reason"] == "unresponsive").count();
+    assert_eq!(stopped, 0, "an agent that was asked to end its turn was taken for deaf");
+    bench.resume().expect(3);
+    bench.muster(&["answer", "i0", "half up"]).expect(0);
+    bench.resume().expect(0);
+    bench.journal().check();
+}
+
+#[test]
 fn a_cancelled_mission_keeps_what_is_merged() {
     let bench = Bench::exercise("thirty");
     let mut running = bench.start_run(&[]);

@@ -319,7 +319,7 @@ const PAUSED: Scenario = Scenario {
       - calls: [{tool: submit_result, args: {summary: It is written.}}]
       - text: Submitted.
 "#],
-    when_said: Some(("opened a session", |bench| bench.muster(&["pause", "last"]).code == Some(0))),
+    when_said: Some(("turn 1 begins", |bench| bench.muster(&["pause", "last"]).code == Some(0))),
     ..SOLO
 };
 

@@ -65,7 +65,7 @@ fn is_done(provider: &Provider, bench: &Bench) {
     // 100 tokens in at $2 and 10 out at $8 for a million, in millionths of a dollar
     assert_eq!(view["money"]["spent_micros"], 4 * (200 + 80));
     let second = asked[1].body.to_string();
-    assert!(second.contains("OPENAI_API_KEY="), "the agent saw its environment: {second}");
+    assert!(second.contains("HOME="), "the agent saw its environment: {second}");
     assert!(!second.contains(KEY), "the provider's key is in the agent's environment");
     assert!(!second.contains("TEST_PROVIDER_KEY"), "the name of the variable is in the agent's environment");
     let holding = files_with(&bench.home(), KEY.as_bytes());

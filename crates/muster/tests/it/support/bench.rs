@@ -23,8 +23,8 @@ const GONE_LIMIT: Duration = Duration::from_secs(30);
 pub struct Bench {
     dir: TempDir,
     pub repo: Repo,
+    home: &'static str,
     env: Vec<(String, String)>,
-    args: Vec<String>,
 }
 
 /// How a mission stands, in what does not depend on when and by whom it was done.
@@ -72,7 +72,7 @@ impl Bench {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         let repo = Repo::at(&dir.path().join("repo"), &dir.path().join("user"));
-        Self { dir, repo, env: Vec::new(), args: Vec::new() }
+        Self { dir, repo, home: "home", env: Vec::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -80,7 +80,12 @@ impl Bench {
     }
 
     pub fn home(&self) -> PathBuf {
-        self.path("home")
+        self.path(self.home)
+    }
+
+    /// Another place for the home than the usual one.
+    pub fn set_home(&mut self, home: &'static str) {
+        self.home = home;
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -90,11 +95,6 @@ impl Bench {
     /// A variable that every run of the program gets.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
-    }
-
-    /// Arguments that every `muster run` gets.
-    pub fn set_args(&mut self, args: &[&str]) {
-        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
     }
 
     /// The program with an environment of nothing but what it needs.
@@ -111,7 +111,7 @@ impl Bench {
     pub fn run_command(&self, more: &[&str]) -> Command {
         let mut command =
             self.command(&["run", "--plan", "plan.yaml", "--config", "muster.yaml", "--repo", "repo", "--json"]);
-        command.args(&self.args).args(more);
+        command.args(more);
         command
     }
 

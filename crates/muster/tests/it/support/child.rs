@@ -81,12 +81,17 @@ impl Running {
 
     /// Waits for a line with this text.
     pub fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text])
+    }
+
+    /// Waits for a line with one of these texts.
+    pub fn wait_for_any(&mut self, texts: &[&str]) -> String {
         while let Some(line) = self.line() {
-            if line.contains(text) {
+            if texts.iter().any(|text| line.contains(text)) {
                 return line;
             }
         }
-        panic!("{} ended without saying '{text}'; it said:\n{}", self.what, self.seen.join("\n"))
+        panic!("{} ended without saying any of {texts:?}; it said:\n{}", self.what, self.seen.join("\n"))
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -36,13 +36,6 @@ impl Journal {
         self.of(kind).count()
     }
 
-    /// The names of tasks by their number.
-    pub fn tasks(&self) -> Vec<String> {
-        let planned = self.of("planned").next();
-        let tasks = planned.and_then(|planned| planned["plan"]["tasks"].as_array()).cloned().unwrap_or_default();
-        tasks.iter().map(|task| task["name"].as_str().unwrap().to_owned()).collect()
-    }
-
     /// How often each task was merged.
     pub fn merges(&self) -> BTreeMap<u64, u32> {
         let number = |value: &Value| value.as_u64().unwrap();

@@ -1,0 +1,74 @@
+//! Agents that die, hang or talk nonsense: the mission goes on, or asks; nothing of theirs is left behind.
+
+use crate::support::{Bench, bench::MUSTER};
+
+const PLAN: &str = r#"
+goal: Write a note.
+tasks:
+  - id: note
+    role: builder
+    instructions: Write done into note.txt.
+    checks: [{run: "grep -qx done note.txt", timeout: 60s}]
+    attempts_max: 1
+"#;
+
+/// A mission whose agents are this shell command, with the program itself within reach.
+fn stranger(command: &str, limits: &str, script: &str) -> Bench {
+    let config = format!(
+        "upstreams:\n  script: {{scripted: script.yaml}}\nroles:\n  builder:\n    runtime: acp\n    command: [sh, -c, {command:?}]\n    \
+         model: scripted-1\n    sandbox: {{read: [{MUSTER}]}}\n{limits}"
+    );
+    Bench::new(PLAN, &config, &format!("version: 1\nreplies:\n{script}"), &[])
+}
+
+/// The mission ends up asking a person about the task; the person gives it up.
+fn gives_up(bench: &Bench, why: &str) {
+    let view = bench.run(&[]).expect(3).json();
+    let question = view["interrupts"][0]["question"].as_str().unwrap();
+    assert!(question.contains(why), "{question}");
+    bench.wait_until_all_processes_are_gone();
+    bench.muster(&["answer", "i0", "--deny"]).expect(0);
+    bench.resume().expect(1);
+    bench.journal().check();
+}
+
+#[test]
+fn a_program_that_is_not_there() {
+    gives_up(&stranger("exec /no/such/agent", "", "  - steps: [{text: x}]\n"), "could not be started");
+}
+
+#[test]
+fn a_program_that_talks_nonsense() {
+    gives_up(&stranger("yes nonsense", "", "  - steps: [{text: x}]\n"), "could not be started");
+}
+
+#[test]
+fn an_agent_that_dies_in_every_turn() {
+    let script = "  - steps: [{calls: [{tool: run_command, args: {command: \"kill -9 $PPID\"}}]}]\n";
+    let bench = stranger(&format!("exec {MUSTER} __native"), "", script);
+    gives_up(&bench, "lost too often");
+    assert_eq!(bench.journal().count("agent_lost"), 6);
+}
+
+#[test]
+fn an_agent_that_cannot_be_woken() {
+    // It stops its own process: neither the turn's end nor a request to end it reaches it.
+    let script = "  - steps: [{calls: [{tool: run_command, args: {command: \"kill -STOP $PPID\"}}]}]\n";
+    let bench = stranger(&format!("exec {MUSTER} __native"), "limits: {turn_timeout: 3s}\n", script);
+    gives_up(&bench, "took too long");
+    let journal = bench.journal();
+    assert_eq!(journal.of("agent_stopping").filter(|fact| fact["reason"] == "unresponsive").count(), 1);
+}
+
+#[test]
+fn programs_that_agents_leave_behind_are_ended() {
+    let script = r#"  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: run_command, args: {command: "setsid sh -c 'trap : TERM HUP INT; while :; do read x < /dev/zero; done' > /dev/null 2>&1 & echo done > note.txt"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#;
+    let bench = stranger(&format!("exec {MUSTER} __native"), "", script);
+    bench.run(&[]).expect(0);
+    bench.wait_until_all_processes_are_gone();
+}
