@@ -76,7 +76,11 @@ fn wrong_configurations() {
         ("roles:", "rolls:", &["muster.yaml:4:", "rolls"]),
         ("model: scripted-1", "model: scripted-1, count: 0", &["muster.yaml:5:", "0"]),
         ("{scripted: script.yaml}", "{scripted: nowhere.yaml}", &["nowhere.yaml"]),
-        ("{scripted: script.yaml}", "{format: openai-chat, base_url: \"http://127.0.0.1:9/v1\", key_env: TEST_MISSING_KEY}", &["TEST_MISSING_KEY", "set"]),
+        (
+            "{scripted: script.yaml}",
+            "{format: openai-chat, base_url: \"http://127.0.0.1:9/v1\", key_env: TEST_MISSING_KEY}",
+            &["TEST_MISSING_KEY", "set"],
+        ),
         ("  script: {scripted: script.yaml}", "  script: {format: openai-chat}", &["muster.yaml:3:"]),
     ] {
         let bench = Bench::new(PLAN, &CONFIG.replace(from, to), SCRIPT, &[]);
@@ -203,10 +207,15 @@ fn a_second_engine_in_the_same_home_is_refused() {
     running.wait_for("i0 (user_input)");
     for second in [bench.run(&[]), bench.resume(), bench.muster(&["demo", "--dir", "demo"])] {
         assert!(matches!(second.code, Some(1 | 2)), "{second}");
-        let says_who = second.stderr.contains(&running.id().to_string()) || second.stderr.contains("is being run already");
+        let says_who =
+            second.stderr.contains(&running.id().to_string()) || second.stderr.contains("is being run already");
         assert!(says_who, "who has the home is not said: {second}");
     }
-    assert_eq!(bench.muster(&["list", "--json"]).expect(0).json().as_array().unwrap().len(), 1, "only the first is begun");
+    assert_eq!(
+        bench.muster(&["list", "--json"]).expect(0).json().as_array().unwrap().len(),
+        1,
+        "only the first is begun"
+    );
     bench.muster(&["show"]).expect(0);
     bench.muster(&["report"]).expect(0);
     bench.muster(&["explain", "last"]).expect(0);
@@ -219,7 +228,15 @@ fn a_second_engine_in_the_same_home_is_refused() {
 #[test]
 fn readers_without_a_home_say_so() {
     let bench = Bench::new(PLAN, CONFIG, SCRIPT, &[]);
-    for args in [&["show"][..], &["tail", "--no-follow"], &["report"], &["explain", "last"], &["resume"], &["cancel"], &["answer", "i0", "x"]] {
+    for args in [
+        &["show"][..],
+        &["tail", "--no-follow"],
+        &["report"],
+        &["explain", "last"],
+        &["resume"],
+        &["cancel"],
+        &["answer", "i0", "x"],
+    ] {
         let ended = bench.muster(args).expect(2);
         assert!(!ended.stderr.is_empty() && !ended.stderr.contains("panicked"), "{ended}");
     }

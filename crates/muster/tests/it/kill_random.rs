@@ -22,7 +22,14 @@ fn thirty_exercises_survive_random_kills() {
         left -= kills;
     }
     let columns = [
-        "mission", "kills", "engines that took it up", "exercises merged", "facts", "facts lost", "model calls without a kill", "with them",
+        "mission",
+        "kills",
+        "engines that took it up",
+        "exercises merged",
+        "facts",
+        "facts lost",
+        "model calls without a kill",
+        "with them",
         "stored answers paid again",
     ];
     let head = format!(
@@ -64,8 +71,15 @@ fn mission(random: &mut u64, kills_max: u64, rows: &mut Vec<Vec<String>>) -> u64
     let journal = bench.journal();
     journal.continues(&before);
     let numbers = [
-        rows.len() as u64 + 1, kills, journal.count("engine_restarted") as u64, journal.merges().len() as u64, journal.lines.len() as u64, 0,
-        CALLS, calls.len() as u64, 0,
+        rows.len() as u64 + 1,
+        kills,
+        journal.count("engine_restarted") as u64,
+        journal.merges().len() as u64,
+        journal.lines.len() as u64,
+        0,
+        CALLS,
+        calls.len() as u64,
+        0,
     ];
     rows.push(numbers.iter().map(u64::to_string).collect());
     kills
