@@ -54,7 +54,7 @@ pub(crate) async fn to_the_end(
             (now.standing, now.disk_full)
         };
         if full && !told_full {
-            screen.say("the disk is full; nothing is lost, and it goes on as soon as there is room");
+            screen.say("the disk is full; nothing is lost, and it goes on by itself within a minute of there being room");
         }
         told_full = full;
         match standing {
