@@ -16,6 +16,9 @@ pub const TURN: &str = "muster/turn";
 pub const STOP: &str = "muster/stop";
 /// In the `_meta` of the prompt's result, beside a stop other than `done`: one sentence for people on what happened.
 pub const WHY: &str = "muster/why";
+/// In the `_meta` of an MCP server in `session/new` and `session/load`: what it offers, as the `tools` of its `tools/list` would say. An
+/// agent that knows the word need not ask it, and need not shake hands with it before it calls: the server keeps no sessions.
+pub const TOOLS: &str = "muster/tools";
 /// In the `_meta` of an MCP `tools/call`: the idempotency key of the call, `<session id>/<model's call id>`.
 pub const CALL_ID: &str = "muster/callId";
 

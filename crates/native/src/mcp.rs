@@ -37,8 +37,10 @@ pub struct Server {
     pub name: String,
     url: String,
     headers: HeaderMap,
-    /// Whether this process has shaken hands with it, in whatever session.
+    /// Whether this process has shaken hands with it, in whatever session, or need not.
     is_ready: Rc<Cell<bool>>,
+    /// What it offers, where the client has told.
+    told: Option<Vec<Definition>>,
 }
 
 impl Server {
@@ -55,12 +57,18 @@ impl Server {
                 HeaderValue::try_from(value).map_err(|_| format!("server {name}: header {key} has a bad value"))?;
             map.insert(key, value);
         }
-        Ok(Self { name, url, headers: map, is_ready: Rc::default() })
+        Ok(Self { name, url, headers: map, is_ready: Rc::default(), told: None })
+    }
+
+    /// The same server, of which the client tells what it offers: it is neither asked nor greeted.
+    pub fn offering(self, tools: &[Value]) -> Self {
+        self.is_ready.set(true);
+        Self { told: Some(tools.iter().filter_map(definition).collect()), ..self }
     }
 
     /// Whether both are the same server, reached in the same way.
     pub fn is(&self, other: &Self) -> bool {
-        (&self.name, &self.url, &self.headers) == (&other.name, &other.url, &other.headers)
+        (&self.name, &self.url, &self.headers, &self.told) == (&other.name, &other.url, &other.headers, &other.told)
     }
 }
 
@@ -90,6 +98,9 @@ impl Client {
     /// # Errors
     /// The server cannot be reached or does not answer as it should.
     pub async fn tools(&mut self) -> Result<Vec<Definition>, String> {
+        if let Some(told) = &self.server.told {
+            return Ok(told.clone());
+        }
         let mut tools = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {

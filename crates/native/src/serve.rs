@@ -262,7 +262,9 @@ fn setting(cwd: PathBuf, servers: Vec<McpServer>) -> Result<Setting, ErrorObject
     let servers = servers.into_iter().map(|server| match server {
         McpServer::Http(server) => {
             let headers: Vec<_> = server.headers.into_iter().map(|header| (header.name, header.value)).collect();
-            mcp::Server::new(server.name, server.url, &headers).map_err(ErrorObject::invalid_params)
+            let known = mcp::Server::new(server.name, server.url, &headers).map_err(ErrorObject::invalid_params)?;
+            let tools = server.meta.as_ref().and_then(|meta| meta.get(acp_meta::TOOLS)?.as_array());
+            Ok(tools.map_or(known.clone(), |tools| known.offering(tools)))
         }
         _ => Err(ErrorObject::invalid_params("only tool servers of type \"http\" are supported")),
     });

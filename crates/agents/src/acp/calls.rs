@@ -3,9 +3,10 @@
 use super::SessionId;
 use super::error::AgentError;
 use super::tap::clip;
-use api::acp_meta::{Stop, prompt_meta, why};
+use api::acp_meta::{Stop, TOOLS, prompt_meta, why};
 use api::rpc::ErrorObject;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 pub(super) const INITIALIZE: &str = "initialize";
 pub(super) const AUTHENTICATE: &str = "authenticate";
@@ -44,6 +45,8 @@ pub struct McpServer {
     pub url: String,
     /// HTTP headers, name and value; values are secret.
     pub headers: Vec<(String, String)>,
+    /// What it offers, for an agent that then need not ask: the `tools` of its `tools/list`. See [`api::acp_meta::TOOLS`].
+    pub tools: Option<Arc<Value>>,
 }
 
 impl std::fmt::Debug for McpServer {
@@ -156,7 +159,11 @@ pub(super) fn turn_outcome(
 fn mcp_server(server: &McpServer) -> Value {
     let headers: Vec<Value> =
         server.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    json!({"type": "http", "name": server.name, "url": server.url, "headers": headers})
+    let mut told = json!({"type": "http", "name": server.name, "url": server.url, "headers": headers});
+    if let Some(tools) = &server.tools {
+        told["_meta"] = json!({ TOOLS: **tools });
+    }
+    told
 }
 
 fn stop(result: &Value) -> Result<Stop, AgentError> {

@@ -56,6 +56,7 @@ async fn one_turn(io: crate::peer::PeerIo, tap: Tap, settings: Settings) -> Resu
         name: "muster".into(),
         url: "http://127.0.0.1:3128/mcp".into(),
         headers: vec![("Authorization".into(), "Bearer session-key".into())],
+        tools: None,
     };
     assert!(connection.facts().load_session);
     let session = connection.new_session("/work", &[tools]).await?;

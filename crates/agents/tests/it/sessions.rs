@@ -77,7 +77,7 @@ async fn a_session_needs_a_name() {
 async fn what_the_agent_cannot_do_is_refused_before_it_is_asked() {
     let (connection, _peer, _updates) = hello(json!({"protocolVersion": 1})).await;
     let connection = connection.unwrap();
-    let server = McpServer { name: "m".into(), url: "http://127.0.0.1/".into(), headers: vec![] };
+    let server = McpServer { name: "m".into(), url: "http://127.0.0.1/".into(), headers: vec![], tools: None };
     assert!(matches!(connection.load_session(&session(), "/", &[]).await, Err(AgentError::Unsupported(_))));
     assert!(matches!(connection.new_session("/", &[server]).await, Err(AgentError::Unsupported(_))));
 }
@@ -102,9 +102,25 @@ async fn a_loaded_session_is_not_told_twice() {
 }
 
 #[tokio::test]
+async fn what_a_server_offers_can_be_told_with_it() {
+    let (connection, mut peer, _updates) = started(short()).await;
+    let tools = json!([{"name": "calc", "inputSchema": {"type": "object"}}]);
+    let server = |tools| McpServer { name: "m".into(), url: "http://127.0.0.1/".into(), headers: vec![], tools };
+    let servers = [server(Some(std::sync::Arc::new(tools.clone()))), server(None)];
+    let play = async {
+        let call = peer.expect("session/new").await;
+        assert_eq!(call["params"]["mcpServers"][0]["_meta"], json!({"muster/tools": tools}));
+        assert_eq!(call["params"]["mcpServers"][1].get("_meta"), None);
+        peer.answer(&call["id"], json!({"sessionId": "s1"})).await;
+    };
+    let (session, ()) = tokio::join!(connection.new_session("/work", &servers), play);
+    session.unwrap();
+}
+
+#[tokio::test]
 async fn keys_are_not_printed() {
     let headers = vec![("Authorization".to_owned(), "Bearer hidden".to_owned())];
-    let server = McpServer { name: "m".into(), url: "http://127.0.0.1/".into(), headers };
+    let server = McpServer { name: "m".into(), url: "http://127.0.0.1/".into(), headers, tools: None };
     assert!(!format!("{server:?}").contains("hidden"));
 }
 

@@ -42,6 +42,21 @@ fn tools_are_listed_once_and_called_with_an_id() {
 }
 
 #[test]
+fn a_server_whose_tools_are_told_is_only_called() {
+    let model = Server::scripted([calls(&[("send_message", json!({ "to": "lead", "text": "hi" }))]), say("Sent.")]);
+    let tools = Server::answering(|asked| answer(asked, false));
+    let place = Place::new(&model);
+    let mut client = place.start();
+    let mut servers = server(&tools);
+    servers[0]["_meta"] = json!({ "muster/tools": [{ "name": "send_message", "inputSchema": { "type": "object" } }] });
+    let session = client.new_session(&place, servers);
+    assert_eq!(stop(&client.prompt(&session, "Send.")).1, "done");
+    let methods: Vec<Value> = tools.rest().iter().map(|request| request.json()["method"].clone()).collect();
+    assert_eq!(methods, ["tools/call"]);
+    assert!(String::from_utf8_lossy(&model.rest()[1].body).contains("Delivered to lead."));
+}
+
+#[test]
 fn a_call_that_was_interrupted_keeps_its_id() {
     let model = Server::scripted([calls(&[("send_message", json!({ "to": "lead" }))]), say("Sent.")]);
     let holding = Server::answering(|asked| answer(asked, true));
