@@ -54,7 +54,8 @@ pub(crate) async fn to_the_end(
             (now.standing, now.disk_full)
         };
         if full && !told_full {
-            screen.say("the disk is full; nothing is lost, and it goes on by itself within a minute of there being room");
+            screen
+                .say("the disk is full; nothing is lost, and it goes on by itself within a minute of there being room");
         }
         told_full = full;
         match standing {

@@ -103,10 +103,13 @@ fn files_that_are_not_there() {
     refused(&bench, bench.run(&["--unknown"]), &["--unknown"]);
 }
 
+/// What it is called, how it is made, what is said of it.
+type Case<'a> = (&'a str, &'a dyn Fn(&Bench), &'a [&'a str]);
+
 #[test]
 fn repositories_that_cannot_be_worked_on() {
     let git = |bench: &Bench, args: &[&str]| drop(bench.repo.git(args));
-    let cases: &[(&str, &dyn Fn(&Bench), &[&str])] = &[
+    let cases: &[Case] = &[
         ("missing", &|bench| fs::rename(bench.path("repo"), bench.path("away")).unwrap(), &["repo"]),
         ("no repository", &|bench| fs::remove_dir_all(bench.path("repo/.git")).unwrap(), &["git init"]),
         (

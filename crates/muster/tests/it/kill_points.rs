@@ -228,12 +228,21 @@ fn tell(rows: &[Row]) {
         let names = [format!("`{}`", row.point), row.scenario.to_owned()];
         names.into_iter().chain(numbers.iter().map(usize::to_string)).collect()
     };
-    let head = format!(
-        "`kill -9` at every crash point of the engine, {} kills. A call that was under way when the engine died, or whose answer was not \
-         stored yet, is made again; that is all that may be repeated.",
+    let said = format!(
+        "`kill -9` of the engine at every crash point, {} kills; then `muster resume`, and a person's answers where the mission asks for them. A model \
+         call that was under way when the engine died, or whose answer was not stored yet, is made again; that is all that may be repeated. The \
+         outcome, the tree of the result and the user's checkout are the same as without a kill, `git fsck` is clean, and no process is left.\n\n\
+         Made with `MUSTER_EVIDENCE=docs/evidence cargo test -p muster --test it kill_points`; with `MUSTER_KILLS=all` at every point of every \
+         scenario.",
         rows.len()
     );
-    evidence::table("kill-points", &head, &columns, &rows.iter().map(cells).collect::<Vec<_>>());
+    evidence::table(
+        "kill-points",
+        "Kill -9 at every crash point",
+        &said,
+        &columns,
+        &rows.iter().map(cells).collect::<Vec<_>>(),
+    );
 }
 
 /// Does all of it, a few at a time, in order.

@@ -32,10 +32,12 @@ fn thirty_exercises_survive_random_kills() {
         "with them",
         "stored answers paid again",
     ];
-    let head = format!(
-        "`kill -9` after a random number of facts of the thirty exercises on ten agents, then `muster resume`, {wanted} times in all (seed {seed})."
+    let said = format!(
+        "`kill -9` of the engine after a random number of facts of the thirty exercises on ten agents, then `muster resume`, {wanted} times in all \
+         (seed {seed}).\n\n\
+         Made with `MUSTER_RANDOM_KILLS={wanted} MUSTER_EVIDENCE=docs/evidence cargo test -p muster --test it kill_random`."
     );
-    evidence::table("kill-random", &head, &columns, &rows);
+    evidence::table("kill-random", "Kill -9 at random times", &said, &columns, &rows);
 }
 
 /// One mission with at most so many kills; answers with how many there were.

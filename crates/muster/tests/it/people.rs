@@ -155,7 +155,9 @@ fn a_mission_that_waits_asks_no_model() {
     assert_eq!(provider.asked().len(), 5);
     let row = [seconds.to_string(), (after - before).to_string(), cpu.to_string()];
     let columns = ["seconds of waiting", "model calls", "processor time of muster and its agent, ms"];
-    evidence::table("idle", "A mission that waits for a person, watched.", &columns, &[row.to_vec()]);
+    let said = "A mission that waits for a person under `muster run --wait`, its agent's process up, watched.\n\n\
+                Made with `MUSTER_IDLE_S=60 MUSTER_EVIDENCE=docs/evidence cargo test -p muster --test it asks_no_model`.";
+    evidence::table("idle", "Waiting costs nothing", said, &columns, &[row.to_vec()]);
 }
 
 /// Processor time that the engine and everything in its sandboxes have used.

@@ -20,10 +20,13 @@ pub struct Scenario {
     /// What is done to the user's repository before.
     before: fn(&Bench),
     /// What happens once when a run says this; answers whether it has happened.
-    when_said: Option<(&'static str, fn(&Bench) -> bool)>,
+    when_said: Option<(&'static str, Reaction)>,
     /// The exit code at the end.
     pub ends: i32,
 }
+
+/// Does something; answers whether it is done.
+type Reaction = fn(&Bench) -> bool;
 
 /// What a person does when the mission waits for one.
 #[derive(Clone, Copy)]
