@@ -63,7 +63,7 @@ impl Play {
 
 fn short(value: &Value) -> String {
     match value {
-        Value::String(text) => text.chars().take(60).collect(),
+        Value::String(text) => text.chars().take(60).collect::<String>().trim_end().to_owned(),
         Value::Object(fields) => match fields.iter().next() {
             Some((name, value)) if fields.len() == 1 => format!("{name}({})", short(value)),
             _ => "…".into(),

@@ -74,7 +74,7 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
         expect![[r#"
             turn_owed attempt=0 brief=task
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
         "#]],
     );
     check(
@@ -82,7 +82,7 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
         expect![[r#"
             turn_owed attempt=0 brief=continue
             paused why=space
-            interrupt_raised about=space deadline=66000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+            interrupt_raised about=space deadline=66000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
         "#]],
     );
 }

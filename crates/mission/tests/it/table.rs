@@ -315,7 +315,7 @@ fn turn_ended_otherwise() {
         expect![[r#"
             turn_ended attempt=1 stop=refusal work=changed(…)
             attempt_failed attempt=1 reason=stopped(refusal) retry=null
-            interrupt_raised about=task(0) deadline=86407000 default=deny interrupt=0 key=null question=Task 'a': the last of 2 attempts failed: the model refused. 
+            interrupt_raised about=task(0) deadline=86407000 default=deny interrupt=0 key=null question=Task 'a': the last of 2 attempts failed: the model refused.
         "#]],
     );
 }
@@ -554,7 +554,7 @@ fn effect_failed() {
         expect![[r#"
             agent_start_failed agent=0 error=it broke until=64000
             paused why=space
-            interrupt_raised about=space deadline=64000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+            interrupt_raised about=space deadline=64000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
         "#]],
     );
     check(
@@ -568,7 +568,7 @@ fn effect_failed() {
         expect![[r#"
             turn_owed attempt=0 brief=task
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
         "#]],
     );
     check(
@@ -599,7 +599,7 @@ fn effect_failed() {
     check(
         and(closing(), [failed(5, EffectFailure::Fatal)]),
         expect![[r#"
-            interrupt_raised about=publish deadline=86409000 default=deny interrupt=0 key=null question=The result could not be put into your repository: it broke. 
+            interrupt_raised about=publish deadline=86409000 default=deny interrupt=0 key=null question=The result could not be put into your repository: it broke.
         "#]],
     );
 }
@@ -610,7 +610,7 @@ fn space_exhausted() {
         and(at_work(), [Input::SpaceExhausted]),
         expect![[r#"
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to 
+            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
         "#]],
     );
     check(
