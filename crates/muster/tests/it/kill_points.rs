@@ -17,7 +17,7 @@ use std::{
 /// Facts that only a second engine decides: they are reached by a kill before the kill.
 const AFTER_A_KILL: &[&str] = &["engine_restarted"];
 /// Where that first kill is.
-const FIRST_KILL: &str = "append.after.result_claimed";
+const FIRST_KILL: &str = "append.after.assigned";
 /// How many missions run at one time.
 const WORKERS: usize = 2;
 
@@ -90,7 +90,7 @@ fn kills(usual: &[Usual]) -> (Vec<(String, &Usual)>, Vec<String>) {
     for point in Faults::points() {
         let reaching: Vec<&Usual> = match fact_behind(&point) {
             Some(kind) if AFTER_A_KILL.contains(&kind) => {
-                usual.iter().filter(|one| one.kinds.contains("result_claimed")).collect()
+                usual.iter().filter(|one| one.kinds.contains("assigned")).collect()
             }
             Some(kind) => usual.iter().filter(|one| one.kinds.contains(kind)).collect(),
             None => Vec::new(),
