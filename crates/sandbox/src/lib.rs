@@ -38,7 +38,7 @@
 //!    │                                     └ clone3(user, mount, pid, net, ipc, uts, cgroup namespaces)
 //!    │                                         ▶ init (pid 1): ids, network, files, Landlock, no capabilities
 //!    └───socket of this launch──────────────────┤  (donated listener, failures, the end; its hang-up ends the tree)
-//!                                               └ vfork ▶ the program: session, limits, exec
+//!                                               └ vfork ▶ the program: process group, limits, exec
 //! ```
 //!
 //! The stage is gone before the program starts: a running sandbox has exactly one process of ours, its init. The tree dies

@@ -33,6 +33,9 @@ pub fn launcher_main() -> ExitCode {
 fn serve() -> io::Result<()> {
     sys::die_with_parent()?;
     sys::close_all_except(3, &[])?;
+    // One session for all sandboxes, because the scheduler gives each session the same share of the processors: with one for each sandbox,
+    // the caller, who answers them all, would get as much as one of them.
+    sys::new_session();
     sys::default_signals();
     sys::block_child_signals()?;
     let ends = sys::watch_children()?;

@@ -78,6 +78,12 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// Leaves the session of whoever started us, and its terminal.
+pub(crate) fn new_session() {
+    // SAFETY: no memory is involved. The only failure is that it is so already.
+    unsafe { libc::setsid() };
+}
+
 /// Ends of children wait until they are asked for, and interrupt nothing.
 pub(crate) fn block_child_signals() -> io::Result<()> {
     // SAFETY: as above; the set is filled before use.
@@ -238,11 +244,11 @@ extern "C" fn become_program(handover: *mut libc::c_void) -> libc::c_int {
     127
 }
 
-/// Session, signals, files, directory, limits.
+/// Process group, signals, files, directory, limits.
 fn prepare(plan: &Plan) -> Result<(), Failed> {
     // SAFETY: system calls on constants and on what `plan` holds.
     unsafe {
-        libc::setsid();
+        libc::setpgid(0, 0);
         libc::umask(0o022);
         let mut none = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());

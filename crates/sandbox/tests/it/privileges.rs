@@ -100,11 +100,12 @@ fn the_program_reads_what_it_is_given() {
 }
 
 #[test]
-fn it_is_a_session_of_its_own_without_a_terminal() {
+fn it_has_a_process_group_of_its_own_and_no_terminal() {
     each(|host| {
         let stat = host.sh(host.policy(), "cat /proc/$$/stat");
         let fields: Vec<&str> = stat.split_ascii_whitespace().collect();
-        assert_eq!((fields[0], fields[5], fields[6]), ("2", "2", "0"), "pid, session, terminal");
+        // The session is the launcher's, which is not seen from in here.
+        assert_eq!((fields[0], fields[4], fields[5], fields[6]), ("2", "2", "0", "0"), "pid, group, session, terminal");
     });
 }
 
