@@ -1,10 +1,9 @@
 //! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
 
 use super::{Failed, Hands, agent::Live, commit};
-use crate::driver::TellError;
 use agents::acp::{AgentError, SessionId};
 use api::{acp_meta, globs::Globs};
-use mission::{AgentId, AttemptId, EffectId, Input, Rejected, Stop, TaskId, Work, Writes};
+use mission::{AgentId, AttemptId, EffectId, Input, Stop, TaskId, Work, Writes};
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
@@ -90,11 +89,9 @@ impl Hands {
         let session = live.connection.new_session(INSIDE_WORK, &servers).await?;
         live.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(session.clone());
         let input = Input::SessionOpened { attempt: order.attempt, session: session.0.clone() };
-        match self.handle.tell(input).await {
-            // An agent that counts its conversations anew in every process gives a name that is known.
-            Ok(_) | Err(TellError::Rejected(Rejected::Duplicate)) => {}
-            Err(error) => return Err(Failed::from(error).into()),
-        }
+        // Nobody waits until it is durable: no answer of a model and no call of a tool comes before it in the journal, and the agent sees
+        // none that is not durable. A crash in between begins a conversation that asks for the same.
+        self.handle.report(input).await;
         Ok(Opened { session, resumed: false, anew: order.session.is_some() })
     }
 
