@@ -204,12 +204,18 @@ impl Server {
     }
 
     async fn finish(&mut self, ended: Ended) -> Result<(), Closed> {
-        self.current = Some(ended.session);
         let response = match ended.outcome {
             Ok(end) => Response::ok(ended.id, result(&end)),
             Err(problem) => Response::error(ended.id, ErrorObject::internal(problem)),
         };
-        self.output.send(response.to_line()).await
+        let sent = self.output.send(response.to_line()).await;
+        // The client need not wait for the disk: it has its answer first.
+        tokio::task::yield_now().await;
+        if let Err(error) = ended.session.flush() {
+            eprintln!("muster agent: {error}");
+        }
+        self.current = Some(ended.session);
+        sent
     }
 }
 

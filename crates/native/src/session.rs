@@ -79,6 +79,14 @@ impl Session {
         self.talk.apply(record)
     }
 
+    /// Waits until all records are on the disk.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn flush(&self) -> Result<(), LogError> {
+        self.log.flush()
+    }
+
     /// Whether calls of the last answer may have been carried out by a process that was killed.
     pub fn is_rerun(&self) -> bool {
         self.steps_reopened == Some(self.talk.steps())
