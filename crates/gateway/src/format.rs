@@ -115,11 +115,11 @@ mod tests {
     fn each_format_says_no_in_its_own_shape() {
         let openai = Format::OpenAiResponses.error_body(429, "budget", "wait");
         expect_test::expect![[
-            r#"{"error":{"code":"budget","message":"wait","param":null,"type":"rate_limit_error"}}"#
+            r#"{"error":{"message":"wait","type":"rate_limit_error","param":null,"code":"budget"}}"#
         ]]
         .assert_eq(std::str::from_utf8(&openai).unwrap());
         let anthropic = Format::Anthropic.error_body(413, "request_too_large", "too big");
-        expect_test::expect![[r#"{"error":{"message":"too big","type":"request_too_large"},"type":"error"}"#]]
+        expect_test::expect![[r#"{"type":"error","error":{"type":"request_too_large","message":"too big"}}"#]]
             .assert_eq(std::str::from_utf8(&anthropic).unwrap());
     }
 }

@@ -199,6 +199,11 @@ fn client() -> Option<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
+        // Whatever other crates of the program turn on: bytes pass as they come.
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
         .http1_only()
         .connect_timeout(Duration::from_secs(10));
     builder.build().inspect_err(|error| tracing::error!(%error, "no HTTP client can be made")).ok()

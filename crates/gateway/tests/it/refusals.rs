@@ -26,21 +26,21 @@ async fn a_refusal_of_the_ledger_is_told() {
             Format::OpenAiChat,
             402,
             expect![[
-                r#"402 (do not retry) {"error":{"code":"budget","message":"The budget of $1 is used up.","param":null,"type":"insufficient_quota"}}"#
+                r#"402 (do not retry) {"error":{"message":"The budget of $1 is used up.","type":"insufficient_quota","param":null,"code":"budget"}}"#
             ]],
         ),
         (
             Format::OpenAiResponses,
             429,
             expect![[
-                r#"429 {"error":{"code":"budget","message":"The budget of $1 is used up.","param":null,"type":"rate_limit_error"}}"#
+                r#"429 {"error":{"message":"The budget of $1 is used up.","type":"rate_limit_error","param":null,"code":"budget"}}"#
             ]],
         ),
         (
             Format::Anthropic,
             402,
             expect![[
-                r#"402 (do not retry) {"error":{"message":"The budget of $1 is used up.","type":"billing_error"},"type":"error"}"#
+                r#"402 (do not retry) {"type":"error","error":{"type":"billing_error","message":"The budget of $1 is used up."}}"#
             ]],
         ),
     ] {
@@ -59,34 +59,34 @@ async fn a_bad_request_is_told() {
     check(
         &chat.ask("/v1/chat/completions", "{\"model\":").await,
         expect![[
-            r#"400 (do not retry) {"error":{"code":"invalid_request","message":"The request's body cannot be read as JSON: EOF while parsing a value at line 1 column 9","param":null,"type":"invalid_request_error"}}"#
+            r#"400 (do not retry) {"error":{"message":"The request's body cannot be read as JSON: EOF while parsing a value at line 1 column 9","type":"invalid_request_error","param":null,"code":"invalid_request"}}"#
         ]],
     );
     let anthropic = scene(Format::Anthropic);
     check(
         &anthropic.ask("/v1/messages", "{}").await,
         expect![[
-            r#"400 (do not retry) {"error":{"message":"The request names no model.","type":"invalid_request_error"},"type":"error"}"#
+            r#"400 (do not retry) {"type":"error","error":{"type":"invalid_request_error","message":"The request names no model."}}"#
         ]],
     );
     check(
         &anthropic.ask("/v1/messages/count_tokens", "{}").await,
         expect![[
-            r#"404 (do not retry) {"error":{"message":"Nothing is served at /v1/messages/count_tokens. Served are /v1/chat/completions, /v1/responses, /v1/messages and /v1/models.","type":"not_found_error"},"type":"error"}"#
+            r#"404 (do not retry) {"type":"error","error":{"type":"not_found_error","message":"Nothing is served at /v1/messages/count_tokens. Served are /v1/chat/completions, /v1/responses, /v1/messages and /v1/models."}}"#
         ]],
     );
     // The upstream speaks Anthropic's format only.
     check(
         &anthropic.ask("/v1/responses", format!(r#"{{"model":"{MODEL}"}}"#)).await,
         expect![[
-            r#"404 (do not retry) {"error":{"code":"model_not_found","message":"No upstream serves the model test-model in the format openai-responses.","param":null,"type":"not_found_error"}}"#
+            r#"404 (do not retry) {"error":{"message":"No upstream serves the model test-model in the format openai-responses.","type":"not_found_error","param":null,"code":"model_not_found"}}"#
         ]],
     );
     anthropic.session.pin(Some("other"));
     check(
         &anthropic.ask("/v1/messages", format!(r#"{{"model":"{MODEL}"}}"#)).await,
         expect![[
-            r#"404 (do not retry) {"error":{"message":"The upstream other does not serve the model test-model in the format anthropic.","type":"not_found_error"},"type":"error"}"#
+            r#"404 (do not retry) {"type":"error","error":{"type":"not_found_error","message":"The upstream other does not serve the model test-model in the format anthropic."}}"#
         ]],
     );
     assert!(chat.books.reserved().is_empty() && anthropic.books.reserved().is_empty());
@@ -102,7 +102,7 @@ async fn a_call_is_a_post() {
     check(
         &answer,
         expect![[
-            r#"405 (do not retry) {"error":{"code":"method_not_allowed","message":"GET /v1/responses is not served; calls are made with POST.","param":null,"type":"invalid_request_error"}}"#
+            r#"405 (do not retry) {"error":{"message":"GET /v1/responses is not served; calls are made with POST.","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}"#
         ]],
     );
 }
@@ -118,7 +118,7 @@ async fn only_the_sessions_own_key_is_let_in() {
     check(
         &read(scene.gateway.handle(&scene.session, stranger).await).await,
         expect![[
-            r#"401 (do not retry) {"error":{"message":"This key opens no session here. Use the key that the session was started with.","type":"authentication_error"},"type":"error"}"#
+            r#"401 (do not retry) {"type":"error","error":{"type":"authentication_error","message":"This key opens no session here. Use the key that the session was started with."}}"#
         ]],
     );
     let others_key = scene.request("/v1/messages", "{}");
@@ -136,7 +136,7 @@ async fn a_body_beyond_the_limit_is_refused() {
     check(
         &scene.ask("/v1/messages", "x".repeat(101)).await,
         expect![[
-            r#"413 (do not retry) {"error":{"message":"The request's body is larger than 100 bytes.","type":"request_too_large"},"type":"error"}"#
+            r#"413 (do not retry) {"type":"error","error":{"type":"request_too_large","message":"The request's body is larger than 100 bytes."}}"#
         ]],
     );
     // A body that does not say how long it is.
@@ -164,7 +164,7 @@ async fn an_upstream_out_of_reach_is_told_and_costs_nothing() {
     check(
         &answer,
         expect![[
-            r#"502 {"error":{"code":"upstream","message":"The upstream mock cannot be reached. Is it running, and is its base_url right?","param":null,"type":"server_error"}}"#
+            r#"502 {"error":{"message":"The upstream mock cannot be reached. Is it running, and is its base_url right?","type":"server_error","param":null,"code":"upstream"}}"#
         ]],
     );
     let settled = scene.settlements.recv().await.unwrap();

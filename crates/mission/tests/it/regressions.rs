@@ -9,22 +9,22 @@ fn a_question_that_is_moot_is_not_left_open_when_its_task_goes_on() {
     check(
         and(at_work(), [asked("q"), submitted("k"), ended(2, Stop::Done)]),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        interrupt_answered answer=deny by=moot interrupt=0
-        change_queued attempt=0 change=0 commit=work
-        verify_started at=7000 change=0 effect=3 onto=base ✱ verify_change
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            interrupt_answered interrupt=0 answer=deny by=moot
+            change_queued change=0 attempt=0 commit=work
+            verify_started change=0 effect=3 onto=base at=7000 ✱ verify_change
+        "#]],
     );
     let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
     let back = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None };
     check(
         and(at_work(), [asked("q"), submitted("k"), back]),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        interrupt_answered answer=deny by=moot interrupt=0
-        turn_owed attempt=0 brief=returned(outside([1]))
-        turn_started attempt=0 deadline=1807000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            interrupt_answered interrupt=0 answer=deny by=moot
+            turn_owed attempt=0 brief=returned(outside([1]))
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1807000 ✱ run_turn
+        "#]],
     );
 }
 
@@ -41,9 +41,9 @@ fn the_answer_to_a_question_survives_a_pause_and_a_budget_stop() {
     check(
         and(paused, [answer(0, Answer::Approve), Input::Resume]),
         expect![[r#"
-        resumed
-        turn_started attempt=0 deadline=1809000 effect=4 resumed=false turn=2 ✱ run_turn
-    "#]],
+            resumed
+            turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1809000 ✱ run_turn
+        "#]],
     );
     check(
         and(at_work(), [asked("q"), ended(2, Stop::Budget)]),
@@ -59,10 +59,10 @@ fn a_turn_that_failed_for_want_of_space_over_a_question_is_over() {
     check(
         and(at_work(), [asked("q"), failed(2, EffectFailure::NoSpace), Input::Woke, Input::Woke]),
         expect![[r#"
-        interrupt_answered answer=text(Nobody answered in time. Decide by yourself, say which assum) by=default interrupt=0
-        turn_owed attempt=0 brief=answered(…)
-        turn_started attempt=0 deadline=88205000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            interrupt_answered interrupt=0 answer=text(Nobody answered in time. Decide by yourself, say which assum) by=default
+            turn_owed attempt=0 brief=answered(…)
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=88205000 ✱ run_turn
+        "#]],
     );
 }
 
@@ -74,7 +74,7 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
         expect![[r#"
             turn_owed attempt=0 brief=task
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
+            interrupt_raised interrupt=0 about=space question=The disk is full. Nothing is lost. Make room and approve to deadline=65000 default=approve key=null
         "#]],
     );
     check(
@@ -82,7 +82,7 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
         expect![[r#"
             turn_owed attempt=0 brief=continue
             paused why=space
-            interrupt_raised about=space deadline=66000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
+            interrupt_raised interrupt=0 about=space question=The disk is full. Nothing is lost. Make room and approve to deadline=66000 default=approve key=null
         "#]],
     );
 }
@@ -113,11 +113,11 @@ fn a_task_that_needs_two_failed_ones_does_not_wait_for_ever_when_one_is_reopened
     check(
         and(both_failed(), denied.into_iter().chain([Input::Retry { task: TaskId(0) }])),
         expect![[r#"
-        task_reopened task=0
-        task_skipped because=1 task=2
-        assigned agent=1 attempt=3 base=base because=… lease=null task=0
-        turn_started attempt=3 deadline=1810000 effect=6 resumed=false turn=1 ✱ run_turn
-    "#]],
+            task_reopened task=0
+            task_skipped task=2 because=1
+            assigned task=0 attempt=3 agent=1 because=… lease=null base=base
+            turn_started attempt=3 turn=1 resumed=false effect=6 deadline=1810000 ✱ run_turn
+        "#]],
     );
 }
 
@@ -127,10 +127,10 @@ fn a_task_whose_need_is_reopened_during_a_pause_is_not_skipped_afterwards() {
     check(
         and(both_failed(), paused),
         expect![[r#"
-        resumed
-        assigned agent=1 attempt=3 base=base because=… lease=null task=0
-        turn_started attempt=3 deadline=1811000 effect=7 resumed=false turn=1 ✱ run_turn
-    "#]],
+            resumed
+            assigned task=0 attempt=3 agent=1 because=… lease=null base=base
+            turn_started attempt=3 turn=1 resumed=false effect=7 deadline=1811000 ✱ run_turn
+        "#]],
     );
 }
 
@@ -142,12 +142,12 @@ fn a_task_that_is_doomed_twice_is_skipped_once() {
     check(
         and(begun, [answer(0, Answer::Deny)]),
         expect![[r#"
-        interrupt_answered answer=deny by=person interrupt=0
-        task_failed task=0 why=its attempts are used up
-        task_skipped because=0 task=1
-        task_skipped because=0 task=2
-        task_skipped because=0 task=3
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=person
+            task_failed task=0 why=its attempts are used up
+            task_skipped task=1 because=0
+            task_skipped task=2 because=0
+            task_skipped task=3 because=0
+        "#]],
     );
 }
 
@@ -158,8 +158,8 @@ fn a_mission_begins_to_end_once() {
     check(
         and(work, [lease, Input::Cancel, answer(0, Answer::Deny)]),
         expect![[r#"
-        interrupt_answered answer=deny by=person interrupt=0
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=person
+        "#]],
     );
 }
 

@@ -40,8 +40,8 @@ fn open_asks_for_the_repository() {
     check(
         [open(None)],
         expect![[r#"
-        opened effect=0 opening=… ✱ prepare_repository
-    "#]],
+            opened opening=… effect=0 ✱ prepare_repository
+        "#]],
     );
     check(
         [open(None), open(None)],
@@ -84,10 +84,10 @@ fn repository_prepared_begins_the_work() {
     check(
         [open(Some(1_000_000)), plan(1, vec![task("a", &[]), task("b", &[])]), prepared()],
         expect![[r#"
-        repository_ready head=base
-        assigned agent=0 attempt=0 base=base because=… lease=31250 task=0
-        agent_starting agent=0 effect=1 ✱ start_agent
-    "#]],
+            repository_ready head=base
+            assigned task=0 attempt=0 agent=0 because=… lease=31250 base=base
+            agent_starting agent=0 effect=1 ✱ start_agent
+        "#]],
     );
 }
 
@@ -96,10 +96,10 @@ fn engine_started_loses_its_agents() {
     check(
         and(at_work(), [Input::EngineStarted]),
         expect![[r#"
-        engine_restarted
-        agent_lost agent=0 blame=false reason=the engine ended
-        agent_starting agent=0 effect=3 ✱ start_agent
-    "#]],
+            engine_restarted
+            agent_lost agent=0 reason=the engine ended blame=false
+            agent_starting agent=0 effect=3 ✱ start_agent
+        "#]],
     );
 }
 
@@ -108,9 +108,9 @@ fn agent_ready_is_given_its_turn() {
     check(
         at_work(),
         expect![[r#"
-        agent_up agent=0
-        turn_started attempt=0 deadline=1804000 effect=2 resumed=false turn=1 ✱ run_turn
-    "#]],
+            agent_up agent=0
+            turn_started attempt=0 turn=1 resumed=false effect=2 deadline=1804000 ✱ run_turn
+        "#]],
     );
     check(
         and(at_work(), [ready(1)]),
@@ -126,23 +126,23 @@ fn agent_lost_owes_its_turn_again_until_it_was_lost_too_often() {
     check(
         and(at_work(), [lost()]),
         expect![[r#"
-        agent_lost agent=0 blame=true reason=killed
-        agent_starting agent=0 effect=3 ✱ start_agent
-    "#]],
+            agent_lost agent=0 reason=killed blame=true
+            agent_starting agent=0 effect=3 ✱ start_agent
+        "#]],
     );
     check(
         [open(None), plan(1, vec![task("a", &[])]), prepared(), lost()],
         expect![[r#"
-        agent_start_failed agent=0 error=killed until=5000
-    "#]],
+            agent_start_failed agent=0 until=5000 error=killed
+        "#]],
     );
     let often = (0..5).flat_map(|n| [lost(), ready(3 + 2 * n)]);
     check(
         and(at_work(), often.chain([lost()])),
         expect![[r#"
-        agent_lost agent=0 blame=true reason=killed
-        attempt_failed attempt=0 reason=lost retry=16000
-    "#]],
+            agent_lost agent=0 reason=killed blame=true
+            attempt_failed attempt=0 reason=lost retry=16000
+        "#]],
     );
     check(
         and(closing(), [lost()]),
@@ -158,8 +158,8 @@ fn agent_stopped_after_its_turn_took_too_long() {
     check(
         and(at_work(), [Input::Woke]),
         expect![[r#"
-        turn_cancelling attempt=0 deadline=1814000 effect=3 reason=timed_out ✱ cancel_turn
-    "#]],
+            turn_cancelling attempt=0 effect=3 reason=timed_out deadline=1814000 ✱ cancel_turn
+        "#]],
     );
     check(
         and(at_work(), [Input::Woke, Input::Woke]),
@@ -211,8 +211,8 @@ fn result_submitted_and_checkpoint_taken() {
     check(
         and(at_work(), [kept]),
         expect![[r#"
-        checkpoint_taken attempt=0 commit=c key=k2
-    "#]],
+            checkpoint_taken attempt=0 key=k2 commit=c
+        "#]],
     );
 }
 
@@ -221,31 +221,31 @@ fn turn_ended_with_a_claim() {
     check(
         verifying(),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        change_queued attempt=0 change=0 commit=work
-        verify_started at=6000 change=0 effect=3 onto=base ✱ verify_change
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            change_queued change=0 attempt=0 commit=work
+            verify_started change=0 effect=3 onto=base at=6000 ✱ verify_change
+        "#]],
     );
     let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
     let ended_outside = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None };
     check(
         and(at_work(), [submitted("k"), ended_outside]),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        turn_owed attempt=0 brief=returned(outside([1]))
-        turn_started attempt=0 deadline=1806000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            turn_owed attempt=0 brief=returned(outside([1]))
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1806000 ✱ run_turn
+        "#]],
     );
     let report = TaskSpec { writes: Writes::Nothing, checks: vec![], ..task("a", &[]) };
     let reporting = vec![open(None), plan(1, vec![report]), prepared(), ready(1)];
     check(
         and(reporting, [submitted("k"), ended(2, Stop::Done)]),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        task_done attempt=0 summary=It works. task=0
-        closing outcome=done
-        agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            task_done task=0 attempt=0 summary=It works.
+            closing outcome=done
+            agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
+        "#]],
     );
 }
 
@@ -254,10 +254,10 @@ fn turn_ended_without_a_claim() {
     check(
         and(at_work(), [ended(2, Stop::Done)]),
         expect![[r#"
-        turn_ended attempt=0 stop=done work=changed(…)
-        turn_owed attempt=0 brief=nudge
-        turn_started attempt=0 deadline=1805000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            turn_ended attempt=0 stop=done work=changed(…)
+            turn_owed attempt=0 brief=nudge
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1805000 ✱ run_turn
+        "#]],
     );
     check(
         and(at_work(), [ended(2, Stop::Done), ended(3, Stop::Done), ended(4, Stop::Done)]),
@@ -287,10 +287,10 @@ fn turn_ended_from_outside() {
     check(
         and(at_work(), [ended(2, Stop::Budget)]),
         expect![[r#"
-        turn_ended attempt=0 stop=budget work=changed(…)
-        turn_owed attempt=0 brief=nudge
-        turn_started attempt=0 deadline=1805000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            turn_ended attempt=0 stop=budget work=changed(…)
+            turn_owed attempt=0 brief=nudge
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1805000 ✱ run_turn
+        "#]],
     );
     check(
         and(at_work(), [Input::Woke, ended(2, Stop::Cancelled)]),
@@ -315,7 +315,7 @@ fn turn_ended_otherwise() {
         expect![[r#"
             turn_ended attempt=1 stop=refusal work=changed(…)
             attempt_failed attempt=1 reason=stopped(refusal) retry=null
-            interrupt_raised about=task(0) deadline=86407000 default=deny interrupt=0 key=null question=Task 'a': the last of 2 attempts failed: the model refused.
+            interrupt_raised interrupt=0 about=task(0) question=Task 'a': the last of 2 attempts failed: the model refused. deadline=86407000 default=deny key=null
         "#]],
     );
 }
@@ -326,22 +326,22 @@ fn change_checked() {
     check(
         merging(),
         expect![[r#"
-        change_verified change=0 checks=[1] commit=merge3 effect=4 ✱ merge_change
-    "#]],
+            change_verified change=0 commit=merge3 checks=[1] effect=4 ✱ merge_change
+        "#]],
     );
     check(
         and(verifying(), [verdict(Verdict::Failed { checks: vec![] })]),
         expect![[r#"
-        change_returned change=0 why=checks([0])
-        turn_started attempt=0 deadline=1807000 effect=4 resumed=false turn=2 ✱ run_turn
-    "#]],
+            change_returned change=0 why=checks([0])
+            turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1807000 ✱ run_turn
+        "#]],
     );
     check(
         and(verifying(), [verdict(Verdict::Conflict { hunks: "<<<<".into() })]),
         expect![[r#"
-        change_returned change=0 why=conflict(hunks(<<<<))
-        turn_started attempt=0 deadline=1807000 effect=4 resumed=false turn=2 ✱ run_turn
-    "#]],
+            change_returned change=0 why=conflict(hunks(<<<<))
+            turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1807000 ✱ run_turn
+        "#]],
     );
 }
 
@@ -350,10 +350,10 @@ fn change_merged() {
     check(
         and(merging(), [Input::ChangeMerged { effect: EffectId(4) }]),
         expect![[r#"
-        merged change=0 head=merge3
-        assigned agent=0 attempt=1 base=merge3 because=… lease=null task=1
-        turn_started attempt=1 deadline=1808000 effect=5 resumed=false turn=1 ✱ run_turn
-    "#]],
+            merged change=0 head=merge3
+            assigned task=1 attempt=1 agent=0 because=… lease=null base=merge3
+            turn_started attempt=1 turn=1 resumed=false effect=5 deadline=1808000 ✱ run_turn
+        "#]],
     );
     check(
         closing(),
@@ -374,8 +374,8 @@ fn messages() {
     check(
         and(two(), [sent(To::Agent(AgentId(1)))]),
         expect![[r#"
-        message_sent body=Hello. from=0 key=m message=0 to=agent(1)
-    "#]],
+            message_sent message=0 from=0 key=m to=agent(1) body=Hello.
+        "#]],
     );
     check(
         and(two(), [sent(To::Agent(AgentId(0)))]),
@@ -403,8 +403,8 @@ fn interrupt_asked() {
     check(
         and(at_work(), [asked("q")]),
         expect![[r#"
-        interrupt_raised about=question(0) deadline=86405000 default=text(Nobody answered in time. Decide by yourself, say which assum) interrupt=0 key=q question=Which one?
-    "#]],
+            interrupt_raised interrupt=0 about=question(0) question=Which one? deadline=86405000 default=text(Nobody answered in time. Decide by yourself, say which assum) key=q
+        "#]],
     );
     check(
         and(at_work(), [asked("q"), asked("q2")]),
@@ -420,30 +420,30 @@ fn answered() {
     check(
         and(parked, [answer(0, Answer::Text("The first.".into()))]),
         expect![[r#"
-        interrupt_answered answer=text(The first.) by=person interrupt=0
-        turn_owed attempt=0 brief=answered(…)
-        turn_started attempt=0 deadline=1807000 effect=3 resumed=false turn=2 ✱ run_turn
-    "#]],
+            interrupt_answered interrupt=0 answer=text(The first.) by=person
+            turn_owed attempt=0 brief=answered(…)
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1807000 ✱ run_turn
+        "#]],
     );
     check(
         and(asking(), [answer(0, Answer::Approve)]),
         expect![[r#"
-        interrupt_answered answer=approve by=person interrupt=0
-        task_reopened task=0
-        assigned agent=0 attempt=1 base=base because=… lease=null task=0
-        turn_started attempt=1 deadline=1806000 effect=3 resumed=false turn=1 ✱ run_turn
-    "#]],
+            interrupt_answered interrupt=0 answer=approve by=person
+            task_reopened task=0
+            assigned task=0 attempt=1 agent=0 because=… lease=null base=base
+            turn_started attempt=1 turn=1 resumed=false effect=3 deadline=1806000 ✱ run_turn
+        "#]],
     );
     check(
         and(asking(), [answer(0, Answer::Deny)]),
         expect![[r#"
-        interrupt_answered answer=deny by=person interrupt=0
-        task_failed task=0 why=its attempts are used up
-        task_skipped because=0 task=1
-        task_skipped because=0 task=2
-        closing outcome=failed
-        agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=person
+            task_failed task=0 why=its attempts are used up
+            task_skipped task=1 because=0
+            task_skipped task=2 because=0
+            closing outcome=failed
+            agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
+        "#]],
     );
     check(
         and(at_work(), [answer(0, Answer::Deny)]),
@@ -455,16 +455,16 @@ fn answered() {
     check(
         and(unpublished.clone(), [answer(0, Answer::Approve)]),
         expect![[r#"
-        interrupt_answered answer=approve by=person interrupt=0
-        publish_started commit=merge3 effect=7 ✱ publish
-    "#]],
+            interrupt_answered interrupt=0 answer=approve by=person
+            publish_started commit=merge3 effect=7 ✱ publish
+        "#]],
     );
     check(
         and(unpublished, [answer(0, Answer::Deny)]),
         expect![[r#"
-        interrupt_answered answer=deny by=person interrupt=0
-        publish_abandoned
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=person
+            publish_abandoned
+        "#]],
     );
 }
 
@@ -487,17 +487,17 @@ fn lease_asked_and_the_cap() {
     check(
         and(work(), [lease(3_101)]),
         expect![[r#"
-        paused why=budget
-        interrupt_raised about=budget deadline=86405000 default=deny interrupt=0 key=null question=The budget of $0.0032 is used up ($0.00 spent, $0.0001 set a
-    "#]],
+            paused why=budget
+            interrupt_raised interrupt=0 about=budget question=The budget of $0.0032 is used up ($0.00 spent, $0.0001 set a deadline=86405000 default=deny key=null
+        "#]],
     );
     check(
         and(work(), [lease(3_101), answer(0, Answer::Text("0.01".into()))]),
         expect![[r#"
-        interrupt_answered answer=text(0.01) by=person interrupt=0
-        budget_raised by=10000
-        resumed
-    "#]],
+            interrupt_answered interrupt=0 answer=text(0.01) by=person
+            budget_raised by=10000
+            resumed
+        "#]],
     );
     check(
         and(work(), [lease(3_101), answer(0, Answer::Text("much".into()))]),
@@ -508,10 +508,10 @@ fn lease_asked_and_the_cap() {
     check(
         and(work(), [lease(3_101), answer(0, Answer::Deny)]),
         expect![[r#"
-        interrupt_answered answer=deny by=person interrupt=0
-        closing outcome=cancelled
-        turn_cancelling attempt=0 deadline=16000 effect=3 reason=closing ✱ cancel_turn
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=person
+            closing outcome=cancelled
+            turn_cancelling attempt=0 effect=3 reason=closing deadline=16000 ✱ cancel_turn
+        "#]],
     );
     check(
         and(work(), [lease(3_101), lease(3_101)]),
@@ -539,22 +539,22 @@ fn effect_failed() {
     check(
         and(starting(), [failed(1, EffectFailure::Transient)]),
         expect![[r#"
-        agent_start_failed agent=0 error=it broke until=5000
-    "#]],
+            agent_start_failed agent=0 until=5000 error=it broke
+        "#]],
     );
     check(
         and(starting(), [failed(1, EffectFailure::Fatal)]),
         expect![[r#"
-        agent_start_failed agent=0 error=it broke until=5000
-        attempt_failed attempt=0 reason=unavailable retry=5000
-    "#]],
+            agent_start_failed agent=0 until=5000 error=it broke
+            attempt_failed attempt=0 reason=unavailable retry=5000
+        "#]],
     );
     check(
         and(starting(), [failed(1, EffectFailure::NoSpace)]),
         expect![[r#"
-            agent_start_failed agent=0 error=it broke until=64000
+            agent_start_failed agent=0 until=64000 error=it broke
             paused why=space
-            interrupt_raised about=space deadline=64000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
+            interrupt_raised interrupt=0 about=space question=The disk is full. Nothing is lost. Make room and approve to deadline=64000 default=approve key=null
         "#]],
     );
     check(
@@ -568,20 +568,20 @@ fn effect_failed() {
         expect![[r#"
             turn_owed attempt=0 brief=task
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
+            interrupt_raised interrupt=0 about=space question=The disk is full. Nothing is lost. Make room and approve to deadline=65000 default=approve key=null
         "#]],
     );
     check(
         and(begun(), [failed(0, EffectFailure::Transient)]),
         expect![[r#"
-        effect_delayed error=it broke failed=0 until=4000
-    "#]],
+            effect_delayed failed=0 until=4000 error=it broke
+        "#]],
     );
     check(
         and(begun(), [failed(0, EffectFailure::Transient), Input::Woke]),
         expect![[r#"
-        effect_retried effect=1 error= failed=0 ✱ prepare_repository
-    "#]],
+            effect_retried failed=0 effect=1 error= ✱ prepare_repository
+        "#]],
     );
     check(
         and(begun(), [failed(0, EffectFailure::Fatal)]),
@@ -599,7 +599,7 @@ fn effect_failed() {
     check(
         and(closing(), [failed(5, EffectFailure::Fatal)]),
         expect![[r#"
-            interrupt_raised about=publish deadline=86409000 default=deny interrupt=0 key=null question=The result could not be put into your repository: it broke.
+            interrupt_raised interrupt=0 about=publish question=The result could not be put into your repository: it broke. deadline=86409000 default=deny key=null
         "#]],
     );
 }
@@ -610,15 +610,15 @@ fn space_exhausted() {
         and(at_work(), [Input::SpaceExhausted]),
         expect![[r#"
             paused why=space
-            interrupt_raised about=space deadline=65000 default=approve interrupt=0 key=null question=The disk is full. Nothing is lost. Make room and approve to
+            interrupt_raised interrupt=0 about=space question=The disk is full. Nothing is lost. Make room and approve to deadline=65000 default=approve key=null
         "#]],
     );
     check(
         and(at_work(), [Input::SpaceExhausted, Input::Woke]),
         expect![[r#"
-        interrupt_answered answer=approve by=default interrupt=0
-        resumed
-    "#]],
+            interrupt_answered interrupt=0 answer=approve by=default
+            resumed
+        "#]],
     );
 }
 
@@ -627,16 +627,16 @@ fn pause_and_resume() {
     check(
         and(at_work(), [Input::Pause]),
         expect![[r#"
-        paused why=person
-        turn_cancelling attempt=0 deadline=15000 effect=3 reason=paused ✱ cancel_turn
-    "#]],
+            paused why=person
+            turn_cancelling attempt=0 effect=3 reason=paused deadline=15000 ✱ cancel_turn
+        "#]],
     );
     check(
         and(at_work(), [Input::Pause, ended(2, Stop::Cancelled), Input::Resume]),
         expect![[r#"
-        resumed
-        turn_started attempt=0 deadline=1807000 effect=4 resumed=false turn=2 ✱ run_turn
-    "#]],
+            resumed
+            turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1807000 ✱ run_turn
+        "#]],
     );
     check(
         and(at_work(), [Input::Resume]),
@@ -651,9 +651,9 @@ fn cancel() {
     check(
         and(at_work(), [Input::Cancel]),
         expect![[r#"
-        closing outcome=cancelled
-        turn_cancelling attempt=0 deadline=15000 effect=3 reason=closing ✱ cancel_turn
-    "#]],
+            closing outcome=cancelled
+            turn_cancelling attempt=0 effect=3 reason=closing deadline=15000 ✱ cancel_turn
+        "#]],
     );
     check(
         and(at_work(), [Input::Cancel, ended(2, Stop::Cancelled)]),
@@ -709,11 +709,11 @@ fn retry() {
     check(
         and(asking(), [Input::Retry { task: TaskId(0) }]),
         expect![[r#"
-        interrupt_answered answer=approve by=person interrupt=0
-        task_reopened task=0
-        assigned agent=0 attempt=1 base=base because=… lease=null task=0
-        turn_started attempt=1 deadline=1806000 effect=3 resumed=false turn=1 ✱ run_turn
-    "#]],
+            interrupt_answered interrupt=0 answer=approve by=person
+            task_reopened task=0
+            assigned task=0 attempt=1 agent=0 because=… lease=null base=base
+            turn_started attempt=1 turn=1 resumed=false effect=3 deadline=1806000 ✱ run_turn
+        "#]],
     );
     check(
         and(asking(), [Input::Retry { task: TaskId(1) }]),
@@ -728,13 +728,13 @@ fn woke_works_off_what_is_due() {
     check(
         and(asking(), [Input::Woke]),
         expect![[r#"
-        interrupt_answered answer=deny by=default interrupt=0
-        task_failed task=0 why=its attempts are used up
-        task_skipped because=0 task=1
-        task_skipped because=0 task=2
-        closing outcome=failed
-        agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
-    "#]],
+            interrupt_answered interrupt=0 answer=deny by=default
+            task_failed task=0 why=its attempts are used up
+            task_skipped task=1 because=0
+            task_skipped task=2 because=0
+            closing outcome=failed
+            agent_stopping agent=0 effect=3 reason=closing ✱ stop_agent
+        "#]],
     );
     let starting = vec![open(None), plan(1, vec![task("a", &[])]), prepared()];
     check(
@@ -747,9 +747,9 @@ fn woke_works_off_what_is_due() {
     check(
         and(at_work(), [ended(2, Stop::Refusal), Input::Woke]),
         expect![[r#"
-        task_ready task=0
-        assigned agent=0 attempt=1 base=base because=… lease=null task=0
-        turn_started attempt=1 deadline=1806000 effect=3 resumed=false turn=1 ✱ run_turn
-    "#]],
+            task_ready task=0
+            assigned task=0 attempt=1 agent=0 because=… lease=null base=base
+            turn_started attempt=1 turn=1 resumed=false effect=3 deadline=1806000 ✱ run_turn
+        "#]],
     );
 }
