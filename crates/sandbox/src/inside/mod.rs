@@ -18,6 +18,9 @@ use crate::sys::{self, Forked};
 use crate::wire::{self, Failure, Reply, Step};
 use owners::Owners;
 
+/// How far sandboxes stand back behind their caller, in steps of `nice`: each of them gets a tenth of its share when all want to compute.
+const NICE: i32 = 10;
+
 /// The whole of the hidden subcommand: serves launches asked for on standard input (a socket that [`crate::Launcher`]
 /// made) until the caller is gone. Call it first thing in `main`, before any thread is started or file opened.
 pub fn launcher_main() -> ExitCode {
@@ -34,8 +37,9 @@ fn serve() -> io::Result<()> {
     sys::die_with_parent()?;
     sys::close_all_except(3, &[])?;
     // One session for all sandboxes, because the scheduler gives each session the same share of the processors: with one for each sandbox,
-    // the caller, who answers them all, would get as much as one of them.
+    // the caller, who answers them all, would get as much as one of them. Where sessions do not count, priority does.
     sys::new_session();
+    sys::stand_back(NICE);
     sys::default_signals();
     sys::block_child_signals()?;
     let ends = sys::watch_children()?;

@@ -25,7 +25,8 @@ pub(crate) use privilege::{
 pub use process::raise_open_files;
 pub(crate) use process::{
     Failed, Forked, Plan, Status, block_child_signals, clone_init, close_all_except, default_signals, die_with_parent,
-    exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, spawn_program, watch_children,
+    exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, spawn_program, stand_back,
+    watch_children,
 };
 pub(crate) use socket::{
     Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,

@@ -84,6 +84,12 @@ pub(crate) fn new_session() {
     unsafe { libc::setsid() };
 }
 
+/// Stands back behind other processes by so many steps of `nice`, of which each is worth about a tenth of the processor.
+pub(crate) fn stand_back(steps: libc::c_int) {
+    // SAFETY: no memory is involved. Standing back is always allowed.
+    unsafe { libc::nice(steps) };
+}
+
 /// Ends of children wait until they are asked for, and interrupt nothing.
 pub(crate) fn block_child_signals() -> io::Result<()> {
     // SAFETY: as above; the set is filled before use.

@@ -100,6 +100,18 @@ fn the_program_reads_what_it_is_given() {
 }
 
 #[test]
+fn it_stands_back_behind_the_caller() {
+    each(|host| {
+        let stat = host.sh(host.policy(), "cat /proc/$$/stat");
+        let ours = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let nice = |stat: &str| {
+            stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
+        };
+        assert_eq!(nice(&stat), (nice(&ours) + 10).min(19));
+    });
+}
+
+#[test]
 fn it_has_a_process_group_of_its_own_and_no_terminal() {
     each(|host| {
         let stat = host.sh(host.policy(), "cat /proc/$$/stat");
