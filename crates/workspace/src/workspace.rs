@@ -29,9 +29,10 @@ config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.fsync=none'
 if [ "$3" = again ]; then
   # A directory that its owner may not write cannot be moved aside either.
   [ -w .git ] && [ -x .git ] || chmod u+rwx .git || :
-  for left in index.lock HEAD.lock rebase-merge rebase-apply; do
+  for left in rebase-merge rebase-apply; do
     if [ -e ".git/$left" ]; then rm -rf ".git/$left"; fi
   done
+  find .git -name objects -prune -o -name '*.lock' -prune -exec rm -rf {} +
   # git has no links or FIFOs here, and would hang on the latter.
   [ -z "$(find .git ! -type f ! -type d)" ]
 fi
@@ -44,6 +45,8 @@ else
 fi
 "#;
 
+/// Clears away the locks of git processes that were killed: with them in place the agent's own git refuses to go on.
+const UNLOCK: &str = "find .git -name objects -prune -o -name '*.lock' -prune -exec rm -rf {} + || :";
 /// $1 base. Gives a new git directory its branch and index, and leaves the files alone.
 const RESET: &str = r#"git --git-dir=/muster/new.git --work-tree=/workspace reset -q "$1""#;
 /// Where [`RESET`] finds the new git directory.
@@ -284,7 +287,7 @@ impl Workspace {
         Ok(checkpoint)
     }
 
-    /// Looks at names only, and makes good what is gone.
+    /// Looks at names only, makes good what is gone, and clears away what killed git processes left.
     async fn repair(&self) -> Result<()> {
         let Some(repository) = &self.repository else { return Ok(()) };
         let dirs = self.layout.agent(&self.agent);
@@ -305,7 +308,10 @@ impl Workspace {
             }
             Some(task) if !is_dir(&dirs.work()) => self.restore(repository, task, last).await,
             Some(task) if !is_dir(&dirs.work().join(".git")) => self.reset(repository, task, last).await,
-            _ => Ok(()),
+            _ => {
+                let unlock = Tool::new("clearing the workspace of locks", UNLOCK, &self.layout, dirs.work());
+                unlock.run(repository, b"").await.map(drop)
+            }
         }
     }
 

@@ -132,6 +132,25 @@ async fn a_task_begun_and_not_finished_is_begun_again() {
 }
 
 #[tokio::test]
+async fn locks_of_killed_git_processes_are_cleared_away() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let git = place.work("coder").join(".git");
+    let locks = ["index.lock", "HEAD.lock", "AUTO_MERGE.lock", "config.lock", "refs/heads/task.lock"];
+    let leave = || locks.iter().for_each(|lock| fs::write(git.join(lock), "").unwrap());
+    let left = || locks.iter().filter(|lock| git.join(lock).exists()).count();
+
+    leave();
+    drop(workspace);
+    let workspace = repository.clone_for(&agent("coder")).await.unwrap();
+    assert_eq!(left(), 0, "an agent that is started again can use git");
+    leave();
+    workspace.start_task(&branch("muster/t2"), &place.head(), AT_MS).await.unwrap();
+    assert_eq!(left(), 0, "and so can one that begins another task");
+    as_agent(&workspace, "git merge --no-edit HEAD && git commit -q --allow-empty -m x").await;
+}
+
+#[tokio::test]
 async fn a_first_check_out_cut_short_is_done_again() {
     let place = Place::filled();
     let (repository, workspace) = started(&place).await;
