@@ -57,11 +57,13 @@ fn mission(random: &mut u64, kills_max: u64, rows: &mut Vec<Vec<String>>) -> u64
             break ended;
         }
         kills += 1;
-        bench.wait_until_all_processes_are_gone();
-        let journal = bench.journal();
-        journal.continues(&before);
-        journal.check();
-        before = journal;
+        // Every other time the next engine starts at once, while sandboxes of the last one may still be on their way out.
+        if kills % 2 == 0 {
+            let journal = bench.journal();
+            journal.continues(&before);
+            journal.check();
+            before = journal;
+        }
         command = bench.command(&["resume", "last", "--json", "--all"]);
     };
     ended.expect(0);
