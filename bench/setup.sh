@@ -11,7 +11,7 @@ cp -r "$shared/." "$copy"
 chmod -R u+w "$copy"
 mkdir -p "$copy/logs" "$copy/state"
 for part in mockllm bare; do
-  CARGO_TARGET_DIR="$copy/target" cargo build --release --locked --quiet --manifest-path "$copy/$part/Cargo.toml"
+  CARGO_TARGET_DIR="$copy/target" cargo build --release --quiet --manifest-path "$copy/$part/Cargo.toml"
 done
 target=$(cd "$here" && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 (cd "$here" && cargo build --release --locked --quiet -p bench-adapter)
