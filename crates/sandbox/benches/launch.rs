@@ -16,9 +16,9 @@ fn main() {
         filesystem: sandbox::Filesystem { terminals: false, ..presets::tool().filesystem },
         ..presets::tool()
     };
-    let mut agent = presets::agent();
+    let mut agent = presets::agent_cli();
     let dir = tempfile::tempdir().unwrap();
-    agent.filesystem.binds.push(Bind::write(dir.path(), "/work"));
+    agent.filesystem.binds.push(Bind::write_execute(dir.path(), "/work"));
     let methods: [(&str, &dyn Fn()); 3] = [
         ("fork and exec", &plain),
         ("tool (files, loopback, landlock, limits)", &|| sandboxed(&launcher, &bare)),

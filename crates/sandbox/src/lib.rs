@@ -11,7 +11,7 @@
 //! // Once per process. The command is a fresh copy of the program that does nothing but `launcher_main()`.
 //! let launcher = Launcher::new(vec!["/proc/self/exe".into(), "__sandbox".into()])?;
 //! let mut policy = presets::tool();
-//! policy.filesystem.binds.push(Bind::write("/srv/agents/a/work", "/work"));
+//! policy.filesystem.binds.push(Bind::write_execute("/srv/agents/a/work", "/work"));
 //! let sandboxed = launcher.launch(&Launch {
 //!     policy,
 //!     program: "git".into(),
@@ -51,7 +51,7 @@
 //! caller is root, it is a host id that belongs to nobody ([`HOST_ID_OF_ROOTS_AGENTS`]), and binds with
 //! [`Ownership::Agent`] are id-mapped, so that what is root's on disk is the agent's inside. Either way the files that an
 //! agent makes belong to the caller on disk. Because such a file could be given a set-user-id bit, a directory that root
-//! binds with [`Access::Write`] is closed to other users (its mode loses `rwx` for group and others) at launch.
+//! binds to write in is closed to other users (its mode loses `rwx` for group and others) at launch.
 //!
 //! # What it refuses
 //!
@@ -74,7 +74,9 @@ pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
 pub use inside::launcher_main;
 pub use launcher::{Launch, Launcher, Sandboxed};
-pub use policy::{Access, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes};
+pub use policy::{
+    Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
+};
 pub use presets::system_binds;
 pub use sys::{HOST_ID_OF_ROOTS_AGENTS, raise_open_files};
 pub use tree::{Exit, Limit, Tree};

@@ -1,8 +1,7 @@
 //! What one process may do, as plain data.
 //!
-//! A policy is an allow-list: what it does not name does not exist inside. It is complete enough to hold the whole
-//! policy language (system calls, hosts, degradation); the parts that this version cannot enforce are carried, and
-//! refused by name at launch, never skipped.
+//! A policy is an allow-list: what it does not name does not exist inside. What a host cannot enforce of it refuses the
+//! launch, unless the policy gives up that layer by name ([`Policy::allow_degraded`]); nothing is ever skipped silently.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,11 +24,27 @@ pub struct Policy {
     pub env: BTreeMap<String, String>,
     /// Who it is inside.
     pub identity: Identity,
-    /// Names or groups of system calls that are allowed; empty means no filter. Not enforced yet: a launch with a
-    /// list that is not empty is refused.
+    /// Names (`openat`) and groups (`@fs-read`) of system calls that are allowed. Empty means the group that
+    /// [`Policy::processes`] needs: `@worker` without children, `@tool` with.
     pub allowed_syscalls: Vec<String>,
+    /// What enforces it.
+    pub backend: Backend,
     /// Layers that may be missing on this host. Anything not listed here must hold, or the launch is refused.
     pub allow_degraded: Vec<Layer>,
+}
+
+/// What enforces a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// The kernel of this host, through our own launcher.
+    #[default]
+    Kernel,
+    /// A container of Docker or Podman, through the engine's API.
+    Docker {
+        /// The image whose programs are run, as the engine knows it.
+        image: String,
+    },
 }
 
 /// The file view: an empty root, a private `/proc`, `/dev`, `/tmp`, `/dev/shm`, and what is listed here.
@@ -78,9 +93,14 @@ impl Bind {
         Self::new(host.into(), inside.into(), Access::ReadExecute)
     }
 
-    /// `host` shown at `inside`, to read, write and execute.
+    /// `host` shown at `inside`, to read and write; nothing in it can be executed.
     pub fn write(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
         Self::new(host.into(), inside.into(), Access::Write)
+    }
+
+    /// `host` shown at `inside`, to read, write and execute.
+    pub fn write_execute(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
+        Self::new(host.into(), inside.into(), Access::WriteExecute)
     }
 
     /// `path` at its own place, to read and execute, with the owners it has on the host.
@@ -102,8 +122,22 @@ pub enum Access {
     Read,
     /// Read, and execute programs.
     ReadExecute,
-    /// Read, create, change, remove, and execute programs.
+    /// Read, create, change and remove.
     Write,
+    /// Read, create, change, remove, and execute programs.
+    WriteExecute,
+}
+
+impl Access {
+    /// Whether anything can be changed.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::WriteExecute)
+    }
+
+    /// Whether programs can be executed.
+    pub fn executes(self) -> bool {
+        matches!(self, Self::ReadExecute | Self::WriteExecute)
+    }
 }
 
 /// Whose the files of a bind appear to be, when the caller is root.
@@ -130,7 +164,8 @@ pub enum Network {
     None,
     /// The same, and a listener on [`GATEWAY`] inside, handed to the caller: the only way out.
     Gateway,
-    /// Only these `host:port`. Not enforced yet: a launch that asks for it is refused.
+    /// The same as [`Network::Gateway`], and whoever serves the listener lets these hosts through as a proxy. Not enforced
+    /// yet: a launch that asks for it is refused.
     Hosts(Vec<String>),
     /// The network of the host. The operator must want this; a project file must not be able to ask for it. Names are
     /// resolved only if `/etc/resolv.conf` is bound; the host's abstract sockets are kept away by Landlock from version 6.
@@ -141,14 +176,18 @@ pub enum Network {
 pub const GATEWAY: std::net::SocketAddrV4 = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 3128);
 
 /// Whether the process may start others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Processes {
     /// It may; all of them live in its own process namespace and die with it.
     #[default]
-    Contained,
-    /// It may not. Not enforced yet: a launch that asks for it is refused.
-    Deny,
+    Tree,
+    /// It may, but nothing else than these programs (paths inside) can be executed by any of them, the first included.
+    /// An interpreter in the list runs whatever it can read. Not enforced yet: a launch that asks for it is refused.
+    Exec(Vec<PathBuf>),
+    /// It may not: threads yes, a child of any kind no, and no other program in its place. Not enforced yet: a launch
+    /// that asks for it is refused.
+    None,
 }
 
 /// What the process may use up. Limits that the kernel counts per process are said to be so.
@@ -168,6 +207,14 @@ pub struct Limits {
     pub cpu_s: Option<u64>,
     /// Milliseconds from launch after which the whole tree is killed; none means no limit.
     pub wall_ms: Option<u64>,
+    /// Bytes of memory of the whole tree together; none means no limit but the per-process one. Not enforced yet: a
+    /// launch that asks for it is refused.
+    pub tree_memory_bytes: Option<u64>,
+    /// Share of processor time of the whole tree together, in percent of one processor. Not enforced yet: a launch that
+    /// asks for it is refused.
+    pub cpu_percent: Option<u32>,
+    /// Bytes that the writable binds may hold together. Not enforced yet: a launch that asks for it is refused.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -179,6 +226,9 @@ impl Default for Limits {
             file_bytes: 4 << 30,
             cpu_s: None,
             wall_ms: None,
+            tree_memory_bytes: None,
+            cpu_percent: None,
+            disk_bytes: None,
         }
     }
 }
@@ -200,11 +250,15 @@ impl Default for Identity {
 }
 
 /// A layer of protection that a policy may give up on hosts that lack it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
+    /// Namespaces: the private view of files, processes, network and identities. Not to be given up yet.
+    Namespaces,
     /// Landlock, the second lock on files, signals and abstract sockets.
     Landlock,
+    /// The filter of system calls. Not to be given up yet.
+    Seccomp,
 }
 
 #[cfg(test)]

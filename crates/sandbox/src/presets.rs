@@ -43,7 +43,7 @@ pub fn system_binds() -> Vec<Bind> {
 }
 
 /// For an agent: the gateway and nothing else on the network, terminals, and no wall limit.
-pub fn agent() -> Policy {
+pub fn agent_cli() -> Policy {
     Policy {
         filesystem: Filesystem { terminals: true, ..filesystem() },
         network: Network::Gateway,

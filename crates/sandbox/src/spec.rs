@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::SandboxError;
 use crate::launcher::Launch;
-use crate::policy::{Access, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
+use crate::policy::{Access, Backend, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
 use crate::wire::{Reader, Writer};
 
 /// Everything the launcher does for one launch.
@@ -91,7 +91,7 @@ impl Spec {
         out.list(&self.links, |out, (inside, target)| _ = out.path(inside).path(target));
         out.list(&self.files, |out, (inside, text)| _ = out.path(inside).bytes(text));
         out.number(self.tmp_bytes).byte(self.terminals.into()).byte(self.net as u8).byte(self.landlock_optional.into());
-        let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms } = self.limits;
+        let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms, .. } = self.limits;
         out.number(memory_bytes).number(processes).number(open_files).number(file_bytes);
         out.number(cpu_s.unwrap_or(u64::MAX)).number(wall_ms.unwrap_or(u64::MAX));
         out.number(self.uid.into()).number(self.gid.into());
@@ -125,7 +125,7 @@ fn read_bind(input: &mut Reader<'_>) -> io::Result<Bind> {
     Ok(Bind {
         host: input.path()?,
         inside: input.path()?,
-        access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write])?,
+        access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write, Access::WriteExecute])?,
         ownership: input.one_of(&[Ownership::Agent, Ownership::Host])?,
     })
 }
@@ -139,6 +139,7 @@ fn read_limits(input: &mut Reader<'_>) -> io::Result<Limits> {
         file_bytes: input.number()?,
         cpu_s: some(input.number()?),
         wall_ms: some(input.number()?),
+        ..Limits::default()
     })
 }
 
@@ -151,8 +152,15 @@ fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
     if !policy.allowed_syscalls.is_empty() {
         return Err(refused("allowed_syscalls cannot be enforced yet; leave it empty"));
     }
-    if policy.processes == Processes::Deny {
-        return Err(refused("processes: deny cannot be enforced yet; use contained"));
+    if policy.processes != Processes::Tree {
+        return Err(refused("processes: none and exec cannot be enforced yet; use tree"));
+    }
+    if policy.backend != Backend::Kernel {
+        return Err(refused("the docker back end is not there yet; use kernel"));
+    }
+    let limits = &policy.limits;
+    if limits.tree_memory_bytes.is_some() || limits.cpu_percent.is_some() || limits.disk_bytes.is_some() {
+        return Err(refused("limits of a whole tree cannot be enforced yet; leave them out"));
     }
     if policy.identity.uid == 0 || policy.identity.gid == 0 {
         return Err(refused("nothing runs as root inside a sandbox; choose ids other than 0"));
@@ -233,7 +241,7 @@ mod tests {
     use crate::presets;
 
     fn launch(change: impl FnOnce(&mut Policy)) -> Launch {
-        let mut policy = presets::agent();
+        let mut policy = presets::agent_cli();
         change(&mut policy);
         Launch { policy, program: "sh".into(), args: vec!["-c".into(), "true".into()], cwd: "/".into() }
     }
@@ -245,7 +253,7 @@ mod tests {
     #[test]
     fn a_spec_survives_the_journey() {
         let spec = Spec::compile(&launch(|policy| {
-            policy.filesystem.binds.push(Bind::write("/srv/work", "/work"));
+            policy.filesystem.binds.push(Bind::write_execute("/srv/work", "/work"));
             policy.limits.wall_ms = Some(7);
         }))
         .unwrap();
@@ -264,7 +272,7 @@ mod tests {
     #[test]
     fn what_cannot_be_enforced_is_refused_by_name() {
         assert!(refusal(|policy| policy.allowed_syscalls = vec!["@worker".into()]).contains("allowed_syscalls"));
-        assert!(refusal(|policy| policy.processes = Processes::Deny).contains("processes: deny"));
+        assert!(refusal(|policy| policy.processes = Processes::None).contains("processes: none"));
         assert!(refusal(|policy| policy.network = Network::Hosts(vec!["a.test:443".into()])).contains("hosts"));
         assert!(refusal(|policy| policy.identity.uid = 0).contains("root"));
     }
@@ -272,7 +280,7 @@ mod tests {
     #[test]
     fn places_that_would_undo_the_sandbox_are_refused() {
         let bind = |host: &str, inside: &str| {
-            let bind = Bind::write(host, inside);
+            let bind = Bind::write_execute(host, inside);
             refusal(|policy| policy.filesystem.binds.push(bind))
         };
         assert!(bind("/", "/host").contains("root of the host"));

@@ -132,7 +132,7 @@ impl Repository {
     fn check_policy(&self, dir: &Path, command: &CheckCommand, extras: &SandboxExtras) -> Policy {
         let mut policy = presets::check();
         policy.filesystem.binds.push(self.layout.hub_bind());
-        policy.filesystem.binds.push(Bind::write(dir, INSIDE_WORK));
+        policy.filesystem.binds.push(Bind::write_execute(dir, INSIDE_WORK));
         policy.env.extend(our_variables().map(|(name, value)| (name.to_owned(), value.to_owned())));
         extras.apply(&mut policy);
         // Behind our own time-out, which counts from the end of the check-out.

@@ -103,7 +103,7 @@ impl Repository {
         let (tree, base) = take.last.map_or(("-", "-"), |last| (last.tree.as_str(), last.base.as_str()));
         let date = git_date(take.at_ms);
         let tool = Tool::new("taking a checkpoint", SCRIPT, &self.layout, agent.work())
-            .bind(Bind::write(agent.snapshot(), INSIDE_SNAPSHOT))
+            .bind(Bind::write_execute(agent.snapshot(), INSIDE_SNAPSHOT))
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
         let args = [take.task.base.as_str(), take.task.branch.as_str(), head.as_str(), tree, base, signature, how];

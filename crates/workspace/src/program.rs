@@ -4,7 +4,7 @@ use crate::{
     Process, Result, Workspace,
     layout::{INSIDE_HOME, INSIDE_WORK},
 };
-use sandbox::{Access, Bind, Launch, Network, Policy, presets};
+use sandbox::{Bind, Launch, Network, Policy, presets};
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 /// A program to be run in a workspace.
@@ -76,7 +76,7 @@ fn show(policy: &mut Policy, path: PathBuf) {
         .filesystem
         .binds
         .iter()
-        .any(|bind| bind.access != Access::Read && bind.host == bind.inside && path.starts_with(&bind.inside));
+        .any(|bind| bind.access.executes() && bind.host == bind.inside && path.starts_with(&bind.inside));
     if !shown {
         policy.filesystem.binds.push(Bind::read_execute(path.clone(), path));
     }
@@ -89,11 +89,11 @@ impl Workspace {
     /// Errors: `Sandbox` when the host cannot enforce the policy or the program cannot be executed; nothing was run then.
     pub async fn spawn(&self, program: Program) -> Result<Process> {
         let Program { path, args, env, gateway, extras } = program;
-        let mut policy = presets::agent();
+        let mut policy = presets::agent_cli();
         policy.network = if gateway { Network::Gateway } else { Network::None };
         let dirs = self.layout.agent(&self.agent);
-        policy.filesystem.binds.push(Bind::write(dirs.work(), INSIDE_WORK));
-        policy.filesystem.binds.push(Bind::write(dirs.home(), INSIDE_HOME));
+        policy.filesystem.binds.push(Bind::write_execute(dirs.work(), INSIDE_WORK));
+        policy.filesystem.binds.push(Bind::write_execute(dirs.home(), INSIDE_HOME));
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());
         }

@@ -40,7 +40,8 @@ fn rules(spec: &Spec) -> Result<RulesetCreated, RulesetError> {
     spec.binds.iter().try_fold(rules, |rules, bind| match bind.access {
         Access::Read => Ok(rules),
         Access::ReadExecute => allow(rules, &bind.inside, read | AccessFs::Execute),
-        Access::Write => allow(rules, &bind.inside, all),
+        Access::Write => allow(rules, &bind.inside, all & !AccessFs::Execute),
+        Access::WriteExecute => allow(rules, &bind.inside, all),
     })
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::owners::Owners;
-use crate::policy::{Access, Bind};
+use crate::policy::Bind;
 use crate::spec::Spec;
 use crate::sys::{self, Attributes};
 use crate::wire::{Failure, Step};
@@ -33,15 +33,11 @@ pub(super) fn open_bind(bind: &Bind, owners: &Owners) -> Result<OwnedFd, Failure
     let host = bind.host.to_string_lossy();
     let tree = sys::clone_tree(&bind.host).map_err(Step::Bind.failed(host.clone()))?;
     let owners = owners.of(bind)?;
-    if owners.is_some() && bind.access == Access::Write {
+    if owners.is_some() && bind.access.writes() {
         close_to_others(tree.as_fd()).map_err(Step::Bind.failed(host.clone()))?;
     }
-    let attributes = Attributes {
-        read_only: bind.access != Access::Write,
-        no_exec: bind.access == Access::Read,
-        devices: false,
-        owners,
-    };
+    let attributes =
+        Attributes { read_only: !bind.access.writes(), no_exec: !bind.access.executes(), devices: false, owners };
     let step = if owners.is_some() { Step::Owners } else { Step::Bind };
     sys::set_attributes(tree.as_fd(), attributes, true).map_err(step.failed(host))?;
     Ok(tree)

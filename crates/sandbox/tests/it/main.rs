@@ -73,7 +73,7 @@ impl Host {
             fs::copy(KIT, &kit).unwrap();
         }
         let mut policy = presets::tool();
-        policy.filesystem.binds.push(Bind::write(self.path("work"), "/work"));
+        policy.filesystem.binds.push(Bind::write_execute(self.path("work"), "/work"));
         policy.filesystem.binds.push(Bind::read_execute(kit, "/opt/kit"));
         policy
     }

@@ -45,7 +45,7 @@ fn the_hosts_servers_are_out_of_reach() {
 #[test]
 fn the_donated_listener_answers_and_is_the_callers_alone() {
     each(|host| {
-        let mut policy = presets::agent();
+        let mut policy = presets::agent_cli();
         policy.limits.wall_ms = Some(60_000);
         let launch = || host.launch(policy.clone(), &["python3", "-c", CLIENT, "127.0.0.1", "3128"]).unwrap();
         let (mut first, mut second) = (launch(), launch());

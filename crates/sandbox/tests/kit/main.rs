@@ -76,7 +76,7 @@ fn engine(token: &str) {
     let launcher = Launcher::new(vec![exe.into(), "__sandbox".into(), token.into()]).unwrap();
     let script = format!("setsid sh -c 'trap \"\" TERM HUP; sleep 1000; : {token}' & sleep 1000; : {token}");
     let launch = Launch {
-        policy: presets::agent(),
+        policy: presets::agent_cli(),
         program: "sh".into(),
         args: vec!["-c".into(), format!("(echo ready; {script}) & wait").into()],
         cwd: "/".into(),
