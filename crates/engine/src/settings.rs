@@ -86,6 +86,9 @@ pub struct PriceSettings {
 /// What a sandbox offers beyond the usual.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Extras {
+    /// The policy that the rest is added to.
+    #[serde(default)]
+    pub preset: workspace::Preset,
     /// Host paths to read and execute, absolute.
     #[serde(default)]
     pub read: Vec<PathBuf>,
@@ -183,6 +186,7 @@ impl PriceSettings {
 impl Extras {
     fn of(extras: &config::SandboxExtras, places: Places<'_>) -> Self {
         Self {
+            preset: workspace::Preset::default(),
             read: extras.read.iter().map(|path| path.resolve(places.home)).collect(),
             env: extras.env.clone(),
             memory_mib: extras.limits.memory_mib,

@@ -77,6 +77,6 @@ pub use launcher::{Launch, Launcher, Sandboxed};
 pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
 };
-pub use presets::system_binds;
+pub use presets::{Preset, system_binds};
 pub use sys::{HOST_ID_OF_ROOTS_AGENTS, raise_open_files};
 pub use tree::{Exit, Limit, Tree};

@@ -1,11 +1,67 @@
-//! Ready policies for the three things that are run: an agent, a tool of ours (git), and a check of the user.
+//! Ready policies for what is run: agents of both kinds, checks of the user, looks without a touch, and tools of ours.
 //!
 //! Each starts from the system's programs and an environment of five variables; callers add their binds and variables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::policy::{Bind, Filesystem, Limits, Network, Policy};
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Access, Bind, Filesystem, Limits, Network, Policy, Processes};
+
+/// A ready policy by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// An agent that runs its commands itself, as Codex, Claude Code and others do: [`agent_cli`].
+    #[default]
+    AgentCli,
+    /// An agent that starts no process and asks its supervisor to run commands: [`worker`].
+    Worker,
+    /// A build or a test run: [`check`].
+    Check,
+    /// A look at files without a change and without a network: [`read_only`].
+    ReadOnly,
+}
+
+impl Preset {
+    /// All of them, in the order to show.
+    pub const ALL: [Self; 4] = [Self::AgentCli, Self::Worker, Self::Check, Self::ReadOnly];
+
+    /// As written in a policy file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AgentCli => "agent-cli",
+            Self::Worker => "worker",
+            Self::Check => "check",
+            Self::ReadOnly => "read-only",
+        }
+    }
+
+    /// The policy.
+    pub fn policy(self) -> Policy {
+        match self {
+            Self::AgentCli => agent_cli(),
+            Self::Worker => worker(),
+            Self::Check => check(),
+            Self::ReadOnly => read_only(),
+        }
+    }
+
+    /// What may be done with a home of its own: state is kept there even by who only looks.
+    pub fn home_access(self) -> Access {
+        if self.work_access().executes() { Access::WriteExecute } else { Access::Write }
+    }
+
+    /// What may be done with the place where work is done.
+    pub fn work_access(self) -> Access {
+        match self {
+            Self::AgentCli | Self::Check => Access::WriteExecute,
+            Self::Worker => Access::Write,
+            Self::ReadOnly => Access::Read,
+        }
+    }
+}
 
 /// Directories with programs, and the few files below `/etc` that programs need to run at all. Never all of `/etc`.
 const SYSTEM: &[&str] = &[
@@ -42,7 +98,7 @@ pub fn system_binds() -> Vec<Bind> {
     SYSTEM.iter().filter(|path| Path::new(path).exists()).map(Bind::system).collect()
 }
 
-/// For an agent: the gateway and nothing else on the network, terminals, and no wall limit.
+/// For an agent that runs its own commands: the gateway and nothing else on the network, terminals, and no wall limit.
 pub fn agent_cli() -> Policy {
     Policy {
         filesystem: Filesystem { terminals: true, ..filesystem() },
@@ -52,10 +108,25 @@ pub fn agent_cli() -> Policy {
     }
 }
 
+/// For an agent that asks its supervisor to run commands: the gateway, no children of any kind, and no wall limit.
+pub fn worker() -> Policy {
+    Policy { processes: Processes::None, network: Network::Gateway, ..tool_without_end() }
+}
+
+/// For a look: no network, nothing that stays, ten minutes.
+pub fn read_only() -> Policy {
+    let limits = Limits { processes: 128, wall_ms: Some(600_000), ..Limits::default() };
+    Policy { limits, ..tool_without_end() }
+}
+
 /// For a tool of ours such as git: no network, one minute.
 pub fn tool() -> Policy {
     let limits = Limits { processes: 128, wall_ms: Some(60_000), ..Limits::default() };
-    Policy { filesystem: filesystem(), limits, env: env(), ..Policy::default() }
+    Policy { limits, ..tool_without_end() }
+}
+
+fn tool_without_end() -> Policy {
+    Policy { filesystem: filesystem(), env: env(), ..Policy::default() }
 }
 
 /// For a check of the user (a build, a test run): no network but loopback, terminals, room for compilers, ten minutes.

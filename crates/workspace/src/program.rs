@@ -4,7 +4,7 @@ use crate::{
     Process, Result, Workspace,
     layout::{INSIDE_HOME, INSIDE_WORK},
 };
-use sandbox::{Bind, Launch, Network, Policy, presets};
+use sandbox::{Bind, Launch, Network, Policy, Preset};
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 /// A program to be run in a workspace.
@@ -25,6 +25,8 @@ pub struct Program {
 /// What the configuration may add to a sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxExtras {
+    /// The policy that everything else is added to; a check is always run under its own.
+    pub preset: Preset,
     /// Further host files and directories, shown inside at the same places, to read and execute.
     pub read: Vec<PathBuf>,
     /// Further environment variables.
@@ -89,11 +91,13 @@ impl Workspace {
     /// Errors: `Sandbox` when the host cannot enforce the policy or the program cannot be executed; nothing was run then.
     pub async fn spawn(&self, program: Program) -> Result<Process> {
         let Program { path, args, env, gateway, extras } = program;
-        let mut policy = presets::agent_cli();
+        let mut policy = extras.preset.policy();
         policy.network = if gateway { Network::Gateway } else { Network::None };
         let dirs = self.layout.agent(&self.agent);
-        policy.filesystem.binds.push(Bind::write_execute(dirs.work(), INSIDE_WORK));
-        policy.filesystem.binds.push(Bind::write_execute(dirs.home(), INSIDE_HOME));
+        let work = Bind { access: extras.preset.work_access(), ..Bind::write(dirs.work(), INSIDE_WORK) };
+        policy.filesystem.binds.push(work);
+        let home = Bind { access: extras.preset.home_access(), ..Bind::write(dirs.home(), INSIDE_HOME) };
+        policy.filesystem.binds.push(home);
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());
         }

@@ -225,6 +225,7 @@ impl Extras {
     /// The same as a sandbox takes it.
     pub(crate) fn for_sandbox(&self) -> SandboxExtras {
         SandboxExtras {
+            preset: self.preset,
             read: self.read.clone(),
             env: self.env.clone(),
             limits: LimitExtras {
