@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 
 use crate::error::SandboxError;
 use crate::policy::Policy;
+use crate::seccomp::Denials;
 use crate::spec::Spec;
 use crate::sys;
 use crate::tree::{Tree, timed_out};
@@ -115,8 +116,8 @@ impl Launcher {
             return Err(SandboxError::Launcher { what: "waiting for it", source: timed_out() });
         }
         let reply = wire::receive(reports.as_fd()).map_err(SandboxError::launcher("reading its answer"))?;
-        let (init, listener) = started(reply, &spec)?;
-        let tree = Tree::new(init, reports, Arc::clone(&self.shared));
+        let (init, denials, listener) = started(reply, &spec)?;
+        let tree = Tree::new(init, reports, denials, Arc::clone(&self.shared));
         Ok(Sandboxed { stdin, stdout, stderr, listener, tree })
     }
 
@@ -135,15 +136,18 @@ impl Launcher {
     }
 }
 
-/// The answer to a launch: init's pidfd and the donated listener, or why not.
-fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<(OwnedFd, Option<TcpListener>), SandboxError> {
+/// What comes with a launch that succeeded: init's pidfd, the counters of refused calls, the donated listener.
+type Donated = (OwnedFd, Denials, Option<TcpListener>);
+
+/// The answer to a launch: what comes with it, or why not.
+fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<Donated, SandboxError> {
     if let Reply::Failed(failure) = reply {
         return Err(failure.into_error(spec));
     }
     let mut fds = fds.into_iter();
-    match (reply, fds.next(), fds.next()) {
-        (Reply::Started, Some(init), listener) if listener.is_some() == spec.wants_listener() => {
-            Ok((init, listener.map(TcpListener::from)))
+    match (reply, fds.next(), fds.next(), fds.next()) {
+        (Reply::Started, Some(init), Some(denials), listener) if listener.is_some() == spec.wants_listener() => {
+            Ok((init, Denials::new(denials), listener.map(TcpListener::from)))
         }
         _ => Err(SandboxError::Launcher {
             what: "reading its answer",

@@ -38,7 +38,7 @@
 //!    │                                     └ clone3(user, mount, pid, net, ipc, uts, cgroup namespaces)
 //!    │                                         ▶ init (pid 1): ids, network, files, Landlock, no capabilities
 //!    └───socket of this launch──────────────────┤  (donated listener, failures, the end; its hang-up ends the tree)
-//!                                               └ vfork ▶ the program: process group, limits, exec
+//!                                               └ vfork ▶ the program: process group, limits, filter, exec
 //! ```
 //!
 //! The stage is gone before the program starts: a running sandbox has exactly one process of ours, its init. The tree dies
@@ -57,7 +57,8 @@
 //!
 //! * To run anything with less than was asked for: each part either holds or the launch fails with the reason.
 //! * To inherit: environment, open files, signal masks, keyrings and capabilities of the caller do not reach the program.
-//! * To filter system calls, limit a whole tree's memory, or allow single hosts: carried in [`Policy`], refused at launch.
+//! * To allow system calls that undo the sandbox, whoever asks. What the filter refuses is counted: [`Tree::denials`].
+//! * To limit a whole tree's memory, or allow single hosts: carried in [`Policy`], refused at launch.
 
 mod error;
 mod host;
@@ -65,6 +66,7 @@ mod inside;
 mod launcher;
 mod policy;
 pub mod presets;
+mod seccomp;
 mod spec;
 mod sys;
 mod tree;
@@ -78,5 +80,6 @@ pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
 };
 pub use presets::{Preset, system_binds};
+pub use seccomp::{Denial, allowed_syscalls};
 pub use sys::{HOST_ID_OF_ROOTS_AGENTS, raise_open_files};
 pub use tree::{Exit, Limit, Tree};

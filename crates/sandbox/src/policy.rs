@@ -24,8 +24,9 @@ pub struct Policy {
     pub env: BTreeMap<String, String>,
     /// Who it is inside.
     pub identity: Identity,
-    /// Names (`openat`) and groups (`@fs-read`) of system calls that are allowed. Empty means the group that
-    /// [`Policy::processes`] needs: `@worker` without children, `@tool` with.
+    /// Names (`openat`) and groups (`@fs-read`) of system calls that are allowed; [`crate::allowed_syscalls`] resolves
+    /// them. Empty means the group that [`Policy::processes`] needs: `@tool` with children; without, `@worker` and, if
+    /// there is a network, `@net-client`. Some calls are allowed with harmless arguments only, some never.
     pub allowed_syscalls: Vec<String>,
     /// What enforces it.
     pub backend: Backend,
@@ -183,10 +184,13 @@ pub enum Processes {
     #[default]
     Tree,
     /// It may, but nothing else than these programs (paths inside) can be executed by any of them, the first included.
-    /// An interpreter in the list runs whatever it can read. Not enforced yet: a launch that asks for it is refused.
+    /// An interpreter in the list runs whatever it can read, and so does the loader that a listed program needs, for
+    /// files that a bind lets execute: bind what is written as [`Access::Write`]. A script needs its interpreter listed.
+    /// Enforced by Landlock, without which the launch is refused.
     Exec(Vec<PathBuf>),
-    /// It may not: threads yes, a child of any kind no, and no other program in its place. Not enforced yet: a launch
-    /// that asks for it is refused.
+    /// It may not: threads yes, a child of any kind no, and no other program in its place. If it is a script, its
+    /// interpreter is the program. There is no `/dev/zero` and no anonymous shared memory, which no limit of a process
+    /// counts. Enforced by the filter of system calls, without which the launch is refused.
     None,
 }
 
@@ -253,11 +257,13 @@ impl Default for Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
-    /// Namespaces: the private view of files, processes, network and identities. Not to be given up yet.
+    /// Namespaces: the private view of files, processes, network and identities. Cannot be given up: a policy that does
+    /// is refused.
     Namespaces,
-    /// Landlock, the second lock on files, signals and abstract sockets.
+    /// Landlock, the second lock on files, signals and abstract sockets. Cannot be given up with [`Processes::Exec`],
+    /// which rests on it.
     Landlock,
-    /// The filter of system calls. Not to be given up yet.
+    /// The filter of system calls. Cannot be given up with [`Processes::None`], which rests on it.
     Seccomp,
 }
 

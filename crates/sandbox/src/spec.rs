@@ -11,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::SandboxError;
 use crate::launcher::Launch;
 use crate::policy::{Access, Backend, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
+use crate::seccomp::{Filter, Instruction};
+use crate::sys;
 use crate::wire::{Reader, Writer};
 
 /// Everything the launcher does for one launch.
@@ -28,8 +30,14 @@ pub(crate) struct Spec {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub tmp_bytes: u64,
     pub terminals: bool,
+    /// Whether memory can be had that only a limit on the whole tree counts.
+    pub shared_memory: bool,
     pub net: Net,
     pub landlock_optional: bool,
+    pub seccomp_optional: bool,
+    pub filter: Filter,
+    /// The only programs (paths inside) that may be executed; none means whatever the binds let execute.
+    pub programs: Option<Vec<PathBuf>>,
     pub limits: Limits,
     pub uid: u32,
     pub gid: u32,
@@ -48,6 +56,7 @@ impl Spec {
     pub fn compile(launch: &Launch) -> Result<Self, SandboxError> {
         let policy = &launch.policy;
         refuse_unenforced(policy)?;
+        refuse_contradictions(policy)?;
         let (links, mut binds): (Vec<_>, Vec<_>) = policy.filesystem.binds.iter().cloned().partition(|bind| {
             link_target(bind).is_some_and(|target| policy.filesystem.binds.iter().any(|other| covers(other, &target)))
         });
@@ -66,8 +75,15 @@ impl Spec {
             files: files(policy)?,
             tmp_bytes: policy.filesystem.tmp_bytes,
             terminals: policy.filesystem.terminals,
+            shared_memory: policy.processes != Processes::None,
             net: net(&policy.network)?,
             landlock_optional: policy.allow_degraded.contains(&Layer::Landlock),
+            seccomp_optional: policy.allow_degraded.contains(&Layer::Seccomp),
+            filter: Filter::compile(
+                policy,
+                sys::random().map_err(SandboxError::launcher("asking for a random number"))?,
+            )?,
+            programs: programs(launch)?,
             limits: policy.limits.clone(),
             uid: policy.identity.uid,
             gid: policy.identity.gid,
@@ -90,7 +106,19 @@ impl Spec {
         });
         out.list(&self.links, |out, (inside, target)| _ = out.path(inside).path(target));
         out.list(&self.files, |out, (inside, text)| _ = out.path(inside).bytes(text));
-        out.number(self.tmp_bytes).byte(self.terminals.into()).byte(self.net as u8).byte(self.landlock_optional.into());
+        out.number(self.tmp_bytes)
+            .byte(self.terminals.into())
+            .byte(self.shared_memory.into())
+            .byte(self.net as u8)
+            .byte(self.landlock_optional.into());
+        out.byte(self.seccomp_optional.into());
+        out.list(&self.filter.program, |out, Instruction { code, jump_true, jump_false, value }| {
+            out.number(
+                u64::from(*code) << 48 | u64::from(*jump_true) << 40 | u64::from(*jump_false) << 32 | u64::from(*value),
+            );
+        });
+        out.list(self.filter.once.as_slice(), |out, secret| _ = out.number(*secret));
+        out.list(self.programs.as_slice(), |out, programs| out.list(programs, |out, program| _ = out.path(program)));
         let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms, .. } = self.limits;
         out.number(memory_bytes).number(processes).number(open_files).number(file_bytes);
         out.number(cpu_s.unwrap_or(u64::MAX)).number(wall_ms.unwrap_or(u64::MAX));
@@ -111,8 +139,12 @@ impl Spec {
             files: input.list(|input| Ok((input.path()?, input.bytes()?)))?,
             tmp_bytes: input.number()?,
             terminals: input.one_of(&[false, true])?,
+            shared_memory: input.one_of(&[false, true])?,
             net: input.one_of(&[Net::Loopback, Net::Gateway, Net::Host])?,
             landlock_optional: input.one_of(&[false, true])?,
+            seccomp_optional: input.one_of(&[false, true])?,
+            filter: Filter { program: input.list(read_instruction)?, once: input.list(Reader::number)?.pop() },
+            programs: input.list(|input| input.list(Reader::path))?.pop(),
             limits: read_limits(&mut input)?,
             uid: input.small()?,
             gid: input.small()?,
@@ -128,6 +160,12 @@ fn read_bind(input: &mut Reader<'_>) -> io::Result<Bind> {
         access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write, Access::WriteExecute])?,
         ownership: input.one_of(&[Ownership::Agent, Ownership::Host])?,
     })
+}
+
+fn read_instruction(input: &mut Reader<'_>) -> io::Result<Instruction> {
+    let number = input.number()?;
+    let (code, jump_true, jump_false) = ((number >> 48) as u16, (number >> 40) as u8, (number >> 32) as u8);
+    Ok(Instruction { code, jump_true, jump_false, value: number as u32 })
 }
 
 fn read_limits(input: &mut Reader<'_>) -> io::Result<Limits> {
@@ -149,12 +187,6 @@ fn refused(what: impl Into<String>) -> SandboxError {
 
 /// What the policy language has and this version cannot enforce.
 fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
-    if !policy.allowed_syscalls.is_empty() {
-        return Err(refused("allowed_syscalls cannot be enforced yet; leave it empty"));
-    }
-    if policy.processes != Processes::Tree {
-        return Err(refused("processes: none and exec cannot be enforced yet; use tree"));
-    }
     if policy.backend != Backend::Kernel {
         return Err(refused("the docker back end is not there yet; use kernel"));
     }
@@ -166,6 +198,41 @@ fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
         return Err(refused("nothing runs as root inside a sandbox; choose ids other than 0"));
     }
     Ok(())
+}
+
+/// Layers that cannot be given up together with what rests on them alone.
+fn refuse_contradictions(policy: &Policy) -> Result<(), SandboxError> {
+    let gives_up = |layer| policy.allow_degraded.contains(&layer);
+    if gives_up(Layer::Namespaces) {
+        return Err(refused(
+            "allow_degraded: namespaces cannot be given up: the view of files, processes and network rests on them",
+        ));
+    }
+    match policy.processes {
+        Processes::None if gives_up(Layer::Seccomp) => Err(refused(
+            "processes: none rests on the filter of system calls; take seccomp out of allow_degraded, or use processes: tree",
+        )),
+        Processes::Exec(_) if gives_up(Layer::Landlock) => Err(refused(
+            "processes: exec rests on Landlock; take landlock out of allow_degraded, or use processes: tree",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// With `processes: exec`, what may be executed; the program itself must be among it.
+fn programs(launch: &Launch) -> Result<Option<Vec<PathBuf>>, SandboxError> {
+    let Processes::Exec(programs) = &launch.policy.processes else { return Ok(None) };
+    let listed = programs.iter().map(|program| absolute("a program of processes: exec", program));
+    let listed: Vec<PathBuf> = listed.collect::<Result<_, _>>()?;
+    let program = &launch.program;
+    let is_it = |listed: &PathBuf| listed == program || listed.file_name() == Some(program.as_os_str());
+    if !listed.iter().any(is_it) {
+        return Err(refused(format!(
+            "processes: exec does not list {}, which is to be run; add it",
+            program.display()
+        )));
+    }
+    Ok(Some(listed))
 }
 
 fn net(network: &Network) -> Result<Net, SandboxError> {
@@ -271,10 +338,38 @@ mod tests {
 
     #[test]
     fn what_cannot_be_enforced_is_refused_by_name() {
-        assert!(refusal(|policy| policy.allowed_syscalls = vec!["@worker".into()]).contains("allowed_syscalls"));
-        assert!(refusal(|policy| policy.processes = Processes::None).contains("processes: none"));
         assert!(refusal(|policy| policy.network = Network::Hosts(vec!["a.test:443".into()])).contains("hosts"));
         assert!(refusal(|policy| policy.identity.uid = 0).contains("root"));
+    }
+
+    #[test]
+    fn what_rests_on_a_layer_cannot_give_it_up() {
+        let giving_up = |layer, processes: Processes| {
+            refusal(|policy| (policy.allow_degraded, policy.processes) = (vec![layer], processes))
+        };
+        assert!(giving_up(Layer::Namespaces, Processes::None).contains("cannot be given up"));
+        assert!(giving_up(Layer::Seccomp, Processes::None).contains("rests on the filter of system calls"));
+        assert!(giving_up(Layer::Landlock, Processes::Exec(vec!["/bin/sh".into()])).contains("rests on Landlock"));
+    }
+
+    #[test]
+    fn the_program_must_be_among_those_that_may_be_executed() {
+        let exec = |program: &str| Processes::Exec(vec![program.into()]);
+        assert!(refusal(|policy| policy.processes = exec("/bin/true")).contains("does not list sh"));
+        assert!(refusal(|policy| policy.processes = exec("sh")).contains("must be absolute"));
+        let spec = Spec::compile(&launch(|policy| policy.processes = exec("/bin/sh"))).unwrap();
+        assert_eq!(spec.programs, Some(vec!["/bin/sh".into()]));
+        assert_eq!(Spec::decode(&spec.encode()[4..]).unwrap(), spec);
+    }
+
+    #[test]
+    fn every_launch_has_a_secret_of_its_own() {
+        let once = || {
+            let filter = Spec::compile(&launch(|policy| policy.processes = Processes::None)).unwrap().filter;
+            filter.once.unwrap()
+        };
+        assert_ne!(once(), once());
+        assert_eq!(Spec::compile(&launch(|_| {})).unwrap().filter.once, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::launcher::Shared;
+use crate::seccomp::{Denial, Denials};
 use crate::sys;
 use crate::wire::{self, Reply};
 
@@ -15,6 +16,8 @@ pub struct Tree {
     init: OwnedFd,
     /// Init's reports; init ends the tree when this closes.
     reports: OwnedFd,
+    /// What init has counted.
+    denials: Denials,
     exit: Option<Exit>,
     /// The launcher must outlive its sandboxes: they die with it.
     _launcher: Arc<Shared>,
@@ -45,8 +48,8 @@ pub enum Limit {
 }
 
 impl Tree {
-    pub(crate) fn new(init: OwnedFd, reports: OwnedFd, launcher: Arc<Shared>) -> Self {
-        Self { init, reports, exit: None, _launcher: launcher }
+    pub(crate) fn new(init: OwnedFd, reports: OwnedFd, denials: Denials, launcher: Arc<Shared>) -> Self {
+        Self { init, reports, denials, exit: None, _launcher: launcher }
     }
 
     /// Kills every process of the sandbox, however deeply hidden. Returns at once; harmless when it is gone already.
@@ -72,6 +75,12 @@ impl Tree {
     /// Becomes readable when the whole tree is gone (a pidfd, so it can be polled and registered with an event loop).
     pub fn exit_fd(&self) -> BorrowedFd<'_> {
         self.init.as_fd()
+    }
+
+    /// The system calls that were refused so far, each with how often; may be asked at any time, also after the end.
+    /// Calls that are refused for their arguments, and those that programs try and do without, are not among them.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.denials.read()
     }
 
     fn exit_when(&mut self, timeout_ms: Option<i32>) -> Option<Exit> {

@@ -17,7 +17,7 @@ const FRAME_MAX: u32 = 16 << 20;
 /// What the launcher's side says about one launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The program runs; comes with init's pidfd, then the listener if one was asked for.
+    /// The program runs; comes with init's pidfd, the counters of refused calls, then the listener if one was asked for.
     Started,
     /// Nothing was run.
     Failed(Failure),
@@ -47,6 +47,8 @@ pub(crate) enum Step {
     Landlock,
     Privileges,
     Limits,
+    Seccomp,
+    Programs,
     Cwd,
     Exec,
 }
@@ -62,6 +64,8 @@ const STEPS: &[Step] = &[
     Step::Landlock,
     Step::Privileges,
     Step::Limits,
+    Step::Seccomp,
+    Step::Programs,
     Step::Cwd,
     Step::Exec,
 ];
@@ -73,6 +77,7 @@ impl Failure {
         match self.step {
             Step::Bind => SandboxError::Bind { host: PathBuf::from(self.what), source },
             Step::Exec => SandboxError::Exec { program: spec.program.clone(), source },
+            Step::Programs => SandboxError::Exec { program: PathBuf::from(self.what), source },
             Step::Cwd => SandboxError::Cwd { path: PathBuf::from(self.what), source },
             Step::Owners => {
                 let step = format!("mapping the owners of the files in {}", self.what);
@@ -100,6 +105,9 @@ fn advice(step: Step, errno: i32) -> &'static str {
         }
         (Step::Landlock, _) => {
             " Landlock is missing: boot with `lsm=landlock,...`, or list `landlock` under allow_degraded to do without this second lock"
+        }
+        (Step::Seccomp, _) => {
+            " The kernel must be able to filter system calls (CONFIG_SECCOMP_FILTER); or list `seccomp` under allow_degraded to do without the filter"
         }
         _ => "",
     }

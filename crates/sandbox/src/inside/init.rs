@@ -1,19 +1,20 @@
 //! Process 1 of a sandbox: sets it up, starts the program, reaps orphans, and takes everything with it when it goes.
 
-use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::lacks::{self, Lacks};
+use super::program::{self, Program};
 use super::stage::Stage;
 use super::{give_up, lock, root};
 use crate::policy::GATEWAY;
+use crate::seccomp::{CALLS_MAX, Denials};
 use crate::spec::{Net, Spec};
-use crate::sys::{self, Failed, Plan};
+use crate::sys::{self, Failed, FilterInstruction, Plan, Started};
 use crate::tree::{Exit, Limit};
 use crate::wire::{self, Failure, Reply, Step};
 
@@ -22,7 +23,8 @@ const OOM_SCORE: &str = "500";
 
 /// A sandbox that stands, with its program running.
 struct Standing {
-    program: libc::pid_t,
+    program: Started,
+    denials: Denials,
     /// Readable when a process has ended.
     ends: OwnedFd,
     deadline: Option<Instant>,
@@ -31,13 +33,13 @@ struct Standing {
 /// Sets the sandbox up and stays until it is over.
 pub(super) fn run(stage: Stage) -> ! {
     let kept = stage.kept();
-    let Stage { spec, reports, stdio, trees, host_ids } = stage;
+    let Stage { spec, reports, stdio, trees, host_ids, lacks } = stage;
     let set_up = || {
         sys::close_all_except(3, &kept).map_err(Step::Request.failed("closing files"))?;
-        set_up(&spec, reports.as_fd(), stdio, trees, host_ids)
+        set_up(&spec, reports.as_fd(), stdio, trees, host_ids, lacks)
     };
     match set_up() {
-        Ok(standing) => watch(&standing, reports.as_fd()),
+        Ok(standing) => watch(standing, reports.as_fd()),
         Err(failure) => give_up(reports.as_fd(), failure),
     }
 }
@@ -48,6 +50,7 @@ fn set_up(
     stdio: [OwnedFd; 3],
     trees: Vec<OwnedFd>,
     host_ids: sys::HostIds,
+    lacks: Lacks,
 ) -> Result<Standing, Failure> {
     let deadline = spec.limits.wall_ms.map(|wall_ms| Instant::now() + Duration::from_millis(wall_ms));
     take_identity(spec, host_ids).map_err(Step::Identity.failed("mapping its user"))?;
@@ -55,13 +58,16 @@ fn set_up(
     let listener = set_up_network(spec).map_err(Step::Network.failed("setting up its network"))?;
     let init = sys::own_pidfd().map_err(Step::Privileges.failed("referring to itself"))?;
     root::enter(spec, trees)?;
-    lock::restrict(spec)?;
+    let program = program::find(spec)?;
+    lock::restrict(spec, program.executables.as_deref(), lacks)?;
     give_up_privileges().map_err(Step::Privileges.failed("giving up privileges"))?;
     let ends = sys::watch_children().map_err(Step::Privileges.failed("watching its processes"))?;
-    let program = start(spec, &stdio)?;
-    let fds: Vec<BorrowedFd<'_>> = [init.as_fd()].into_iter().chain(listener.as_ref().map(AsFd::as_fd)).collect();
+    let counters = sys::memory_file().map_err(Step::Privileges.failed("making its counters"))?;
+    let program = start(spec, program, &stdio, lacks)?;
+    let fds = [init.as_fd(), counters.as_fd()].into_iter().chain(listener.as_ref().map(AsFd::as_fd));
+    let fds: Vec<BorrowedFd<'_>> = fds.collect();
     wire::reply(reports, &Reply::Started, &fds).map_err(Step::Request.failed("answering"))?;
-    Ok(Standing { program, ends, deadline })
+    Ok(Standing { program, denials: Denials::new(counters), ends, deadline })
 }
 
 /// Becomes the policy's user in the new user namespace; nothing else is mapped.
@@ -91,25 +97,43 @@ fn give_up_privileges() -> io::Result<()> {
     sys::block_child_signals()
 }
 
-fn start(spec: &Spec, stdio: &[OwnedFd; 3]) -> Result<libc::pid_t, Failure> {
-    let plan = plan(spec, stdio).map_err(Step::Request.failed("reading the request"))?;
-    sys::spawn_program(&plan).map_err(|(failed, error)| match failed {
+fn start(spec: &Spec, program: Program, stdio: &[OwnedFd; 3], lacks: Lacks) -> Result<Started, Failure> {
+    let mut plan = plan(spec, program, stdio).map_err(Step::Request.failed("reading the request"))?;
+    let started = match lacks.seccomp {
+        false => sys::spawn_program(&plan),
+        true => Err((Failed::Filter, lacks::refusal())),
+    };
+    let started = match started {
+        Err((Failed::Filter, _)) if spec.seccomp_optional => {
+            plan.filter = None;
+            sys::spawn_program(&plan)
+        }
+        started => started,
+    };
+    started.map_err(|(failed, error)| match failed {
         Failed::Cwd => Step::Cwd.failed(spec.cwd.to_string_lossy())(error),
         Failed::Limits => Step::Limits.failed("setting its limits")(error),
+        Failed::Filter => Step::Seccomp.failed("filtering its system calls")(error),
         Failed::Exec => Step::Exec.failed("executing it")(error),
     })
 }
 
-fn plan(spec: &Spec, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
-    let program = c_string(spec.program.as_os_str().as_bytes())?;
-    let args = spec.args.iter().map(|arg| c_string(arg));
+fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
+    let instructions = spec.filter.program.iter().map(|instruction| FilterInstruction {
+        code: instruction.code,
+        jt: instruction.jump_true,
+        jf: instruction.jump_false,
+        k: instruction.value,
+    });
     let limits = &spec.limits;
     Ok(Plan {
-        candidates: candidates(&spec.program, &spec.env)?,
-        args: [Ok(program)].into_iter().chain(args).collect::<io::Result<_>>()?,
-        env: spec.env.iter().map(|variable| c_string(variable)).collect::<io::Result<_>>()?,
-        cwd: c_string(spec.cwd.as_os_str().as_bytes())?,
+        candidates: program.candidates,
+        args: program.args,
+        env: spec.env.iter().map(|variable| program::c_string(variable)).collect::<io::Result<_>>()?,
+        cwd: program::c_string(spec.cwd.as_os_str().as_bytes())?,
         stdio: stdio.each_ref().map(AsRawFd::as_raw_fd),
+        filter: Some(instructions.collect()),
+        secret: spec.filter.once.unwrap_or_default(),
         limits: [
             (libc::RLIMIT_CORE, 0, 0),
             (libc::RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes),
@@ -129,38 +153,59 @@ fn plan(spec: &Spec, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
     })
 }
 
-/// Where a program may be: itself if it has a slash, or below each directory of `PATH`.
-fn candidates(program: &Path, env: &[Vec<u8>]) -> io::Result<Vec<CString>> {
-    let name = program.as_os_str().as_bytes();
-    if name.contains(&b'/') {
-        return Ok(vec![c_string(name)?]);
-    }
-    let path = env.iter().find_map(|variable| variable.strip_prefix(b"PATH=")).unwrap_or_default();
-    path.split(|byte| *byte == b':').map(|dir| c_string(&[dir, b"/", name].concat())).collect()
-}
-
-fn c_string(bytes: &[u8]) -> io::Result<CString> {
-    Ok(CString::new(bytes)?)
-}
-
 /// Waits for the program, the caller or the clock, whichever ends first. When this process ends, the kernel kills the rest.
-fn watch(standing: &Standing, reports: BorrowedFd<'_>) -> ! {
-    let Standing { program, ends, deadline } = standing;
-    let _ = sys::close_all_except(0, &[reports.as_raw_fd(), ends.as_raw_fd()]);
+fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
+    let Standing { program, denials, ends, deadline } = standing;
+    let Started { pid, mut refusals } = program;
+    let counters = denials.as_fd().as_raw_fd();
+    let kept =
+        [Some(reports.as_raw_fd()), Some(ends.as_raw_fd()), Some(counters), refusals.as_ref().map(AsRawFd::as_raw_fd)];
+    let _ = sys::close_all_except(0, &kept.into_iter().flatten().collect::<Vec<_>>());
+    let mut counts = vec![0_u32; CALLS_MAX];
     loop {
         let left_ms = deadline.map(|at| at.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000));
         let timeout_ms = left_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX));
-        let [ended, caller_gone] = sys::wait_readable(&[ends.as_fd(), reports], timeout_ms);
+        let [ended, caller_gone, refused] = wait(ends.as_fd(), reports, refusals.as_ref(), timeout_ms);
         if caller_gone {
             sys::exit(1);
         }
-        if ended && let Some(exit) = reap_all(ends.as_fd(), *program) {
+        if refused && let Some(listener) = refusals.take() {
+            refusals = refuse(listener, &mut counts, &denials);
+        }
+        if ended && let Some(exit) = reap_all(ends.as_fd(), pid) {
             report(reports, exit);
         }
         if left_ms == Some(0) {
             report(reports, Exit::Limit(Limit::Wall));
         }
     }
+}
+
+fn wait(
+    ends: BorrowedFd<'_>,
+    reports: BorrowedFd<'_>,
+    refusals: Option<&OwnedFd>,
+    timeout_ms: Option<i32>,
+) -> [bool; 3] {
+    match refusals {
+        Some(refusals) => sys::wait_readable(&[ends, reports, refusals.as_fd()], timeout_ms),
+        None => {
+            let [ended, caller_gone] = sys::wait_readable(&[ends, reports], timeout_ms);
+            [ended, caller_gone, false]
+        }
+    }
+}
+
+/// Answers one refused call and counts it: one, so that nobody who makes many keeps this process from its other duties.
+/// Gives the listener back as long as there is anybody to listen to.
+fn refuse(listener: OwnedFd, counts: &mut [u32], denials: &Denials) -> Option<OwnedFd> {
+    let number = sys::refuse_call(listener.as_fd())?;
+    if let Some(count) = counts.get_mut(number) {
+        *count = count.saturating_add(1);
+        // Whoever counts must not stop for it.
+        let _ = denials.write(number, *count);
+    }
+    Some(listener)
 }
 
 /// Reaps whatever has ended; how the program ended, if it has.

@@ -1,13 +1,14 @@
 //! Landlock: the second lock. The file view already shows only what is allowed; this holds even if that view leaks, and
 //! it keeps signals and abstract sockets inside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
+use super::lacks::Lacks;
 use crate::policy::Access;
 use crate::spec::Spec;
 use crate::wire::{Failure, Step};
@@ -15,10 +16,14 @@ use crate::wire::{Failure, Step};
 /// The newest rules that are understood; an older kernel enforces those that it knows.
 const NEWEST: ABI = ABI::V9;
 
-/// Locks this process and all that it starts. Sets `no_new_privs`.
-pub(super) fn restrict(spec: &Spec) -> Result<(), Failure> {
+/// Locks this process and all that it starts. `executables`: the only files that can be executed; none means whatever
+/// the binds let execute. Sets `no_new_privs`.
+pub(super) fn restrict(spec: &Spec, executables: Option<&[PathBuf]>, lacks: Lacks) -> Result<(), Failure> {
     let failed = |what: String| Failure { step: Step::Landlock, errno: libc::EOPNOTSUPP, what };
-    let status = rules(spec)
+    if lacks.landlock {
+        return if spec.landlock_optional { Ok(()) } else { Err(failed("locking files".to_owned())) };
+    }
+    let status = rules(spec, executables)
         .and_then(RulesetCreated::restrict_self)
         .map_err(|error| failed(format!("locking files: {error}")))?;
     if status.ruleset == RulesetStatus::NotEnforced && !spec.landlock_optional {
@@ -27,19 +32,25 @@ pub(super) fn restrict(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rules(spec: &Spec) -> Result<RulesetCreated, RulesetError> {
+fn rules(spec: &Spec, executables: Option<&[PathBuf]>) -> Result<RulesetCreated, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let all = AccessFs::from_all(NEWEST);
-    let rules = Ruleset::default().handle_access(all)?.scope(Scope::from_all(NEWEST))?.create()?;
+    let handled = AccessFs::from_all(NEWEST);
+    let execute = if executables.is_some() { BitFlags::EMPTY } else { AccessFs::Execute.into() };
+    let all = (handled & !AccessFs::Execute) | execute;
+    let rules = Ruleset::default().handle_access(handled)?.scope(Scope::from_all(NEWEST))?.create()?;
     let rules = allow(rules, Path::new("/"), read)?;
     let write = read | AccessFs::WriteFile | AccessFs::Truncate;
     let rules = allow(rules, Path::new("/proc"), write)?;
     let rules = allow(rules, Path::new("/dev"), write | AccessFs::IoctlDev)?;
     let rules = allow(rules, Path::new("/dev/shm"), all)?;
     let rules = allow(rules, Path::new("/tmp"), all)?;
+    let rules = executables
+        .unwrap_or_default()
+        .iter()
+        .try_fold(rules, |rules, program| allow(rules, program, AccessFs::ReadFile | AccessFs::Execute))?;
     spec.binds.iter().try_fold(rules, |rules, bind| match bind.access {
         Access::Read => Ok(rules),
-        Access::ReadExecute => allow(rules, &bind.inside, read | AccessFs::Execute),
+        Access::ReadExecute => allow(rules, &bind.inside, read | execute),
         Access::Write => allow(rules, &bind.inside, all & !AccessFs::Execute),
         Access::WriteExecute => allow(rules, &bind.inside, all),
     })

@@ -5,8 +5,10 @@
 //! is gone. *Init* is process 1 inside: it sets everything up, starts the program, and then only waits.
 
 mod init;
+mod lacks;
 mod lock;
 mod owners;
+mod program;
 mod root;
 mod stage;
 
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 
 use crate::sys::{self, Forked};
 use crate::wire::{self, Failure, Reply, Step};
+use lacks::Lacks;
 use owners::Owners;
 
 /// How far sandboxes stand back behind their caller, in steps of `nice`: each of them gets a tenth of its share when all want to compute.
@@ -23,8 +26,11 @@ const NICE: i32 = 10;
 
 /// The whole of the hidden subcommand: serves launches asked for on standard input (a socket that [`crate::Launcher`]
 /// made) until the caller is gone. Call it first thing in `main`, before any thread is started or file opened.
+///
+/// With the words `--without landlock,seccomp,namespaces` (any of them) in its command line it behaves as on a host that
+/// lacks those layers: a launch is refused unless the policy gives them up. So one can see what a policy does elsewhere.
 pub fn launcher_main() -> ExitCode {
-    match serve() {
+    match Lacks::from_words(std::env::args_os()).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sandbox launcher: {error}");
@@ -33,7 +39,7 @@ pub fn launcher_main() -> ExitCode {
     }
 }
 
-fn serve() -> io::Result<()> {
+fn serve(lacks: Lacks) -> io::Result<()> {
     sys::die_with_parent()?;
     sys::close_all_except(3, &[])?;
     // One session for all sandboxes, because the scheduler gives each session the same share of the processors: with one for each sandbox,
@@ -65,7 +71,7 @@ fn serve() -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without its files"));
         };
         match sys::fork() {
-            Ok(Forked::Child) => stage::run(plumbing, &owners),
+            Ok(Forked::Child) => stage::run(plumbing, &owners, lacks),
             Ok(Forked::Parent(_)) => {}
             Err(error) => {
                 let failure = Step::Request.failed("starting a process for it")(error);

@@ -55,7 +55,7 @@ pub(super) fn enter(spec: &Spec, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let root = root.as_fd();
     add_links_and_files(root, spec)?;
     add_proc(root).map_err(Step::Mounts.failed("mounting /proc"))?;
-    add_devices(root, spec.terminals).map_err(Step::Mounts.failed("making /dev"))?;
+    add_devices(root, spec).map_err(Step::Mounts.failed("making /dev"))?;
     add_binds(root, spec, trees)?;
     for dir in ["tmp", "dev/shm"] {
         add_writable(root, Path::new(dir)).map_err(Step::Mounts.failed(dir))?;
@@ -96,9 +96,12 @@ fn add_proc(root: BorrowedFd<'_>) -> io::Result<()> {
     sys::move_to(proc.as_fd(), place(root, Path::new("proc"), true)?.as_fd())
 }
 
-fn add_devices(root: BorrowedFd<'_>, terminals: bool) -> io::Result<()> {
+fn add_devices(root: BorrowedFd<'_>, spec: &Spec) -> io::Result<()> {
     let dev = place(root, Path::new("dev"), true)?;
-    for device in DEVICES {
+    // Mapped as shared, `/dev/zero` is memory that no limit of a process counts. Who may not have that in another way
+    // does not get it in this one.
+    let uncounted = |device: &&&str| spec.shared_memory || **device != "zero";
+    for device in DEVICES.iter().filter(uncounted) {
         let tree = sys::clone_tree(&Path::new("/dev").join(device))?;
         sys::set_attributes(tree.as_fd(), DEVICE, false)?;
         sys::move_to(tree.as_fd(), place(dev.as_fd(), Path::new(device), false)?.as_fd())?;
@@ -106,7 +109,7 @@ fn add_devices(root: BorrowedFd<'_>, terminals: bool) -> io::Result<()> {
     for (link, target) in DEVICE_LINKS {
         sys::make_link(dev.as_fd(), Path::new(link), Path::new(target))?;
     }
-    if terminals {
+    if spec.terminals {
         let pts = sys::mount_devpts()?;
         sys::move_to(pts.as_fd(), place(dev.as_fd(), Path::new("pts"), true)?.as_fd())?;
         sys::make_link(dev.as_fd(), Path::new("ptmx"), Path::new("pts/ptmx"))?;

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::fchown;
 
+use super::lacks::{self, Lacks};
 use super::owners::Owners;
 use super::{give_up, init, root};
 use crate::spec::{Net, Spec};
@@ -17,16 +18,18 @@ pub(super) struct Stage {
     /// The binds, opened as root; an ordinary user's init opens them itself.
     pub trees: Vec<OwnedFd>,
     pub host_ids: HostIds,
+    pub lacks: Lacks,
 }
 
 /// Makes init for one launch.
-pub(super) fn run(plumbing: [OwnedFd; 4], owners: &Owners) -> ! {
+pub(super) fn run(plumbing: [OwnedFd; 4], owners: &Owners, lacks: Lacks) -> ! {
     let [reports, stdin, stdout, stderr] = plumbing;
     let stdio = [stdin, stdout, stderr];
     let prepared = prepare(&reports, &stdio, owners);
     let (spec, trees, host_ids) = prepared.unwrap_or_else(|failure| give_up(reports.as_fd(), failure));
-    match sys::clone_init(spec.net != Net::Host) {
-        Ok(Forked::Child) => init::run(Stage { spec, reports, stdio, trees, host_ids }),
+    let made = if lacks.namespaces { Err(lacks::refusal()) } else { sys::clone_init(spec.net != Net::Host) };
+    match made {
+        Ok(Forked::Child) => init::run(Stage { spec, reports, stdio, trees, host_ids, lacks }),
         Ok(Forked::Parent(_)) => sys::exit(0),
         Err(error) => give_up(reports.as_fd(), Step::Namespaces.failed("making its namespaces")(error)),
     }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod file;
+mod filter;
 mod mount;
 mod privilege;
 mod process;
@@ -13,6 +14,7 @@ pub(crate) use file::{
     drain, make_dir, make_file, make_link, open_beneath, open_dir, pipe, readable, set_mode, set_nonblocking,
     stat_mode, wait_readable,
 };
+pub(crate) use filter::{FilterInstruction, memory_file, random, refuse_call};
 pub(crate) use mount::{
     Attributes, bind_fd, clone_tree, detach_old_root, make_propagation_private, mount_devpts, mount_new, move_to,
     set_attributes,
@@ -24,9 +26,9 @@ pub(crate) use privilege::{
 };
 pub use process::raise_open_files;
 pub(crate) use process::{
-    Failed, Forked, Plan, Status, block_child_signals, clone_init, close_all_except, default_signals, die_with_parent,
-    exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, spawn_program, stand_back,
-    watch_children,
+    Failed, Forked, Plan, Started, Status, block_child_signals, clone_init, close_all_except, default_signals,
+    die_with_parent, exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, spawn_program,
+    stand_back, watch_children,
 };
 pub(crate) use socket::{
     Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,

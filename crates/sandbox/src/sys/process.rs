@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::filter::{FilterInstruction, load_filter};
 use super::{check, check_int};
 
 /// Which side of a fork this is.
@@ -203,6 +204,17 @@ pub(crate) struct Plan {
     pub stdio: [RawFd; 3],
     /// Kind of limit (`RLIMIT_*`), where it begins, and where it becomes absolute.
     pub limits: Vec<(u32, u64, u64)>,
+    /// The filter of system calls, loaded last; none for no filter.
+    pub filter: Option<Vec<FilterInstruction>>,
+    /// What lets the execution pass a filter that forbids it; ignored by the kernel.
+    pub secret: u64,
+}
+
+/// The program, running.
+pub(crate) struct Started {
+    pub pid: libc::pid_t,
+    /// Becomes readable when the filter passes a call on; answer with [`super::refuse_call`].
+    pub refusals: Option<OwnedFd>,
 }
 
 /// Which part of a [`Plan`] failed.
@@ -210,6 +222,7 @@ pub(crate) struct Plan {
 pub(crate) enum Failed {
     Cwd,
     Limits,
+    Filter,
     Exec,
 }
 
@@ -219,14 +232,19 @@ struct Handover<'a> {
     args: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     failed: Option<(Failed, i32)>,
+    /// -1 for none.
+    refusals: RawFd,
 }
 
-/// Starts the program. Returns when it has been executed, or with the part that failed.
-pub(crate) fn spawn_program(plan: &Plan) -> Result<libc::pid_t, (Failed, io::Error)> {
+/// Starts the program. Returns when it has been executed, or with the part that failed. Uses up this process's own
+/// standard input, output and error: until the execution both processes have the same open files, because that is how
+/// this one gets the descriptor of the filter. All of them must be closed on execution, which is seen to.
+pub(crate) fn spawn_program(plan: &Plan) -> Result<Started, (Failed, io::Error)> {
     const STACK_BYTES: usize = 64 << 10;
-    let mut handover = Handover { plan, args: pointers(&plan.args), env: pointers(&plan.env), failed: None };
+    let mut handover =
+        Handover { plan, args: pointers(&plan.args), env: pointers(&plan.env), failed: None, refusals: -1 };
     let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
     // SAFETY: the child has a stack of its own, aligned and growing down from its end, and this process is stopped until
     // the child has executed or ended, so that `handover` and `stack` outlive its use of them.
     let pid = unsafe {
@@ -235,7 +253,11 @@ pub(crate) fn spawn_program(plan: &Plan) -> Result<libc::pid_t, (Failed, io::Err
     };
     let pid = check_int(pid).map_err(|error| (Failed::Exec, error))?;
     match handover.failed {
-        None => Ok(pid),
+        None => {
+            // SAFETY: the descriptor is new and ours.
+            let refusals = (handover.refusals >= 0).then(|| unsafe { OwnedFd::from_raw_fd(handover.refusals) });
+            Ok(Started { pid, refusals })
+        }
         Some((failed, errno)) => Err((failed, io::Error::from_raw_os_error(errno))),
     }
 }
@@ -244,7 +266,8 @@ pub(crate) fn spawn_program(plan: &Plan) -> Result<libc::pid_t, (Failed, io::Err
 extern "C" fn become_program(handover: *mut libc::c_void) -> libc::c_int {
     // SAFETY: `handover` is the one of `spawn_program`, which nobody else touches until this process is done with it.
     let handover = unsafe { &mut *handover.cast::<Handover<'_>>() };
-    let failed = prepare(handover.plan).err().unwrap_or_else(|| Failed::of_exec(handover));
+    let prepared = prepare(handover.plan).and_then(|()| filter(handover));
+    let failed = prepared.err().unwrap_or_else(|| Failed::of_exec(handover));
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
     handover.failed = Some((failed, errno));
     127
@@ -267,7 +290,7 @@ fn prepare(plan: &Plan) -> Result<(), Failed> {
                 return Err(Failed::Exec);
             }
         }
-        if libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) == -1 {
+        if libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == -1 {
             return Err(Failed::Exec);
         }
         for (kind, soft, hard) in &plan.limits {
@@ -280,12 +303,23 @@ fn prepare(plan: &Plan) -> Result<(), Failed> {
     Ok(())
 }
 
+/// From here on only what the filter allows, so the rest must be nothing but the execution.
+fn filter(handover: &mut Handover<'_>) -> Result<(), Failed> {
+    if let Some(filter) = &handover.plan.filter {
+        handover.refusals = load_filter(filter).map_err(|_| Failed::Filter)?;
+    }
+    Ok(())
+}
+
 impl Failed {
     /// Executes the first candidate that is there; coming back is failure.
     fn of_exec(handover: &Handover<'_>) -> Self {
         for candidate in &handover.plan.candidates {
-            // SAFETY: all strings end in NUL and both lists end in a null pointer.
-            unsafe { libc::execve(candidate.as_ptr(), handover.args.as_ptr(), handover.env.as_ptr()) };
+            // SAFETY: all strings end in NUL and both lists end in a null pointer; the kernel ignores what follows.
+            unsafe {
+                let (args, env) = (handover.args.as_ptr(), handover.env.as_ptr());
+                libc::syscall(libc::SYS_execve, candidate.as_ptr(), args, env, 0_usize, 0_usize, handover.plan.secret)
+            };
             let errno = io::Error::last_os_error().raw_os_error();
             if !matches!(errno, Some(libc::ENOENT | libc::ENOTDIR)) {
                 break;

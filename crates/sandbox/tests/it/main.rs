@@ -1,12 +1,15 @@
 //! The sandbox, tried from inside and out, as root and as an ordinary user.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calls;
+mod children;
 mod death;
 mod files;
 mod limits;
 mod network;
 mod privileges;
 mod refusal;
+mod work;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -52,12 +55,17 @@ fn each(test: impl Fn(&Host)) {
 impl Host {
     /// `prelude` comes before `__sandbox` in the launcher's command line.
     fn new(prelude: &[&str], uid: u32) -> Self {
+        Self::with_words(prelude, &[], uid)
+    }
+
+    /// `words` come after.
+    fn with_words(prelude: &[&str], words: &[&str], uid: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
         chown(dir.path().join("work"), Some(uid), Some(uid)).unwrap();
         let token = token();
-        let args = prelude.iter().copied().chain(["__sandbox", &token]);
+        let args = prelude.iter().copied().chain(["__sandbox", &token]).chain(words.iter().copied());
         let command: Vec<OsString> = [KIT].into_iter().chain(args).map(OsString::from).collect();
         Self { launcher: Launcher::new(command).unwrap(), dir, token, is_root: uid == 0 }
     }
@@ -68,11 +76,15 @@ impl Host {
 
     /// A tool's policy with `/work` to write, and the kit at `/opt/kit`.
     fn policy(&self) -> Policy {
+        self.with_work(presets::tool())
+    }
+
+    /// This policy with `/work` to write, and the kit at `/opt/kit`.
+    fn with_work(&self, mut policy: Policy) -> Policy {
         let kit = self.path("kit");
         if !kit.exists() {
             fs::copy(KIT, &kit).unwrap();
         }
-        let mut policy = presets::tool();
         policy.filesystem.binds.push(Bind::write_execute(self.path("work"), "/work"));
         policy.filesystem.binds.push(Bind::read_execute(kit, "/opt/kit"));
         policy

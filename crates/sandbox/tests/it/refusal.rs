@@ -1,6 +1,6 @@
 //! What does not hold is refused with a reason, and nothing is run.
 
-use sandbox::{Exit, Launch, Launcher, Layer, host_report, presets};
+use sandbox::{Exit, Launch, Launcher, Layer, Policy, host_report, presets};
 
 use crate::{Host, each};
 
@@ -90,6 +90,53 @@ fn landlock_missing_is_refused_unless_allowed() {
     });
 }
 
+/// Hosts whose launcher pretends to lack layers.
+fn each_without(layers: &str, test: impl Fn(&Host)) {
+    let words = ["--without", layers];
+    if crate::is_root() {
+        test(&Host::with_words(&[], &words, 0));
+        test(&Host::with_words(&["as", &crate::ORDINARY.to_string()], &words, crate::ORDINARY));
+    } else {
+        test(&Host::with_words(&[], &words, unsafe { libc::geteuid() }));
+    }
+}
+
+#[test]
+fn each_layer_that_is_missing_is_refused_unless_given_up_by_name() {
+    let layers = [
+        ("landlock", Layer::Landlock, "Landlock is missing"),
+        ("seccomp", Layer::Seccomp, "filtering its system calls"),
+    ];
+    for (name, layer, reason) in layers {
+        each_without(name, |host| {
+            let refusal = host.refusal(host.policy(), &["touch", "/work/ran"]);
+            assert!(refusal.contains(reason) && refusal.contains("allow_degraded"), "{refusal}");
+            assert!(!host.path("work/ran").exists());
+            let other = [Layer::Landlock, Layer::Seccomp].into_iter().find(|other| *other != layer).unwrap();
+            let policy = Policy { allow_degraded: vec![other], ..host.policy() };
+            assert!(host.refusal(policy, &["true"]).contains(reason));
+            let policy = Policy { allow_degraded: vec![layer], ..host.policy() };
+            assert_eq!(host.run(policy, &["true"]).exit, Exit::Code(0));
+        });
+    }
+    each_without("namespaces", |host| {
+        assert!(host.refusal(host.policy(), &["true"]).contains("making its namespaces"));
+        let policy = Policy { allow_degraded: vec![Layer::Namespaces], ..host.policy() };
+        assert!(host.refusal(policy, &["true"]).contains("namespaces cannot be given up"));
+    });
+}
+
+#[test]
+fn a_kernel_that_cannot_filter_is_refused_unless_allowed() {
+    let lack = deny(libc::SYS_seccomp, libc::ENOSYS);
+    each_lacking(&refs(&lack), |host| {
+        let refusal = host.refusal(host.policy(), &["true"]);
+        assert!(refusal.contains("filtering its system calls") && refusal.contains("CONFIG_SECCOMP"), "{refusal}");
+        let policy = Policy { allow_degraded: vec![Layer::Seccomp], ..host.policy() };
+        assert_eq!(host.run(policy, &["true"]).exit, Exit::Code(0));
+    });
+}
+
 #[test]
 fn dropping_capabilities_that_fails() {
     let lack = deny(libc::SYS_capset, libc::EPERM);
@@ -108,14 +155,4 @@ fn a_launcher_that_does_not_start_or_answer() {
     let launch = Launch { policy: presets::tool(), program: "true".into(), args: vec![], cwd: "/".into() };
     let refusal = silent.launch(&launch).unwrap_err().to_string();
     assert!(refusal.contains("the sandbox launcher failed"), "{refusal}");
-}
-
-#[test]
-fn a_policy_that_cannot_be_enforced() {
-    each(|host| {
-        let mut policy = host.policy();
-        policy.allowed_syscalls = vec!["@worker".to_owned()];
-        let refusal = host.refusal(policy, &["true"]);
-        assert_eq!(refusal, "the sandbox policy is refused: allowed_syscalls cannot be enforced yet; leave it empty");
-    });
 }

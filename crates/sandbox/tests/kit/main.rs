@@ -24,6 +24,13 @@ fn run(args: &[&str]) -> ExitCode {
         ["try-files"] => println!("{}", files()),
         ["try-processes"] => println!("{}", processes()),
         ["try-keyring"] => println!("{}", keyring()),
+        ["try-call", number, args @ ..] => println!("{}", call(number.parse().unwrap(), args)),
+        ["try-calls", allowed] => calls(allowed),
+        ["try-children"] => children(),
+        ["try-foreign"] => foreign(),
+        ["flood", number, times] => {
+            (0..times.parse::<u64>().unwrap()).for_each(|_| _ = call(number.parse().unwrap(), &[]))
+        }
         ["stay"] => stay(),
         ["usage"] => println!("{}", usage()),
         _ => panic!("unknown: {args:?}"),
@@ -137,6 +144,58 @@ fn processes() -> usize {
     let children: Vec<_> = std::iter::from_fn(fork).take(2000).collect();
     children.iter().for_each(|pid| assert_eq!(unsafe { libc::kill(*pid, libc::SIGKILL) }, 0));
     children.len()
+}
+
+/// Makes a system call and tells its error; 0 for none.
+fn call(number: i64, args: &[&str]) -> i32 {
+    let mut numbers = [0_i64; 6];
+    numbers.iter_mut().zip(args).for_each(|(number, arg)| *number = arg.parse().unwrap());
+    let [a, b, c, d, e, f] = numbers;
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if result == -1 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
+}
+
+/// Makes every system call but these (numbers with commas); tells how many fail for being refused, and which do not.
+fn calls(allowed: &str) {
+    let allowed: Vec<i64> = allowed.split(',').map(|number| number.parse().unwrap()).collect();
+    // The kernel answers these two itself, whatever a filter says: they belong to its own probes.
+    let others = (0..=600).filter(|number| !allowed.contains(number) && ![335, 336].contains(number));
+    let x32 = (0..=600).map(|number| 0x4000_0000 | number);
+    let tried: Vec<(i64, i32)> = others.chain(x32).map(|number| (number, call(number, &[]))).collect();
+    let open: Vec<_> = tried.iter().filter(|(_, errno)| ![libc::EPERM, libc::ENOSYS].contains(errno)).collect();
+    println!("{} refused, open: {open:?}", tried.len() - open.len());
+}
+
+/// Tries every way to start a process or another program, and one to start a thread.
+fn children() {
+    let errno = || std::io::Error::last_os_error().raw_os_error().unwrap();
+    let command = |name: &str| std::process::Command::new(name).spawn().map_err(|error| error.raw_os_error().unwrap());
+    println!("command {:?}", command("/bin/true").unwrap_err());
+    println!("fork {}", if unsafe { libc::fork() } == -1 { errno() } else { 0 });
+    println!("process clone {}", call(libc::SYS_clone, &["17"]));
+    println!("clone3 {}", call(libc::SYS_clone3, &[]));
+    let (path, mut pid) = (c"/bin/true", 0);
+    let args = [path.as_ptr().cast_mut(), std::ptr::null_mut()];
+    let spawned = unsafe {
+        let null = std::ptr::null();
+        libc::posix_spawn(&raw mut pid, path.as_ptr(), null, null.cast(), args.as_ptr(), args.as_ptr().add(1))
+    };
+    println!("posix_spawn {spawned}");
+    let executed = unsafe { libc::execv(path.as_ptr(), args.as_ptr().cast()) };
+    println!("execve {}", if executed == -1 { errno() } else { 0 });
+    let at = unsafe { libc::syscall(libc::SYS_execveat, libc::AT_FDCWD, path.as_ptr(), args.as_ptr(), 0, 0, 0) };
+    println!("execveat {}", if at == -1 { errno() } else { 0 });
+    println!("thread {}", std::thread::spawn(|| 7).join().unwrap());
+}
+
+/// Makes a system call of the 32-bit processor (20 asks for the process id).
+fn foreign() {
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        let mut number = 20;
+        std::arch::asm!("int 0x80", inout("eax") number);
+        println!("{number}");
+    }
 }
 
 /// The serial number of the session keyring.

@@ -24,6 +24,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("landlock", &["sandbox"]),
+    ("syscalls", &["sandbox"]),
     ("genai", &["native"]),
     ("agent-client-protocol-schema", &["agents", "native"]),
     ("anyhow", &["muster", "xtask", "bench-adapter"]),

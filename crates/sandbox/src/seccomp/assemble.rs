@@ -1,0 +1,182 @@
+//! From "this number, that action" to the instructions of the kernel's packet filter (classic BPF).
+//!
+//! The numbers are sorted into stretches with the same action, and the program finds its stretch by halving: some ten
+//! comparisons for any call, and a program that a person can follow. What looks at arguments stands in the leaf.
+
+/// One instruction: `struct sock_filter` of `linux/filter.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    pub code: u16,
+    pub jump_true: u8,
+    pub jump_false: u8,
+    pub value: u32,
+}
+
+// Class, size, mode and operation, as in `linux/bpf_common.h`.
+pub(crate) const LOAD: u16 = 0x20;
+pub(crate) const AND: u16 = 0x54;
+pub(crate) const JUMP: u16 = 0x05;
+pub(crate) const JUMP_EQUAL: u16 = 0x15;
+pub(crate) const JUMP_GREATER_EQUAL: u16 = 0x35;
+pub(crate) const JUMP_ANY_BIT: u16 = 0x45;
+pub(crate) const RETURN: u16 = 0x06;
+
+/// Where things are in `struct seccomp_data`.
+pub(crate) const NUMBER: u32 = 0;
+pub(crate) const ARCH: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allow,
+    /// It fails with this error.
+    Errno(u16),
+    /// It fails with `EPERM`, and init takes note.
+    Told,
+    /// The process is killed.
+    Kill,
+}
+
+impl Verdict {
+    /// `SECCOMP_RET_*` of `linux/seccomp.h`.
+    pub fn value(self) -> u32 {
+        match self {
+            Self::Allow => libc::SECCOMP_RET_ALLOW,
+            Self::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+            Self::Told => libc::SECCOMP_RET_USER_NOTIF,
+            Self::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        }
+    }
+}
+
+/// What is asked of one argument (its low 32 bits unless said otherwise).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    /// Its bits under the mask are one of these.
+    OneOf { argument: u32, mask: u32, values: &'static [u32] },
+    /// Its bits under the mask are none of these.
+    NoneOf { argument: u32, mask: u32, values: &'static [u32] },
+    /// If any of these flags is set in one argument, none of these bits is in the other.
+    FlagsThenBits { flags: (u32, u32), bits: (u32, u32) },
+    /// All 64 bits have this value.
+    Whole { argument: u32, value: u64 },
+}
+
+/// What becomes of a call, perhaps after a look at its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Always(Verdict),
+    /// Allowed if the test holds.
+    If(Test, Verdict),
+}
+
+/// The program for one kind of processor. `actions`: sorted by number; what is not in it gets `otherwise`.
+pub(crate) fn assemble(arch: u32, actions: &[(u32, Action)], otherwise: Verdict) -> Vec<Instruction> {
+    let mut program = vec![load(ARCH), jump(JUMP_EQUAL, arch, 1, 0), give(Verdict::Kill), load(NUMBER)];
+    program.extend(search(&stretches(actions, otherwise)));
+    program
+}
+
+/// The first number of every stretch, and what becomes of it; the first stretch begins with 0.
+fn stretches(actions: &[(u32, Action)], otherwise: Verdict) -> Vec<(u32, Action)> {
+    let otherwise = Action::Always(otherwise);
+    let mut stretches: Vec<(u32, Action)> = vec![(0, otherwise)];
+    let mut next = 0;
+    for (number, action) in actions {
+        if *number > next {
+            stretches.push((next, otherwise));
+        }
+        stretches.push((*number, *action));
+        next = number + 1;
+    }
+    stretches.push((next, otherwise));
+    // Of several that begin with the same number the last one counts: the others are empty.
+    stretches.reverse();
+    stretches.dedup_by_key(|(first, _)| *first);
+    stretches.reverse();
+    stretches.dedup_by(|later, earlier| later.1 == earlier.1 && matches!(later.1, Action::Always(_)));
+    stretches
+}
+
+/// Finds the stretch of the number that is loaded, by halving.
+fn search(stretches: &[(u32, Action)]) -> Vec<Instruction> {
+    if let [(_, action)] = stretches {
+        return leaf(*action);
+    }
+    let (low, high) = stretches.split_at(stretches.len() / 2);
+    let first = high.first().map_or(0, |(first, _)| *first);
+    let (low, high) = (search(low), search(high));
+    let mut program = match u8::try_from(low.len()) {
+        Ok(over) => vec![jump(JUMP_GREATER_EQUAL, first, over, 0)],
+        // The conditional jump reaches 255 instructions; an unconditional one reaches all.
+        Err(_) => vec![
+            jump(JUMP_GREATER_EQUAL, first, 0, 1),
+            Instruction {
+                code: JUMP,
+                jump_true: 0,
+                jump_false: 0,
+                value: u32::try_from(low.len()).unwrap_or(u32::MAX),
+            },
+        ],
+    };
+    program.extend(low);
+    program.extend(high);
+    program
+}
+
+fn leaf(action: Action) -> Vec<Instruction> {
+    let (test, refusal) = match action {
+        Action::Always(verdict) => return vec![give(verdict)],
+        Action::If(test, refusal) => (test, refusal),
+    };
+    let (allow, refuse) = (give(Verdict::Allow), give(refusal));
+    match test {
+        Test::OneOf { argument, mask, values } => one_of(argument, mask, values, allow, refuse),
+        Test::NoneOf { argument, mask, values } => one_of(argument, mask, values, refuse, allow),
+        Test::FlagsThenBits { flags, bits } => vec![
+            load(low(flags.0)),
+            jump(JUMP_ANY_BIT, flags.1, 0, 2),
+            load(low(bits.0)),
+            jump(JUMP_ANY_BIT, bits.1, 1, 0),
+            allow,
+            refuse,
+        ],
+        Test::Whole { argument, value } => vec![
+            load(low(argument)),
+            jump(JUMP_EQUAL, value as u32, 0, 3),
+            load(low(argument) + 4),
+            jump(JUMP_EQUAL, (value >> 32) as u32, 0, 1),
+            allow,
+            refuse,
+        ],
+    }
+}
+
+fn one_of(argument: u32, mask: u32, values: &[u32], found: Instruction, missing: Instruction) -> Vec<Instruction> {
+    let last = values.len();
+    let compare = |(i, value): (usize, &u32)| jump(JUMP_EQUAL, *value, (last - i) as u8, 0);
+    let compares = values.iter().enumerate().map(compare);
+    [load(low(argument)), and(mask)].into_iter().chain(compares).chain([missing, found]).collect()
+}
+
+/// Where the low half of an argument is; both processors are little-endian.
+fn low(argument: u32) -> u32 {
+    ARGUMENTS + 8 * argument
+}
+
+fn load(from: u32) -> Instruction {
+    Instruction { code: LOAD, jump_true: 0, jump_false: 0, value: from }
+}
+
+fn and(mask: u32) -> Instruction {
+    Instruction { code: AND, jump_true: 0, jump_false: 0, value: mask }
+}
+
+fn jump(code: u16, value: u32, jump_true: u8, jump_false: u8) -> Instruction {
+    Instruction { code, jump_true, jump_false, value }
+}
+
+fn give(verdict: Verdict) -> Instruction {
+    Instruction { code: RETURN, jump_true: 0, jump_false: 0, value: verdict.value() }
+}

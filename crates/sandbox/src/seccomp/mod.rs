@@ -1,0 +1,70 @@
+//! The filter of system calls: from the words of a policy to a program that the kernel runs on every call.
+//!
+//! It is the only layer that closes what namespaces and Landlock leave open: starting processes at all, kernel interfaces
+//! that are rarely needed and often broken, sockets that are no part of a network namespace, tricks with terminals.
+//! One program holds it all, because it also forbids loading another one. It is an allow-list: what is not named fails.
+//!
+//! # What becomes of a call
+//!
+//! | call | answer |
+//! |---|---|
+//! | allowed | runs; some only with harmless arguments ([`rules`]) |
+//! | known and not allowed | `EPERM`, and init counts it ([`Denial`]) |
+//! | `clone3` and its like, whose arguments cannot be looked at | `ENOSYS`: programs then take the older call |
+//! | newer than Linux 5.0 and not allowed, unknown, x32 | `ENOSYS` |
+//! | of another processor (32-bit) | the process is killed |
+//!
+//! # Executing exactly once
+//!
+//! Who may not execute anything must still be executed. The filter lets `execve` pass when a register that the call
+//! ignores holds a random number that was made for this launch. The launcher has it in its memory, which is gone after
+//! the execution, as are the registers; so there is no second time. This needs no file system and no Landlock, and it
+//! cannot be had by guessing 64 bits.
+
+mod assemble;
+mod calls;
+mod denials;
+mod groups;
+mod rules;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use assemble::Instruction;
+pub use denials::Denial;
+pub(crate) use denials::{CALLS_MAX, Denials};
+
+use crate::error::SandboxError;
+use crate::policy::Policy;
+use calls::Arch;
+use select::Selection;
+
+/// A filter for this host, ready to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub program: Vec<Instruction>,
+    /// What lets the launcher execute the program where the program itself may not execute anything.
+    pub once: Option<u64>,
+}
+
+impl Filter {
+    /// The filter that a policy asks for; `secret` is a random number.
+    pub fn compile(policy: &Policy, secret: u64) -> Result<Self, SandboxError> {
+        let arch = Arch::HOST.ok_or_else(|| {
+            SandboxError::Policy("filters of system calls are made for x86_64 and aarch64 only".to_owned())
+        })?;
+        let selection = Selection::of(policy, secret)?;
+        Ok(Self { program: program(arch, &selection), once: selection.once })
+    }
+}
+
+fn program(arch: Arch, selection: &Selection) -> Vec<Instruction> {
+    let unknown = assemble::Verdict::Errno(libc::ENOSYS as u16);
+    assemble::assemble(arch.audit(), &rules::actions(arch, selection), unknown)
+}
+
+/// The system calls that a policy allows on some processor, sorted by name: its `allowed_syscalls` with every group
+/// resolved, or the group that its `processes` needs. Fails on unknown and on forbidden words.
+pub fn allowed_syscalls(policy: &Policy) -> Result<Vec<&'static str>, SandboxError> {
+    Ok(Selection::of(policy, 0)?.allowed.into_iter().collect())
+}

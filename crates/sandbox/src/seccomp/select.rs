@@ -1,0 +1,111 @@
+//! From the words of a policy to the calls that it allows, or to what is wrong with them.
+
+use std::collections::BTreeSet;
+
+use super::calls;
+use super::groups::{self, GROUPS, NEVER};
+use crate::error::SandboxError;
+use crate::policy::{Network, Policy, Processes};
+
+/// What a filter is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// Names of the calls that are allowed, some of them only with certain arguments.
+    pub allowed: BTreeSet<&'static str>,
+    /// Whether processes may be started; if not, threads only, and no memory that a process limit does not count.
+    pub children: bool,
+    /// The kinds of sockets that may be made (`AF_*`).
+    pub families: &'static [u32],
+    /// With this value in a register that the call itself ignores, `execve` is allowed. Only the launcher knows it.
+    pub once: Option<u64>,
+}
+
+/// Calls that start a process, or another program in this one's place.
+const STARTS: &[&str] = &["fork", "vfork", "execve", "execveat"];
+
+impl Selection {
+    /// Works it out; `secret` is what lets the launcher execute the program when the policy lets nobody execute.
+    pub fn of(policy: &Policy, secret: u64) -> Result<Self, SandboxError> {
+        let children = policy.processes != Processes::None;
+        let words: Vec<&str> = match policy.allowed_syscalls.as_slice() {
+            [] => default_words(policy, children),
+            words => words.iter().map(String::as_str).collect(),
+        };
+        let mut allowed = BTreeSet::new();
+        for word in words {
+            let calls = expand(word)?;
+            if !children && let Some(call) = calls.iter().find(|call| STARTS.contains(call)) {
+                return Err(contradiction(word, call));
+            }
+            allowed.extend(calls);
+        }
+        let once = (!allowed.contains("execve")).then_some(secret);
+        Ok(Self { allowed, children, families: families(policy, children), once })
+    }
+}
+
+fn default_words(policy: &Policy, children: bool) -> Vec<&'static str> {
+    match (children, &policy.network) {
+        (true, _) => vec!["@tool"],
+        (false, Network::None) => vec!["@worker"],
+        (false, _) => vec!["@worker", "@net-client"],
+    }
+}
+
+/// Sockets outside of these lead past the network namespace (`AF_VSOCK`), to the kernel (`AF_NETLINK`, `AF_ALG`), or
+/// need rights that nobody has inside.
+fn families(policy: &Policy, children: bool) -> &'static [u32] {
+    const UNIX: u32 = libc::AF_UNIX as u32;
+    const INET: u32 = libc::AF_INET as u32;
+    const INET6: u32 = libc::AF_INET6 as u32;
+    match (children, &policy.network) {
+        (true, _) => &[UNIX, INET, INET6],
+        (false, Network::None) => &[],
+        (false, _) => &[INET, INET6],
+    }
+}
+
+/// The calls that a word of `allowed_syscalls` means.
+fn expand(word: &str) -> Result<Vec<&'static str>, SandboxError> {
+    if let Some(name) = word.strip_prefix('@') {
+        return groups::group(name).map(groups::Group::all).ok_or_else(|| unknown_group(name));
+    }
+    let call = calls::known(word).ok_or_else(|| unknown_call(word))?;
+    if NEVER.contains(&call) {
+        return Err(refused(format!(
+            "allowed_syscalls: `{call}` is never allowed: with it a program could get around its sandbox or look into \
+             others; take it out"
+        )));
+    }
+    Ok(vec![call])
+}
+
+fn contradiction(word: &str, call: &str) -> SandboxError {
+    let brings = if word == call { String::new() } else { format!(" brings `{call}`, which") };
+    refused(format!(
+        "allowed_syscalls: `{word}`{brings} starts processes, and processes: none forbids it; take it out, or use \
+         processes: tree"
+    ))
+}
+
+fn unknown_group(name: &str) -> SandboxError {
+    let known = || GROUPS.iter().map(|group| group.name);
+    let hint = match calls::most_like(name, known()) {
+        Some(nearest) => format!("did you mean `@{nearest}`?"),
+        None => format!("there are {}", known().map(|name| format!("`@{name}`")).collect::<Vec<_>>().join(", ")),
+    };
+    refused(format!("allowed_syscalls: there is no group `@{name}`; {hint}"))
+}
+
+fn unknown_call(word: &str) -> SandboxError {
+    let hint = match calls::nearest(word) {
+        _ if groups::group(word).is_some() => format!("did you mean the group `@{word}`?"),
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "names are those of `man 2 syscalls`, groups begin with `@`".to_owned(),
+    };
+    refused(format!("allowed_syscalls: there is no system call `{word}`; {hint}"))
+}
+
+fn refused(what: String) -> SandboxError {
+    SandboxError::Policy(what)
+}
