@@ -34,4 +34,4 @@ pub use order::{BadOrder, Order, Reply};
 pub use settings::{Extras, Places, PriceSettings, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
-pub use workspace::{HostReport, RepoFacts, RepoProblem, host_report, launcher_main};
+pub use workspace::{HostReport, RepoFacts, RepoProblem, host_report, launcher_main, launcher_main_with};

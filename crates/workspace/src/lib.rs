@@ -66,5 +66,6 @@ pub use workspace::{Started, Workspace};
 
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.
 pub use sandbox::{
-    Exit, GATEWAY, HostReport, Launcher, Limit, Preset, SandboxError, host_report, launcher_main, raise_open_files,
+    Exit, GATEWAY, HostReport, Launcher, Limit, Preset, SandboxError, host_report, launcher_main, launcher_main_with,
+    raise_open_files,
 };

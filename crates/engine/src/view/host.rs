@@ -49,7 +49,7 @@ pub struct Guarantee {
     /// What is guaranteed.
     pub name: &'static str,
     /// What enforces it.
-    pub by: &'static str,
+    pub by: String,
     /// Why it does not hold here and what to do; nothing when it holds.
     pub problem: Option<String>,
 }
@@ -102,7 +102,7 @@ impl HostView {
                 self.guarantees = report
                     .checks
                     .into_iter()
-                    .map(|check| Guarantee { name: check.name, by: enforcer(check.name), problem: check.problem })
+                    .map(|check| Guarantee { name: check.name, by: check.by, problem: check.problem })
                     .collect();
             }
             Err(error) => self.guarantees.push(broken(error.to_string())),
@@ -118,21 +118,8 @@ impl HostView {
 }
 
 fn broken(problem: String) -> Guarantee {
-    let name = "a sandbox can be launched";
-    Guarantee { name, by: enforcer(name), problem: Some(problem) }
-}
-
-/// What in the kernel does what the sandbox's own report calls so.
-fn enforcer(name: &str) -> &'static str {
-    match name {
-        "a sandbox can be launched" => "user, mount, process, network and IPC namespaces",
-        "no new privileges" => "the no-new-privileges bit",
-        "no capabilities" => "empty capability sets",
-        "own processes" => "a process namespace",
-        "own files" => "a mount namespace with a read-only root, and Landlock",
-        "own network" => "a network namespace with loopback only",
-        _ => "the kernel",
-    }
+    let by = "the sandbox launcher".to_owned();
+    Guarantee { name: "a sandbox can be launched", by, problem: Some(problem) }
 }
 
 /// What a program inside a sandbox says of its version.

@@ -108,10 +108,10 @@ mod tests {
         let host = HostView {
             ready: false,
             guarantees: vec![
-                Guarantee { name: "own processes", by: "a process namespace", problem: None },
+                Guarantee { name: "own processes", by: "a process namespace".to_owned(), problem: None },
                 Guarantee {
                     name: "own network",
-                    by: "a network namespace",
+                    by: "a network namespace".to_owned(),
                     problem: Some("it does not hold".to_owned()),
                 },
             ],

@@ -12,6 +12,7 @@ mod program;
 mod root;
 mod stage;
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
@@ -26,11 +27,15 @@ const NICE: i32 = 10;
 
 /// The whole of the hidden subcommand: serves launches asked for on standard input (a socket that [`crate::Launcher`]
 /// made) until the caller is gone. Call it first thing in `main`, before any thread is started or file opened.
-///
-/// With the words `--without landlock,seccomp,namespaces` (any of them) in its command line it behaves as on a host that
-/// lacks those layers: a launch is refused unless the policy gives them up. So one can see what a policy does elsewhere.
 pub fn launcher_main() -> ExitCode {
-    match Lacks::from_words(std::env::args_os()).and_then(serve) {
+    launcher_main_with(std::iter::empty())
+}
+
+/// The same with the rest of the command line. With `--without landlock,seccomp,namespaces` (any of them) it behaves as on
+/// a host that lacks those layers: a launch is refused unless the policy gives them up. So one can see what a policy does
+/// elsewhere.
+pub fn launcher_main_with(words: impl Iterator<Item = OsString>) -> ExitCode {
+    match Lacks::from_words(words).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sandbox launcher: {error}");

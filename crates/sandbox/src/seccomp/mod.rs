@@ -63,6 +63,12 @@ fn program(arch: Arch, selection: &Selection) -> Vec<Instruction> {
     assemble::assemble(arch.audit(), &rules::actions(arch, selection), unknown)
 }
 
+/// How many system calls a policy allows on this processor.
+pub(crate) fn allowed_here(policy: &Policy) -> usize {
+    let allowed = allowed_syscalls(policy).unwrap_or_default();
+    Arch::HOST.map_or(0, |arch| arch.all().filter(|(name, _)| allowed.contains(name)).count())
+}
+
 /// The system calls that a policy allows on some processor, sorted by name: its `allowed_syscalls` with every group
 /// resolved, or the group that its `processes` needs. Fails on unknown and on forbidden words.
 pub fn allowed_syscalls(policy: &Policy) -> Result<Vec<&'static str>, SandboxError> {

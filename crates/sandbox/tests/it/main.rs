@@ -9,6 +9,7 @@ mod limits;
 mod network;
 mod privileges;
 mod refusal;
+mod report;
 mod work;
 
 use std::ffi::OsString;

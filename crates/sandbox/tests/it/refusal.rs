@@ -91,7 +91,7 @@ fn landlock_missing_is_refused_unless_allowed() {
 }
 
 /// Hosts whose launcher pretends to lack layers.
-fn each_without(layers: &str, test: impl Fn(&Host)) {
+pub(crate) fn each_without(layers: &str, test: impl Fn(&Host)) {
     let words = ["--without", layers];
     if crate::is_root() {
         test(&Host::with_words(&[], &words, 0));
