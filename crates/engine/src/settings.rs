@@ -110,6 +110,15 @@ pub struct Extras {
     /// Temporary files, in MiB.
     #[serde(default)]
     pub tmp_mib: Option<u32>,
+    /// Memory of all processes together, in MiB.
+    #[serde(default)]
+    pub tree_memory_mib: Option<u32>,
+    /// Processor time of all processes together, in percent of one processor.
+    #[serde(default)]
+    pub cpu_percent: Option<u32>,
+    /// What the writable folders may hold together, in MiB.
+    #[serde(default)]
+    pub disk_mib: Option<u32>,
 }
 
 /// Where relative paths of a configuration begin, and where `~` is.
@@ -194,6 +203,9 @@ impl Extras {
             open_files: extras.limits.open_files,
             file_mib: extras.limits.file_mib,
             tmp_mib: extras.limits.tmp_mib,
+            tree_memory_mib: extras.limits.tree_memory_mib,
+            cpu_percent: extras.limits.cpu_percent,
+            disk_mib: extras.limits.disk_mib,
         }
     }
 }

@@ -52,6 +52,12 @@ pub struct LimitExtras {
     pub wall_ms: Option<u64>,
     /// Bytes in `/tmp` and `/dev/shm` together.
     pub tmp_bytes: Option<u64>,
+    /// Bytes of memory of the whole tree together.
+    pub tree_memory_bytes: Option<u64>,
+    /// Share of processor time of the whole tree together, in percent of one processor.
+    pub cpu_percent: Option<u32>,
+    /// Bytes that the writable binds may hold together.
+    pub disk_bytes: Option<u64>,
 }
 
 impl SandboxExtras {
@@ -69,6 +75,9 @@ impl SandboxExtras {
         set(&mut policy.filesystem.tmp_bytes, wish.tmp_bytes);
         limits.cpu_s = wish.cpu_s.or(limits.cpu_s);
         limits.wall_ms = wish.wall_ms.or(limits.wall_ms);
+        limits.tree_memory_bytes = wish.tree_memory_bytes.or(limits.tree_memory_bytes);
+        limits.cpu_percent = wish.cpu_percent.or(limits.cpu_percent);
+        limits.disk_bytes = wish.disk_bytes.or(limits.disk_bytes);
     }
 }
 

@@ -55,6 +55,12 @@ pub struct ProcessLimits {
     pub file_mib: Option<u32>,
     /// Room for temporary files, in MiB.
     pub tmp_mib: Option<u32>,
+    /// Memory of all its processes together, in MiB.
+    pub tree_memory_mib: Option<u32>,
+    /// Processor time of all its processes together, in percent of one processor.
+    pub cpu_percent: Option<u32>,
+    /// What its folders may hold together, in MiB.
+    pub disk_mib: Option<u32>,
 }
 
 /// What a sandboxed process may use beyond what every one of its kind gets.
@@ -91,6 +97,15 @@ struct ProcessLimitsSpec {
     /// Room for temporary files, in MiB.
     #[schemars(extend("minimum" = 1, "maximum" = 16_777_216))]
     tmp_mib: Option<At<Whole>>,
+    /// Memory of all its processes together, in MiB; it is ended when they use more.
+    #[schemars(extend("minimum" = 16, "maximum" = 16_777_216))]
+    tree_memory_mib: Option<At<Whole>>,
+    /// Processor time of all its processes together, in percent of one processor. Needs cgroup v2 with the `cpu` controller.
+    #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
+    cpu_percent: Option<At<Whole>>,
+    /// What the folders that it may write in may hold together, in MiB; it is ended when they hold more.
+    #[schemars(extend("minimum" = 1, "maximum" = 1_073_741_824))]
+    disk_mib: Option<At<Whole>>,
 }
 
 pub(super) fn extras(checker: &mut Checker, spec: SandboxSpec) -> SandboxExtras {
@@ -111,6 +126,9 @@ impl ProcessLimitsSpec {
             open_files: checker.number("this limit", self.open_files, 16..=1_000_000),
             file_mib: checker.number("this limit", self.file_mib, 1..=16_777_216),
             tmp_mib: checker.number("this limit", self.tmp_mib, 1..=16_777_216),
+            tree_memory_mib: checker.number("this limit", self.tree_memory_mib, 16..=16_777_216),
+            cpu_percent: checker.number("this limit", self.cpu_percent, 1..=100_000),
+            disk_mib: checker.number("this limit", self.disk_mib, 1..=1_073_741_824),
         }
     }
 }

@@ -234,6 +234,9 @@ impl Extras {
                 open_files: self.open_files.map(u64::from),
                 file_bytes: self.file_mib.map(|mib| u64::from(mib) << 20),
                 tmp_bytes: self.tmp_mib.map(|mib| u64::from(mib) << 20),
+                tree_memory_bytes: self.tree_memory_mib.map(|mib| u64::from(mib) << 20),
+                cpu_percent: self.cpu_percent,
+                disk_bytes: self.disk_mib.map(|mib| u64::from(mib) << 20),
                 ..LimitExtras::default()
             },
         }
