@@ -39,6 +39,8 @@ pub(crate) struct Spec {
     /// The only programs (paths inside) that may be executed; none means whatever the binds let execute.
     pub programs: Option<Vec<PathBuf>>,
     pub limits: Limits,
+    /// The control group to start it in, a directory of the host.
+    pub group: Option<PathBuf>,
     pub uid: u32,
     pub gid: u32,
 }
@@ -84,7 +86,8 @@ impl Spec {
                 sys::random().map_err(SandboxError::launcher("asking for a random number"))?,
             )?,
             programs: programs(launch)?,
-            limits: policy.limits.clone(),
+            limits: enforced_inside(&policy.limits),
+            group: None,
             uid: policy.identity.uid,
             gid: policy.identity.gid,
         })
@@ -122,6 +125,7 @@ impl Spec {
         let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms, .. } = self.limits;
         out.number(memory_bytes).number(processes).number(open_files).number(file_bytes);
         out.number(cpu_s.unwrap_or(u64::MAX)).number(wall_ms.unwrap_or(u64::MAX));
+        out.path(self.group.as_deref().unwrap_or(Path::new("")));
         out.number(self.uid.into()).number(self.gid.into());
         out.framed()
     }
@@ -146,6 +150,7 @@ impl Spec {
             filter: Filter { program: input.list(read_instruction)?, once: input.list(Reader::number)?.pop() },
             programs: input.list(|input| input.list(Reader::path))?.pop(),
             limits: read_limits(&mut input)?,
+            group: Some(input.path()?).filter(|group| !group.as_os_str().is_empty()),
             uid: input.small()?,
             gid: input.small()?,
         };
@@ -179,6 +184,11 @@ fn read_limits(input: &mut Reader<'_>) -> io::Result<Limits> {
         wall_ms: some(input.number()?),
         ..Limits::default()
     })
+}
+
+/// What the launcher sets; the limits of a whole tree are kept from outside.
+fn enforced_inside(limits: &Limits) -> Limits {
+    Limits { tree_memory_bytes: None, cpu_percent: None, disk_bytes: None, ..limits.clone() }
 }
 
 fn refused(what: impl Into<String>) -> SandboxError {
@@ -323,6 +333,7 @@ mod tests {
             policy.filesystem.binds.push(Bind::write_execute("/srv/work", "/work"));
             policy.limits.wall_ms = Some(7);
         }))
+        .map(|spec| Spec { group: Some("/sys/fs/cgroup/a/b".into()), ..spec })
         .unwrap();
         let bytes = spec.encode();
         assert_eq!(Spec::decode(&bytes[4..]).unwrap(), spec);

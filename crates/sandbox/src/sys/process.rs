@@ -8,6 +8,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::filter::{FilterInstruction, load_filter};
 use super::{check, check_int};
 
+/// `CLONE_INTO_CGROUP` of `linux/sched.h`, which the C library's type is too narrow for.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
 /// Which side of a fork this is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Forked {
@@ -29,9 +32,9 @@ pub(crate) fn fork() -> io::Result<Forked> {
     Ok(if pid == 0 { Forked::Child } else { Forked::Parent(pid) })
 }
 
-/// Copies this process into new namespaces, as a child of this process's parent, where it is process 1.
-/// Only for a process with one thread.
-pub(crate) fn clone_init(own_network: bool) -> io::Result<Forked> {
+/// Copies this process into new namespaces, as a child of this process's parent, where it is process 1; and into a
+/// control group, if there is one. Only for a process with one thread.
+pub(crate) fn clone_init(own_network: bool, group: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
@@ -44,6 +47,10 @@ pub(crate) fn clone_init(own_network: bool) -> io::Result<Forked> {
     let pid = unsafe {
         let mut args: libc::clone_args = MaybeUninit::zeroed().assume_init();
         args.flags = flags as u64;
+        if let Some(group) = group {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = group.as_raw_fd() as u64;
+        }
         check(libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()))?
     };
     Ok(if pid == 0 { Forked::Child } else { Forked::Parent(pid as libc::pid_t) })
