@@ -11,12 +11,13 @@ use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use crate::error::SandboxError;
+use crate::limits::{Cgroups, Keeper, WatchCounts};
 use crate::policy::Policy;
 use crate::seccomp::Denials;
 use crate::spec::Spec;
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     starts: Mutex<mpsc::Sender<Start>>,
     /// The socket of the present launcher process, which ends when this closes.
     control: Mutex<Arc<OwnedFd>>,
+    /// Limits of whole trees.
+    keeper: Keeper,
     /// Dropped last: waits until the launcher process is gone.
     _spawner: Spawner,
 }
@@ -91,6 +94,25 @@ impl Launcher {
     /// Starts the launcher process: `command` is a program with arguments that runs nothing but [`crate::launcher_main`],
     /// with standard input as its only open file (for `muster`: itself, with the hidden subcommand `__sandbox`).
     pub fn new(command: Vec<OsString>) -> Result<Self, SandboxError> {
+        Self::start(command, Keeper::default())
+    }
+
+    /// The same, with these control groups instead of those that are found; for operators who give us some elsewhere.
+    pub fn with_cgroups(command: Vec<OsString>, cgroups: Cgroups) -> Result<Self, SandboxError> {
+        Self::start(command, Keeper::with(cgroups))
+    }
+
+    /// The control groups that limit whole trees, or what is missing for that.
+    pub fn cgroups(&self) -> &Cgroups {
+        self.shared.keeper.cgroups()
+    }
+
+    /// How often the limits of whole trees were looked at.
+    pub fn watch_counts(&self) -> WatchCounts {
+        self.shared.keeper.counts()
+    }
+
+    fn start(command: Vec<OsString>, keeper: Keeper) -> Result<Self, SandboxError> {
         let (starts, requests) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("sandbox-spawner".to_owned())
@@ -98,14 +120,16 @@ impl Launcher {
             .map_err(SandboxError::launcher("starting its thread"))?;
         let control = start(&starts).map_err(SandboxError::launcher("starting it"))?;
         let control = Mutex::new(Arc::new(control));
-        let shared = Shared { starts: Mutex::new(starts), control, _spawner: Spawner(Some(thread)) };
+        let shared = Shared { starts: Mutex::new(starts), control, keeper, _spawner: Spawner(Some(thread)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
     /// on any error nothing runs. Blocks for about two milliseconds; may be called from many threads at once.
     pub fn launch(&self, launch: &Launch) -> Result<Sandboxed, SandboxError> {
-        let spec = Spec::compile(launch)?;
+        let mut spec = Spec::compile(launch)?;
+        let mut kept = self.shared.keeper.prepare(&launch.policy)?;
+        spec.group = kept.group().map(Path::to_owned);
         let plumbing = Plumbing::new().map_err(SandboxError::launcher("making pipes"))?;
         self.hand_over(&plumbing).map_err(SandboxError::launcher("asking it for a sandbox"))?;
         let Plumbing { reports, stdin, stdout, stderr, theirs } = plumbing;
@@ -117,7 +141,10 @@ impl Launcher {
         }
         let reply = wire::receive(reports.as_fd()).map_err(SandboxError::launcher("reading its answer"))?;
         let (init, denials, listener) = started(reply, &spec)?;
-        let tree = Tree::new(init, reports, denials, Arc::clone(&self.shared));
+        let init = Arc::new(init);
+        let begun = self.shared.keeper.begin(&mut kept, &launch.policy, &init);
+        let tree = Tree::new(init, reports, denials, kept, Arc::clone(&self.shared));
+        begun.map_err(SandboxError::launcher("watching its limits"))?;
         Ok(Sandboxed { stdin, stdout, stderr, listener, tree })
     }
 

@@ -45,6 +45,17 @@
 //! when init dies, and init dies when the caller kills it, drops [`Tree`] or dies itself (its end of the socket closes),
 //! when the launcher dies (`PR_SET_PDEATHSIG`), when the program ends, or when the wall limit passes.
 //!
+//! # Limits
+//!
+//! Limits of one process are `rlimit`s; the room in `/tmp` is that of its file system; `wall_ms` is kept by init. Limits of
+//! the whole tree ([`Limits::tree_memory_bytes`], [`Limits::cpu_percent`], [`Limits::disk_bytes`]) are kept by a control
+//! group of its own where one can be had ([`Cgroups`]), and otherwise, and for disks always, by a thread of the caller that
+//! watches ([`Launcher::watch_counts`]). Whatever ends a tree for a limit is told as [`Exit::Limit`].
+//!
+//! What the thread cannot see, and a control group can: System V shared memory that nobody has attached, memory behind
+//! descriptors that are on their way through a socket, and pages of shared memory that no process has in its mappings any
+//! more although it could. It acts some ten to three hundred milliseconds after the fact.
+//!
 //! # Ownership of files
 //!
 //! Inside, the process is an ordinary user ([`Identity`]). When the caller is an ordinary user, that is the caller. When the
@@ -58,12 +69,13 @@
 //! * To run anything with less than was asked for: each part either holds or the launch fails with the reason.
 //! * To inherit: environment, open files, signal masks, keyrings and capabilities of the caller do not reach the program.
 //! * To allow system calls that undo the sandbox, whoever asks. What the filter refuses is counted: [`Tree::denials`].
-//! * To limit a whole tree's memory, or allow single hosts: carried in [`Policy`], refused at launch.
+//! * To allow single hosts: carried in [`Policy`], refused at launch.
 
 mod error;
 mod host;
 mod inside;
 mod launcher;
+mod limits;
 mod policy;
 pub mod presets;
 mod seccomp;
@@ -76,6 +88,7 @@ pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
 pub use inside::{launcher_main, launcher_main_with};
 pub use launcher::{Launch, Launcher, Sandboxed};
+pub use limits::{Cgroups, WatchCounts};
 pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
 };

@@ -194,7 +194,8 @@ pub enum Processes {
     None,
 }
 
-/// What the process may use up. Limits that the kernel counts per process are said to be so.
+/// What the process may use up. Limits that the kernel counts per process are said to be so; those of the whole tree are
+/// kept by a control group where one is ours, and otherwise by a watchdog that ends the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -211,13 +212,15 @@ pub struct Limits {
     pub cpu_s: Option<u64>,
     /// Milliseconds from launch after which the whole tree is killed; none means no limit.
     pub wall_ms: Option<u64>,
-    /// Bytes of memory of the whole tree together; none means no limit but the per-process one. Not enforced yet: a
-    /// launch that asks for it is refused.
+    /// Bytes of memory of the whole tree together (anonymous and shared, not the cache of files); none means no limit but
+    /// the per-process one. What lies in `/tmp` and `/dev/shm` is bounded by `tmp_bytes`, and counts here too where a
+    /// control group keeps this limit.
     pub tree_memory_bytes: Option<u64>,
-    /// Share of processor time of the whole tree together, in percent of one processor. Not enforced yet: a launch that
-    /// asks for it is refused.
+    /// Share of processor time of the whole tree together, in percent of one processor. Only a control group keeps it.
     pub cpu_percent: Option<u32>,
-    /// Bytes that the writable binds may hold together. Not enforced yet: a launch that asks for it is refused.
+    /// Bytes that the writable binds may hold together on disk; none means no limit. A tree with such a limit is also
+    /// ended when it alone has used up what was free when it began, but a floor: a twentieth of the file system or one
+    /// GiB, whichever is less.
     pub disk_bytes: Option<u64>,
 }
 
@@ -265,6 +268,9 @@ pub enum Layer {
     Landlock,
     /// The filter of system calls. Cannot be given up with [`Processes::None`], which rests on it.
     Seccomp,
+    /// A control group (cgroup v2) of its own. Without one `cpu_percent` does not hold; memory of the whole tree is watched
+    /// instead, which needs nobody's leave.
+    Cgroup,
 }
 
 #[cfg(test)]

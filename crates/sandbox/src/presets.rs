@@ -1,6 +1,19 @@
 //! Ready policies for what is run: agents of both kinds, checks of the user, looks without a touch, and tools of ours.
 //!
 //! Each starts from the system's programs and an environment of five variables; callers add their binds and variables.
+//!
+//! # Limits of the whole tree
+//!
+//! | preset | memory, GiB | disk, GiB | what it leaves room for |
+//! |---|---|---|---|
+//! | [`agent_cli`] | 16 | 64 | an agent of 1 GiB that runs a large build with its caches in the workspace |
+//! | [`worker`] | 6 | 64 | one process of at most 4 GiB, and what it shares; the workspace is the same as above |
+//! | [`check`] | 16 | 64 | a build with as many compilers as a usual machine has processors |
+//! | [`read_only`] | 8 | 16 | programs that search and print; what they may write in is a home of their own |
+//! | [`tool`] | none | none | lives for a minute at most; its processes are few, and what it writes has a limit of its own |
+//!
+//! They are there to save the machine from a program that has gone wild, not to share it out: several agents may together
+//! want more than there is. The configuration makes them smaller or larger (`tree_memory_mib`, `disk_mib`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +21,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Access, Bind, Filesystem, Limits, Network, Policy, Processes};
+
+const GIB: u64 = 1 << 30;
 
 /// A ready policy by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,6 +118,7 @@ pub fn agent_cli() -> Policy {
     Policy {
         filesystem: Filesystem { terminals: true, ..filesystem() },
         network: Network::Gateway,
+        limits: of_tree(16 * GIB, 64 * GIB),
         env: env(),
         ..Policy::default()
     }
@@ -110,12 +126,13 @@ pub fn agent_cli() -> Policy {
 
 /// For an agent that asks its supervisor to run commands: the gateway, no children of any kind, and no wall limit.
 pub fn worker() -> Policy {
-    Policy { processes: Processes::None, network: Network::Gateway, ..tool_without_end() }
+    let limits = of_tree(6 * GIB, 64 * GIB);
+    Policy { processes: Processes::None, network: Network::Gateway, limits, ..tool_without_end() }
 }
 
 /// For a look: no network, nothing that stays, ten minutes.
 pub fn read_only() -> Policy {
-    let limits = Limits { processes: 128, wall_ms: Some(600_000), ..Limits::default() };
+    let limits = Limits { processes: 128, wall_ms: Some(600_000), ..of_tree(8 * GIB, 16 * GIB) };
     Policy { limits, ..tool_without_end() }
 }
 
@@ -133,10 +150,19 @@ fn tool_without_end() -> Policy {
 pub fn check() -> Policy {
     Policy {
         filesystem: Filesystem { terminals: true, tmp_bytes: 2 << 30, ..filesystem() },
-        limits: Limits { memory_bytes: 8 << 30, processes: 1024, wall_ms: Some(600_000), ..Limits::default() },
+        limits: Limits {
+            memory_bytes: 8 * GIB,
+            processes: 1024,
+            wall_ms: Some(600_000),
+            ..of_tree(16 * GIB, 64 * GIB)
+        },
         env: env(),
         ..Policy::default()
     }
+}
+
+fn of_tree(memory_bytes: u64, disk_bytes: u64) -> Limits {
+    Limits { tree_memory_bytes: Some(memory_bytes), disk_bytes: Some(disk_bytes), ..Limits::default() }
 }
 
 fn filesystem() -> Filesystem {

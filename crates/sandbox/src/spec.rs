@@ -200,10 +200,6 @@ fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
     if policy.backend != Backend::Kernel {
         return Err(refused("the docker back end is not there yet; use kernel"));
     }
-    let limits = &policy.limits;
-    if limits.tree_memory_bytes.is_some() || limits.cpu_percent.is_some() || limits.disk_bytes.is_some() {
-        return Err(refused("limits of a whole tree cannot be enforced yet; leave them out"));
-    }
     if policy.identity.uid == 0 || policy.identity.gid == 0 {
         return Err(refused("nothing runs as root inside a sandbox; choose ids other than 0"));
     }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::launcher::Shared;
+use crate::limits::Kept;
 use crate::seccomp::{Denial, Denials};
 use crate::sys;
 use crate::wire::{self, Reply};
@@ -13,12 +14,14 @@ use crate::wire::{self, Reply};
 #[derive(Debug)]
 pub struct Tree {
     /// The sandbox's init; it is the last to go.
-    init: OwnedFd,
+    init: Arc<OwnedFd>,
     /// Init's reports; init ends the tree when this closes.
     reports: OwnedFd,
     /// What init has counted.
     denials: Denials,
     exit: Option<Exit>,
+    /// What keeps the limits that hold for all processes together.
+    kept: Kept,
     /// The launcher must outlive its sandboxes: they die with it.
     _launcher: Arc<Shared>,
 }
@@ -36,7 +39,8 @@ pub enum Exit {
     Killed,
 }
 
-/// The limit that ended a sandbox. Limits that only make a call fail (memory, processes, open files) end nothing.
+/// The limit that ended a sandbox. Limits that only make a call fail (memory of one process, processes, open files)
+/// end nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `wall_ms` passed.
@@ -45,17 +49,33 @@ pub enum Limit {
     Cpu,
     /// The program wrote a file beyond `file_bytes`.
     FileSize,
+    /// All processes together used more than `tree_memory_bytes`.
+    Memory,
+    /// The writable binds together held more than `disk_bytes`, or the tree alone had nearly filled a disk.
+    Disk,
+}
+
+impl Limit {
+    /// All of them, by their number in reports; new ones come last.
+    pub(crate) const ALL: [Self; 5] = [Self::Wall, Self::Cpu, Self::FileSize, Self::Memory, Self::Disk];
 }
 
 impl Tree {
-    pub(crate) fn new(init: OwnedFd, reports: OwnedFd, denials: Denials, launcher: Arc<Shared>) -> Self {
-        Self { init, reports, denials, exit: None, _launcher: launcher }
+    pub(crate) fn new(
+        init: Arc<OwnedFd>,
+        reports: OwnedFd,
+        denials: Denials,
+        kept: Kept,
+        launcher: Arc<Shared>,
+    ) -> Self {
+        Self { init, reports, denials, exit: None, kept, _launcher: launcher }
     }
 
     /// Kills every process of the sandbox, however deeply hidden. Returns at once; harmless when it is gone already.
     pub fn kill(&self) {
         // The only failure is that there is nothing left to kill.
         let _ = sys::pidfd_kill(self.init.as_fd());
+        self.kept.kill();
     }
 
     /// Blocks until the whole tree is gone, and says how the program ended.
@@ -93,9 +113,18 @@ impl Tree {
     /// Init reports before it goes, so the report is there or never will be.
     fn reported(&self) -> Exit {
         match sys::set_nonblocking(self.reports.as_fd()).and_then(|()| wire::receive(self.reports.as_fd())) {
+            // Where the kernel kills a whole group, init may get to see the program's end before its own.
+            Ok((Reply::Ended(Exit::Signal(libc::SIGKILL)), _)) => self.crossed(Exit::Signal(libc::SIGKILL)),
             Ok((Reply::Ended(exit), _)) => exit,
-            Ok(_) | Err(_) => Exit::Killed,
+            Ok(_) | Err(_) => self.crossed(Exit::Killed),
         }
+    }
+}
+
+impl Tree {
+    /// A killed tree may have been killed for a limit.
+    fn crossed(&self, exit: Exit) -> Exit {
+        self.kept.crossed().map_or(exit, Exit::Limit)
     }
 }
 

@@ -148,7 +148,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Reply, Vec<OwnedFd>
         2 => Reply::Ended(match (input.byte()?, input.signed()?) {
             (0, code) => Exit::Code(code),
             (1, signal) => Exit::Signal(signal),
-            (2, limit) => Exit::Limit(pick(&[Limit::Wall, Limit::Cpu, Limit::FileSize], limit)?),
+            (2, limit) => Exit::Limit(pick(&Limit::ALL, limit)?),
             _ => Exit::Killed,
         }),
         _ => return Err(malformed()),

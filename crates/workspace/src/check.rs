@@ -71,6 +71,10 @@ pub enum CheckEnd {
     CpuLimit,
     /// It wrote a file that is too large.
     FileSizeLimit,
+    /// All its processes together used too much memory.
+    MemoryLimit,
+    /// The check-out grew too large.
+    DiskLimit,
 }
 
 impl CheckRun {
@@ -187,6 +191,8 @@ async fn watch(stdout: &mut pipe::Receiver, tail: &mut Tail, control: &Control, 
         Exit::Limit(Limit::Wall) => CheckEnd::TimedOut,
         Exit::Limit(Limit::Cpu) => CheckEnd::CpuLimit,
         Exit::Limit(Limit::FileSize) => CheckEnd::FileSizeLimit,
+        Exit::Limit(Limit::Memory) => CheckEnd::MemoryLimit,
+        Exit::Limit(Limit::Disk) => CheckEnd::DiskLimit,
     }
 }
 

@@ -122,6 +122,12 @@ pub(crate) fn ended_well(what: &str, exit: Exit, stderr: &str) -> Result<()> {
         Exit::Limit(Limit::FileSize) => {
             Err(Error::new(ErrorKind::TooLarge, format!("{what}: a file is larger than the sandbox allows")))
         }
+        Exit::Limit(Limit::Memory) => {
+            Err(Error::new(ErrorKind::TooLarge, format!("{what}: it used more memory than the sandbox allows")))
+        }
+        Exit::Limit(Limit::Disk) => {
+            Err(Error::new(ErrorKind::TooLarge, format!("{what}: its files are larger than the sandbox allows")))
+        }
         Exit::Signal(signal) => Err(Error::new(ErrorKind::Other, format!("{what}: ended by signal {signal}"))),
         Exit::Killed => Err(Error::new(ErrorKind::Other, format!("{what}: killed"))),
     }

@@ -93,5 +93,7 @@ fn ended(end: CheckEnd) -> String {
         CheckEnd::TimedOut => "stopped: it took too long".to_owned(),
         CheckEnd::CpuLimit => "stopped: it used up its processor time".to_owned(),
         CheckEnd::FileSizeLimit => "stopped: it wrote a file that is too large".to_owned(),
+        CheckEnd::MemoryLimit => "stopped: its processes together used too much memory".to_owned(),
+        CheckEnd::DiskLimit => "stopped: its files together became too large".to_owned(),
     }
 }

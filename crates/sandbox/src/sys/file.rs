@@ -114,6 +114,29 @@ pub(crate) fn set_mode(dir: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     unsafe { check_int(libc::fchmodat(dir.as_raw_fd(), c".".as_ptr(), mode, 0)).map(drop) }
 }
 
+/// Room on a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Not taken.
+    pub free: u64,
+    /// Of that, what everybody may take.
+    pub available: u64,
+    pub total: u64,
+}
+
+/// The room on the file system that a path is on.
+pub(crate) fn space(path: &Path) -> io::Result<Space> {
+    let path = c_string(path)?;
+    let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` ends in NUL; `found` is filled when the call succeeds.
+    let found = unsafe {
+        check_int(libc::statvfs(path.as_ptr(), found.as_mut_ptr()))?;
+        found.assume_init()
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Space { free: bytes(found.f_bfree), available: bytes(found.f_bavail), total: bytes(found.f_blocks) })
+}
+
 /// A path for the kernel.
 pub(super) fn c_string(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)

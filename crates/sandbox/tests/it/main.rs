@@ -10,6 +10,7 @@ mod network;
 mod privileges;
 mod refusal;
 mod report;
+mod trees;
 mod work;
 
 use std::ffi::OsString;

@@ -2,6 +2,8 @@
 //! things inside a sandbox.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+mod trees;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
@@ -32,6 +34,10 @@ fn run(args: &[&str]) -> ExitCode {
             (0..times.parse::<u64>().unwrap()).for_each(|_| _ = call(number.parse().unwrap(), &[]))
         }
         ["stay"] => stay(),
+        ["watched", memory, disk, dir, how, command @ ..] => trees::watched(memory, disk, dir, how, command),
+        ["idle", memory, disk, dir, count] => trees::idle(memory, disk, dir, count.parse().unwrap()),
+        ["grouped", root] => trees::grouped(root),
+        ["use", what, count, bytes] => trees::use_up(what, count.parse().unwrap(), bytes.parse().unwrap()),
         ["usage"] => println!("{}", usage()),
         _ => panic!("unknown: {args:?}"),
     }

@@ -1,0 +1,287 @@
+//! The thread that ends trees which have crossed a limit that nothing else keeps.
+//!
+//! It exists only while there is such a tree. Four times a second it looks at two figures of the whole machine: available
+//! memory, and free space of the file systems concerned; only trees that could have crossed their limit since they were
+//! last measured ([`Gauge`]) are measured. So hundreds of idle sandboxes cost what one costs. When a limit comes close
+//! quickly, it looks more often.
+//!
+//! A tree is ended for what *it* uses, never because others use much. But a disk that it alone filled would take everybody
+//! with it, so it may add at most what was free when it began, less a floor.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::disk::{Usage, Walk};
+use super::figures::{Figures, Place};
+use super::gauge::Gauge;
+use super::{memory, processes};
+use crate::sys;
+use crate::tree::Limit;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks when a limit is close.
+const LOOK_CLOSELY: Duration = Duration::from_millis(40);
+/// Memory is measured at least this often if it has fallen at all: somebody else's release could hide a tree's growth.
+const MEMORY_SLOW: Duration = Duration::from_secs(60);
+/// Entries of directories that are looked at for one tree in one look: about 30 milliseconds.
+const ENTRIES: usize = 20_000;
+/// Watches trees. The thread starts with the first and ends after the last.
+#[derive(Debug, Default)]
+pub(crate) struct Watchdog {
+    shared: Arc<Shared>,
+}
+
+/// How often the watchdog of a launcher has looked, for tests and for those who want to know what it costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchCounts {
+    /// Looks at the figures of the machine.
+    pub looks: u64,
+    /// Measurements of the memory of one sandbox.
+    pub memory_walks: u64,
+    /// Measurements of the directories of one sandbox.
+    pub disk_walks: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    looks: AtomicU64,
+    memory_walks: AtomicU64,
+    disk_walks: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    trees: BTreeMap<u64, Arc<Watch>>,
+    next: u64,
+    running: bool,
+    figures: Figures,
+}
+
+/// One watched tree.
+#[derive(Debug)]
+struct Watch {
+    init: Arc<OwnedFd>,
+    crossed: OnceLock<Limit>,
+    places: Vec<Place>,
+    gauges: Mutex<Gauges>,
+}
+
+#[derive(Debug)]
+struct Gauges {
+    memory: Option<Gauge>,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Disk {
+    gauge: Gauge,
+    /// Free on all its file systems when it began.
+    free_then: u64,
+    /// What it may add to what its directories hold at first.
+    room: u64,
+    /// What they held at first.
+    first: Option<u64>,
+    under_way: Option<UnderWay>,
+}
+
+/// A measurement that takes several looks.
+#[derive(Debug)]
+struct UnderWay {
+    walk: Walk,
+    fallen: u64,
+    cost: Duration,
+}
+
+/// A tree that is watched for as long as this is held.
+#[derive(Debug)]
+pub(super) struct Watched {
+    id: u64,
+    watch: Arc<Watch>,
+    shared: Arc<Shared>,
+}
+
+impl Watchdog {
+    /// How often it has looked so far.
+    pub fn counts(&self) -> WatchCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Shared { looks, memory_walks, disk_walks, .. } = &*self.shared;
+        WatchCounts { looks: count(looks), memory_walks: count(memory_walks), disk_walks: count(disk_walks) }
+    }
+
+    /// Watches the tree of this init: the bytes of its memory, and those that these directories hold.
+    pub(super) fn watch(
+        &self,
+        init: &Arc<OwnedFd>,
+        memory: Option<u64>,
+        disk: Option<(u64, Vec<PathBuf>)>,
+    ) -> io::Result<Watched> {
+        let (disk, paths) = disk.map_or((None, Vec::new()), |(bytes, paths)| (Some(bytes), paths));
+        let places: Vec<Place> = paths.into_iter().filter_map(Place::of).collect();
+        let mut state = lock(&self.shared.state);
+        if !state.running {
+            // What the figures did while nobody looked is nobody's doing.
+            state.figures = Figures::first();
+        }
+        state.figures.add(&places);
+        let figures = &state.figures;
+        let now = Instant::now();
+        let gauges = Gauges {
+            memory: memory.map(|limit| Gauge::new(limit, Some(0), figures.memory.total, Some(MEMORY_SLOW), now)),
+            disk: disk.map(|limit| Disk::new(limit, &places, figures, now)),
+        };
+        let gauges = Mutex::new(gauges);
+        let watch = Arc::new(Watch { init: Arc::clone(init), crossed: OnceLock::new(), places, gauges });
+        if !state.running {
+            let shared = Arc::clone(&self.shared);
+            std::thread::Builder::new().name("sandbox-watchdog".to_owned()).spawn(move || shared.run())?;
+            state.running = true;
+        }
+        let id = state.next;
+        state.next += 1;
+        state.trees.insert(id, Arc::clone(&watch));
+        Ok(Watched { id, watch, shared: Arc::clone(&self.shared) })
+    }
+}
+
+impl Watched {
+    /// The limit for which the tree was ended, if it was.
+    pub fn crossed(&self) -> Option<Limit> {
+        self.watch.crossed.get().copied()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        lock(&self.shared.state).trees.remove(&self.id);
+    }
+}
+
+impl Shared {
+    /// The thread. Trees that come and go quickly are done before it looks, and have cost next to nothing.
+    fn run(&self) {
+        let mut pause = LOOK;
+        loop {
+            std::thread::sleep(pause);
+            let Some((trees, figures)) = self.see() else { return };
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            let mut close = false;
+            for tree in trees {
+                close |= self.look(&tree, &figures);
+            }
+            pause = if close { LOOK_CLOSELY } else { LOOK };
+        }
+    }
+
+    /// The trees there are and the figures as they are; none if there are no trees, which is the end of the thread.
+    fn see(&self) -> Option<(Vec<Arc<Watch>>, Figures)> {
+        let mut state = lock(&self.state);
+        if state.trees.is_empty() {
+            state.running = false;
+            return None;
+        }
+        let State { trees, figures, .. } = &mut *state;
+        figures.see(trees.values().flat_map(|tree| &tree.places));
+        Some((trees.values().cloned().collect(), figures.clone()))
+    }
+
+    /// Measures one tree if that is due. Whether it may cross a limit soon.
+    fn look(&self, tree: &Watch, figures: &Figures) -> bool {
+        if tree.crossed.get().is_some() {
+            return false;
+        }
+        let Gauges { memory, disk } = &mut *lock(&tree.gauges);
+        let mut close = false;
+        if let Some(gauge) = memory {
+            let falls = figures.memory;
+            if gauge.is_due(falls.total, Instant::now()) {
+                self.measure_memory(tree, gauge, falls.total);
+            }
+            close |= gauge.is_close(falls.total, falls.last);
+        }
+        if let Some(disk) = disk {
+            let falls = figures.disks(&tree.places);
+            if disk.under_way.is_some() || disk.gauge.is_due(falls.total, Instant::now()) {
+                self.measure_disk(tree, disk, falls.total, falls.free());
+            }
+            close |= disk.gauge.is_close(falls.total, falls.last) || disk.under_way.is_some() && disk.first.is_some();
+        }
+        close
+    }
+
+    fn measure_memory(&self, tree: &Watch, gauge: &mut Gauge, fallen: u64) {
+        let Some(init) = processes::pid_of(tree.init.as_fd()) else { return };
+        self.memory_walks.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        let used = memory::used(init, gauge.limit());
+        if gauge.measured(used, fallen, began, began.elapsed()) {
+            tree.end(Limit::Memory);
+        }
+    }
+
+    fn measure_disk(&self, tree: &Watch, disk: &mut Disk, fallen: u64, free: u64) {
+        let Some(init) = processes::pid_of(tree.init.as_fd()) else { return };
+        let began = Instant::now();
+        let mut under_way = disk.under_way.take().unwrap_or_else(|| {
+            self.disk_walks.fetch_add(1, Ordering::Relaxed);
+            let walk = Walk::new(tree.places.iter().map(|place| place.path.as_path()));
+            UnderWay { walk, fallen, cost: Duration::ZERO }
+        });
+        let found = under_way.walk.step(ENTRIES);
+        let found = found.map(|usage| Usage { bytes: usage.bytes + held(init, tree, &usage), ..usage });
+        under_way.cost += began.elapsed();
+        match found {
+            None => disk.under_way = Some(under_way),
+            Some(usage) => {
+                if disk.measured(&usage, &under_way, free) {
+                    tree.end(Limit::Disk);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of the files without a name that a tree holds open on its file systems.
+fn held(init: i32, tree: &Watch, usage: &Usage) -> u64 {
+    let on_ours =
+        |device: u64| usage.devices.contains(&device) || tree.places.iter().any(|place| place.device == device);
+    let files = processes::held_files(&processes::of(init));
+    files.iter().filter(|file| !file.in_memory && on_ours(file.device)).map(|file| file.bytes).sum()
+}
+
+impl Watch {
+    /// Kills the tree for what it did.
+    fn end(&self, limit: Limit) {
+        let _ = self.crossed.set(limit);
+        // The only failure is that there is nothing left to kill.
+        let _ = sys::pidfd_kill(self.init.as_fd());
+    }
+}
+
+impl Disk {
+    fn new(limit: u64, places: &[Place], figures: &Figures, now: Instant) -> Self {
+        let falls = figures.disks(places);
+        let gauge = Gauge::new(limit, None, falls.total, None, now);
+        Self { gauge, free_then: falls.free(), room: super::figures::room(places), first: None, under_way: None }
+    }
+
+    /// Takes note of a measurement. Whether the limit is crossed.
+    fn measured(&mut self, usage: &Usage, under_way: &UnderWay, free: u64) -> bool {
+        let first = *self.first.get_or_insert(usage.bytes);
+        self.gauge.lower_to(first.saturating_add(self.room));
+        // Who closes directories so that they cannot be measured is charged with all that has gone.
+        let gone = if usage.hidden { self.free_then.saturating_sub(free) } else { 0 };
+        let used = usage.bytes.max(first.saturating_add(gone));
+        self.gauge.measured(used, under_way.fallen, Instant::now(), under_way.cost)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
