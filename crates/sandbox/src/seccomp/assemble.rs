@@ -26,6 +26,9 @@ pub(crate) const NUMBER: u32 = 0;
 pub(crate) const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
+/// Enough for any filter that is made here, in instructions.
+const ROOM: usize = 512;
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -59,8 +62,6 @@ pub(crate) enum Test {
     NoneOf { argument: u32, mask: u32, values: &'static [u32] },
     /// If any of these flags is set in one argument, none of these bits is in the other.
     FlagsThenBits { flags: (u32, u32), bits: (u32, u32) },
-    /// All 64 bits have this value.
-    Whole { argument: u32, value: u64 },
 }
 
 /// What becomes of a call, perhaps after a look at its arguments.
@@ -69,12 +70,17 @@ pub(crate) enum Action {
     Always(Verdict),
     /// Allowed if the test holds.
     If(Test, Verdict),
+    /// Allowed if this argument (all 64 bits) is the secret of the launch.
+    Secret {
+        argument: u32,
+    },
 }
 
 /// The program for one kind of processor. `actions`: sorted by number; what is not in it gets `otherwise`.
-pub(crate) fn assemble(arch: u32, actions: &[(u32, Action)], otherwise: Verdict) -> Vec<Instruction> {
-    let mut program = vec![load(ARCH), jump(JUMP_EQUAL, arch, 1, 0), give(Verdict::Kill), load(NUMBER)];
-    program.extend(search(&stretches(actions, otherwise)));
+pub(crate) fn assemble(arch: u32, actions: &[(u32, Action)], otherwise: Verdict, secret: u64) -> Vec<Instruction> {
+    let mut program = Vec::with_capacity(ROOM);
+    program.extend([load(ARCH), jump(JUMP_EQUAL, arch, 1, 0), give(Verdict::Kill), load(NUMBER)]);
+    search(&stretches(actions, otherwise), secret, &mut program);
     program
 }
 
@@ -100,64 +106,66 @@ fn stretches(actions: &[(u32, Action)], otherwise: Verdict) -> Vec<(u32, Action)
 }
 
 /// Finds the stretch of the number that is loaded, by halving.
-fn search(stretches: &[(u32, Action)]) -> Vec<Instruction> {
+fn search(stretches: &[(u32, Action)], secret: u64, program: &mut Vec<Instruction>) {
     if let [(_, action)] = stretches {
-        return leaf(*action);
+        return leaf(*action, secret, program);
     }
     let (low, high) = stretches.split_at(stretches.len() / 2);
-    let first = high.first().map_or(0, |(first, _)| *first);
-    let (low, high) = (search(low), search(high));
-    let mut program = match u8::try_from(low.len()) {
-        Ok(over) => vec![jump(JUMP_GREATER_EQUAL, first, over, 0)],
+    let at = program.len();
+    program.push(jump(JUMP_GREATER_EQUAL, high.first().map_or(0, |(first, _)| *first), 0, 0));
+    search(low, secret, program);
+    let length = program.len() - at - 1;
+    match u8::try_from(length) {
+        Ok(over) => program[at].jump_true = over,
         // The conditional jump reaches 255 instructions; an unconditional one reaches all.
-        Err(_) => vec![
-            jump(JUMP_GREATER_EQUAL, first, 0, 1),
-            Instruction {
-                code: JUMP,
-                jump_true: 0,
-                jump_false: 0,
-                value: u32::try_from(low.len()).unwrap_or(u32::MAX),
-            },
-        ],
-    };
-    program.extend(low);
-    program.extend(high);
-    program
+        Err(_) => {
+            program[at].jump_false = 1;
+            let value = u32::try_from(length).unwrap_or(u32::MAX);
+            program.insert(at + 1, Instruction { code: JUMP, jump_true: 0, jump_false: 0, value });
+        }
+    }
+    search(high, secret, program);
 }
 
-fn leaf(action: Action) -> Vec<Instruction> {
+fn leaf(action: Action, secret: u64, program: &mut Vec<Instruction>) {
     let (test, refusal) = match action {
-        Action::Always(verdict) => return vec![give(verdict)],
+        Action::Always(verdict) => return program.push(give(verdict)),
+        Action::Secret { argument } => return program.extend(exactly(argument, secret)),
         Action::If(test, refusal) => (test, refusal),
     };
     let (allow, refuse) = (give(Verdict::Allow), give(refusal));
     match test {
-        Test::OneOf { argument, mask, values } => one_of(argument, mask, values, allow, refuse),
-        Test::NoneOf { argument, mask, values } => one_of(argument, mask, values, refuse, allow),
-        Test::FlagsThenBits { flags, bits } => vec![
+        Test::OneOf { argument, mask, values } => one_of(argument, mask, values, [refuse, allow], program),
+        Test::NoneOf { argument, mask, values } => one_of(argument, mask, values, [allow, refuse], program),
+        Test::FlagsThenBits { flags, bits } => program.extend([
             load(low(flags.0)),
             jump(JUMP_ANY_BIT, flags.1, 0, 2),
             load(low(bits.0)),
             jump(JUMP_ANY_BIT, bits.1, 1, 0),
             allow,
             refuse,
-        ],
-        Test::Whole { argument, value } => vec![
-            load(low(argument)),
-            jump(JUMP_EQUAL, value as u32, 0, 3),
-            load(low(argument) + 4),
-            jump(JUMP_EQUAL, (value >> 32) as u32, 0, 1),
-            allow,
-            refuse,
-        ],
+        ]),
     }
 }
 
-fn one_of(argument: u32, mask: u32, values: &[u32], found: Instruction, missing: Instruction) -> Vec<Instruction> {
+fn exactly(argument: u32, value: u64) -> [Instruction; 6] {
+    [
+        load(low(argument)),
+        jump(JUMP_EQUAL, value as u32, 0, 3),
+        load(low(argument) + 4),
+        jump(JUMP_EQUAL, (value >> 32) as u32, 0, 1),
+        give(Verdict::Allow),
+        give(Verdict::Told),
+    ]
+}
+
+/// `ends`: what to do if the argument is none of the values, and if it is one.
+fn one_of(argument: u32, mask: u32, values: &[u32], ends: [Instruction; 2], program: &mut Vec<Instruction>) {
     let last = values.len();
     let compare = |(i, value): (usize, &u32)| jump(JUMP_EQUAL, *value, (last - i) as u8, 0);
-    let compares = values.iter().enumerate().map(compare);
-    [load(low(argument)), and(mask)].into_iter().chain(compares).chain([missing, found]).collect()
+    program.extend([load(low(argument)), and(mask)]);
+    program.extend(values.iter().enumerate().map(compare));
+    program.extend(ends);
 }
 
 /// Where the low half of an argument is; both processors are little-endian.

@@ -34,8 +34,12 @@ pub(crate) use assemble::Instruction;
 pub use denials::Denial;
 pub(crate) use denials::{CALLS_MAX, Denials};
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::error::SandboxError;
-use crate::policy::Policy;
+use crate::policy::{Network, Policy, Processes};
+use assemble::Action;
 use calls::Arch;
 use select::Selection;
 
@@ -53,14 +57,45 @@ impl Filter {
         let arch = Arch::HOST.ok_or_else(|| {
             SandboxError::Policy("filters of system calls are made for x86_64 and aarch64 only".to_owned())
         })?;
-        let selection = Selection::of(policy, secret)?;
-        Ok(Self { program: program(arch, &selection), once: selection.once })
+        let rules = Rules::of(arch, policy)?;
+        Ok(Self { program: program(arch, &rules.actions, secret), once: rules.once.then_some(secret) })
     }
 }
 
-fn program(arch: Arch, selection: &Selection) -> Vec<Instruction> {
+/// What becomes of every call under a policy.
+struct Rules {
+    actions: Vec<(u32, Action)>,
+    once: bool,
+}
+
+/// All that [`Rules`] depend on: the list, whether there are no children, and whether there is no network.
+type Wishes = (Vec<String>, bool, bool);
+
+/// As many different lists are kept as a caller may plausibly use at a time.
+const KEPT_MAX: usize = 16;
+
+/// Working the rules out takes longer than all the rest of a launch on the caller's side, and few are ever different.
+static KEPT: Mutex<VecDeque<(Wishes, Arc<Rules>)>> = Mutex::new(VecDeque::new());
+
+impl Rules {
+    fn of(arch: Arch, policy: &Policy) -> Result<Arc<Self>, SandboxError> {
+        let (childless, offline) = (policy.processes == Processes::None, policy.network == Network::None);
+        let wishes = (policy.allowed_syscalls.clone(), childless, offline);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rules)) = kept.iter().find(|(known, _)| *known == wishes) {
+            return Ok(Arc::clone(rules));
+        }
+        let selection = Selection::of(policy)?;
+        let rules = Arc::new(Self { actions: rules::actions(arch, &selection), once: selection.once });
+        kept.truncate(KEPT_MAX - 1);
+        kept.push_front((wishes, Arc::clone(&rules)));
+        Ok(rules)
+    }
+}
+
+fn program(arch: Arch, actions: &[(u32, Action)], secret: u64) -> Vec<Instruction> {
     let unknown = assemble::Verdict::Errno(libc::ENOSYS as u16);
-    assemble::assemble(arch.audit(), &rules::actions(arch, selection), unknown)
+    assemble::assemble(arch.audit(), actions, unknown, secret)
 }
 
 /// How many system calls a policy allows on this processor.
@@ -72,5 +107,5 @@ pub(crate) fn allowed_here(policy: &Policy) -> usize {
 /// The system calls that a policy allows on some processor, sorted by name: its `allowed_syscalls` with every group
 /// resolved, or the group that its `processes` needs. Fails on unknown and on forbidden words.
 pub fn allowed_syscalls(policy: &Policy) -> Result<Vec<&'static str>, SandboxError> {
-    Ok(Selection::of(policy, 0)?.allowed.into_iter().collect())
+    Ok(Selection::of(policy)?.allowed.into_iter().collect())
 }

@@ -16,16 +16,16 @@ pub(crate) struct Selection {
     pub children: bool,
     /// The kinds of sockets that may be made (`AF_*`).
     pub families: &'static [u32],
-    /// With this value in a register that the call itself ignores, `execve` is allowed. Only the launcher knows it.
-    pub once: Option<u64>,
+    /// Whether the launcher alone may execute, and that once: the policy allows nobody to.
+    pub once: bool,
 }
 
 /// Calls that start a process, or another program in this one's place.
 const STARTS: &[&str] = &["fork", "vfork", "execve", "execveat"];
 
 impl Selection {
-    /// Works it out; `secret` is what lets the launcher execute the program when the policy lets nobody execute.
-    pub fn of(policy: &Policy, secret: u64) -> Result<Self, SandboxError> {
+    /// Works it out.
+    pub fn of(policy: &Policy) -> Result<Self, SandboxError> {
         let children = policy.processes != Processes::None;
         let words: Vec<&str> = match policy.allowed_syscalls.as_slice() {
             [] => default_words(policy, children),
@@ -39,7 +39,7 @@ impl Selection {
             }
             allowed.extend(calls);
         }
-        let once = (!allowed.contains("execve")).then_some(secret);
+        let once = !allowed.contains("execve");
         Ok(Self { allowed, children, families: families(policy, children), once })
     }
 }

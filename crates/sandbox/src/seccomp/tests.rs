@@ -55,8 +55,8 @@ struct Filtered {
 
 impl Filtered {
     fn new(arch: Arch, policy: &Policy) -> Self {
-        let selection = Selection::of(policy, SECRET).unwrap();
-        Self { arch, program: super::program(arch, &selection), selection }
+        let selection = Selection::of(policy).unwrap();
+        Self { arch, program: super::program(arch, &super::rules::actions(arch, &selection), SECRET), selection }
     }
 
     fn number(&self, number: u32, arguments: [u64; 6]) -> u32 {
@@ -77,7 +77,7 @@ fn each(policy: &Policy, test: impl Fn(&Filtered)) {
 fn refusal(words: &[&str], processes: Processes) -> String {
     let allowed_syscalls = words.iter().map(|word| (*word).to_owned()).collect();
     let policy = Policy { allowed_syscalls, processes, ..presets::tool() };
-    Selection::of(&policy, SECRET).expect_err("must be refused").to_string()
+    Selection::of(&policy).expect_err("must be refused").to_string()
 }
 
 /// Arguments that no test of arguments finds fault with.
