@@ -31,7 +31,11 @@ pub fn check(root: &Path) -> Result<bool> {
 }
 
 fn schemas() -> Result<Vec<(&'static str, String)>> {
-    let all = [("config.schema.json", api::schema::config()), ("plan.schema.json", api::schema::plan())];
+    let all = [
+        ("config.schema.json", api::schema::config()),
+        ("plan.schema.json", api::schema::plan()),
+        ("policy.schema.json", api::schema::policy()),
+    ];
     let text = |(name, schema)| Ok((name, serde_json::to_string_pretty(&schema)? + "\n"));
     all.into_iter().map(text).collect()
 }

@@ -5,6 +5,7 @@
 //! is handed on as it was written.
 
 use crate::{
+    policy::{self, CheckedPolicy},
     source::{Problem, Problems, Source, checker::Checker},
     value::Name,
 };
@@ -12,12 +13,10 @@ use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
 mod role;
-mod sandbox;
 mod spec;
 mod upstream;
 
 pub use role::{Role, Runtime, WorkspaceKind};
-pub use sandbox::{HostPath, ProcessLimits, SandboxExtras};
 pub use upstream::{Format, Upstream};
 
 pub(crate) use role::roles;
@@ -49,7 +48,7 @@ pub struct CheckedConfig {
     /// Prices by model, ahead of the built-in table.
     pub prices: BTreeMap<String, Price>,
     /// What acceptance checks may use beyond the system's own folders.
-    pub checks: SandboxExtras,
+    pub checks: CheckedPolicy,
 }
 
 /// What bounds a mission. Where nothing is set, the core's own default holds.
@@ -107,7 +106,7 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
         budget_micros: file.budget.map(|budget| checker.usd(budget.usd)),
         limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
         prices: spec::prices(&mut checker, file.prices),
-        checks: file.checks.map(|extras| sandbox::extras(&mut checker, extras)).unwrap_or_default(),
+        checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),
     };
     checker.finish(config)
 }

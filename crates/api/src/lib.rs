@@ -8,6 +8,7 @@ pub mod acp_meta;
 pub mod config;
 pub mod globs;
 pub mod plan;
+pub mod policy;
 pub mod rpc;
 pub mod schema;
 pub mod source;

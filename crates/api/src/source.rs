@@ -95,7 +95,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of the file as a whole.
-    pub(crate) fn whole(file: &str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn whole(file: &str, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { file: file.into(), place: Place::default(), what: what.into(), fix: fix.into() }
     }
 }
@@ -122,6 +122,12 @@ pub struct Problems {
 impl Problems {
     pub(crate) fn one(problem: Problem) -> Self {
         Self { list: vec![problem], more: 0 }
+    }
+
+    /// The problems that somebody found who knows more than the file says, such as which paths there are; nothing when
+    /// there are none.
+    pub fn found(list: Vec<Problem>) -> Result<(), Self> {
+        if list.is_empty() { Ok(()) } else { Err(Self::of(list, 0)) }
     }
 
     pub(crate) fn of(mut list: Vec<Problem>, more: usize) -> Self {

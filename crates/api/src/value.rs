@@ -8,6 +8,8 @@ use std::fmt;
 pub const DURATION_MS_MAX: u64 = 30 * 24 * 3_600_000;
 /// Largest amount of money that a file may name: one million US dollars.
 pub const USD_MICROS_MAX: u64 = 1_000_000 * MICROS_PER_USD;
+/// Largest size that a file may name: one pebibyte.
+pub const BYTES_MAX: u64 = 1 << 50;
 
 const MICROS_PER_USD: u64 = 1_000_000;
 
@@ -78,6 +80,27 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, Wrong> {
     }
 }
 
+/// A number of bytes with its unit: `4096B`, `64KiB`, `512MiB`, `2GiB`; more than nothing, at most [`BYTES_MAX`].
+pub(crate) fn bytes(text: &str) -> Result<u64, Wrong> {
+    let fix = "write for example `64KiB`, `512MiB` or `2GiB`";
+    let wrong = || Wrong::new(format!("{} is not a size", quote(text)), fix);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if (1..=BYTES_MAX).contains(&bytes) => Ok(bytes),
+        _ => Err(Wrong::new(format!("{} is out of bounds", quote(text)), "write from `1B` to `1024TiB`")),
+    }
+}
+
 /// US dollars in decimal (`5`, `0.25`) as whole millionths of a dollar. No binary fraction is involved.
 pub(crate) fn usd_micros(text: &str) -> Result<u64, Wrong> {
     let wrong = || {
@@ -133,6 +156,15 @@ mod tests {
         assert_eq!(times, [1, 60_000, 300_000, 7_200_000, DURATION_MS_MAX].map(Ok));
         for text in ["", "5", "s", "0s", "1.5h", "-1s", "5 m", "1d", "721h", "99999999999999999999s", "5M", "1h30m"] {
             assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_exact() {
+        let sizes = ["1B", "64KiB", "512MiB", "2GiB", "1024TiB"].map(bytes);
+        assert_eq!(sizes, [1, 64 << 10, 512 << 20, 2 << 30, BYTES_MAX].map(Ok));
+        for text in ["", "5", "MiB", "0B", "1.5GiB", "5 MiB", "5MB", "5mib", "1025TiB", "99999999999999999999B"] {
+            assert!(bytes(text).is_err(), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
+use crate::extras::Extras;
 use api::{config, plan};
 use mission::{Check, Limits, Micros, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
 use serde::{Deserialize, Serialize};
@@ -83,44 +84,6 @@ pub struct PriceSettings {
     pub cache_write: Option<u64>,
 }
 
-/// What a sandbox offers beyond the usual.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Extras {
-    /// The policy that the rest is added to.
-    #[serde(default)]
-    pub preset: workspace::Preset,
-    /// Host paths to read and execute, absolute.
-    #[serde(default)]
-    pub read: Vec<PathBuf>,
-    /// Environment.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// Memory of each process, in MiB.
-    #[serde(default)]
-    pub memory_mib: Option<u32>,
-    /// Processes at one time.
-    #[serde(default)]
-    pub processes: Option<u32>,
-    /// Open files of one process.
-    #[serde(default)]
-    pub open_files: Option<u32>,
-    /// Largest file, in MiB.
-    #[serde(default)]
-    pub file_mib: Option<u32>,
-    /// Temporary files, in MiB.
-    #[serde(default)]
-    pub tmp_mib: Option<u32>,
-    /// Memory of all processes together, in MiB.
-    #[serde(default)]
-    pub tree_memory_mib: Option<u32>,
-    /// Processor time of all processes together, in percent of one processor.
-    #[serde(default)]
-    pub cpu_percent: Option<u32>,
-    /// What the writable folders may hold together, in MiB.
-    #[serde(default)]
-    pub disk_mib: Option<u32>,
-}
-
 /// Where relative paths of a configuration begin, and where `~` is.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'a> {
@@ -188,24 +151,6 @@ impl PriceSettings {
             output: price.output_micros_per_mtok,
             cache_read: price.cache_read_micros_per_mtok,
             cache_write: price.cache_write_micros_per_mtok,
-        }
-    }
-}
-
-impl Extras {
-    fn of(extras: &config::SandboxExtras, places: Places<'_>) -> Self {
-        Self {
-            preset: workspace::Preset::default(),
-            read: extras.read.iter().map(|path| path.resolve(places.home)).collect(),
-            env: extras.env.clone(),
-            memory_mib: extras.limits.memory_mib,
-            processes: extras.limits.processes,
-            open_files: extras.limits.open_files,
-            file_mib: extras.limits.file_mib,
-            tmp_mib: extras.limits.tmp_mib,
-            tree_memory_mib: extras.limits.tree_memory_mib,
-            cpu_percent: extras.limits.cpu_percent,
-            disk_mib: extras.limits.disk_mib,
         }
     }
 }

@@ -41,6 +41,19 @@ pub struct Launch {
     pub cwd: PathBuf,
 }
 
+/// What a program gets in place of pipes, when a person talks with it. The pipe of [`Sandboxed`] then leads nowhere.
+///
+/// Only terminals are for this: the descriptor of a directory would lead out of the sandbox, and that of a file or a socket
+/// could be used for more than reading or writing. A terminal cannot be typed into from inside, since it is not the
+/// controlling terminal of anything there.
+#[derive(Debug, Default)]
+pub struct Terminals {
+    /// Standard input.
+    pub stdin: Option<OwnedFd>,
+    /// Standard output.
+    pub stdout: Option<OwnedFd>,
+}
+
 /// A running program in its sandbox. Take it apart as needed; dropping [`Sandboxed::tree`] kills it.
 #[derive(Debug)]
 pub struct Sandboxed {
@@ -127,10 +140,15 @@ impl Launcher {
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
     /// on any error nothing runs. Blocks for about two milliseconds; may be called from many threads at once.
     pub fn launch(&self, launch: &Launch) -> Result<Sandboxed, SandboxError> {
+        self.launch_on(launch, Terminals::default())
+    }
+
+    /// The same for a program that a person talks with: terminals in place of some of its pipes.
+    pub fn launch_on(&self, launch: &Launch, terminals: Terminals) -> Result<Sandboxed, SandboxError> {
         let mut spec = Spec::compile(launch)?;
         let mut kept = self.shared.keeper.prepare(&launch.policy)?;
         spec.group = kept.group().map(Path::to_owned);
-        let plumbing = Plumbing::new().map_err(SandboxError::launcher("making pipes"))?;
+        let plumbing = Plumbing::new(terminals).map_err(SandboxError::launcher("making pipes"))?;
         self.hand_over(&plumbing).map_err(SandboxError::launcher("asking it for a sandbox"))?;
         let Plumbing { reports, stdin, stdout, stderr, theirs } = plumbing;
         drop(theirs);
@@ -193,11 +211,13 @@ struct Plumbing {
 }
 
 impl Plumbing {
-    fn new() -> io::Result<Self> {
+    fn new(terminals: Terminals) -> io::Result<Self> {
         let (reports, their_reports) = sys::socket_pair(sys::Socket::Stream)?;
         let (their_stdin, stdin) = sys::pipe()?;
         let (stdout, their_stdout) = sys::pipe()?;
         let (stderr, their_stderr) = sys::pipe()?;
+        let their_stdin = terminals.stdin.unwrap_or(their_stdin);
+        let their_stdout = terminals.stdout.unwrap_or(their_stdout);
         let theirs = [their_reports, their_stdin, their_stdout, their_stderr];
         Ok(Self { reports, stdin, stdout, stderr, theirs })
     }

@@ -87,7 +87,7 @@ mod wire;
 pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
 pub use inside::{launcher_main, launcher_main_with};
-pub use launcher::{Launch, Launcher, Sandboxed};
+pub use launcher::{Launch, Launcher, Sandboxed, Terminals};
 pub use limits::{Cgroups, WatchCounts};
 pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,

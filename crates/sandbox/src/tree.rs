@@ -78,6 +78,13 @@ impl Tree {
         self.kept.kill();
     }
 
+    /// Sends a signal (1 to 31) to every process inside but our own, as a person does with Ctrl-C. Whether they end is up to
+    /// them; harmless when they are gone.
+    pub fn signal(&self, signal: u8) {
+        // The only failure is that there is nobody left to read it.
+        let _ = sys::send_all(self.reports.as_fd(), &[signal]);
+    }
+
     /// Blocks until the whole tree is gone, and says how the program ended.
     pub fn wait(&mut self) -> Exit {
         loop {

@@ -9,7 +9,7 @@ use crate::{
     layout::{self, INSIDE_WORK},
     repository::Repository,
 };
-use sandbox::{Bind, Exit, Launch, Limit, Policy, presets};
+use sandbox::{Bind, Exit, Launch, Limit, Network, Policy, presets};
 use std::{
     collections::VecDeque,
     ffi::OsString,
@@ -139,6 +139,9 @@ impl Repository {
         policy.filesystem.binds.push(Bind::write_execute(dir, INSIDE_WORK));
         policy.env.extend(our_variables().map(|(name, value)| (name.to_owned(), value.to_owned())));
         extras.apply(&mut policy);
+        if let Some(network @ Network::Hosts(_)) = &extras.network {
+            policy.network = network.clone();
+        }
         // Behind our own time-out, which counts from the end of the check-out.
         let behind = CHECKOUT_TIMEOUT + command.timeout;
         policy.limits.wall_ms = Some(u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));

@@ -1,7 +1,7 @@
 //! A running sandbox, for async code.
 
 use crate::{Error, ErrorKind, Result};
-use sandbox::{Exit, Launch, Launcher, SandboxError, Sandboxed, Tree};
+use sandbox::{Exit, Launch, Launcher, SandboxError, Sandboxed, Terminals, Tree};
 use std::{
     io,
     net::TcpListener,
@@ -43,8 +43,15 @@ struct Shared {
 impl Process {
     /// Starts a sandbox. Must be called on a tokio runtime.
     pub(crate) async fn launch(launcher: &Arc<Launcher>, launch: Launch) -> Result<Self> {
+        Self::launch_on(launcher, launch, Terminals::default()).await
+    }
+
+    /// Starts a sandbox of a person's own, outside of any mission. Must be called on a tokio runtime.
+    ///
+    /// Errors: `Sandbox` when the host cannot enforce the policy or the program cannot be executed; nothing was run then.
+    pub async fn launch_on(launcher: &Arc<Launcher>, launch: Launch, terminals: Terminals) -> Result<Self> {
         let launcher = Arc::clone(launcher);
-        let started = tokio::task::spawn_blocking(move || launcher.launch(&launch)).await;
+        let started = tokio::task::spawn_blocking(move || launcher.launch_on(&launch, terminals)).await;
         let sandboxed = started.map_err(|e| Error::new(ErrorKind::Other, format!("starting a sandbox: {e}")))?;
         Self::adopt(sandboxed.map_err(sandbox_error)?).map_err(|e| Error::io("starting a sandbox", &e))
     }
@@ -88,6 +95,11 @@ impl Control {
     /// Kills every process of the sandbox. Returns at once; harmless when it is gone.
     pub fn kill(&self) {
         self.0.tree.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+
+    /// Sends a signal (1 to 31) to every process of the sandbox, as a person does with Ctrl-C.
+    pub fn signal(&self, signal: u8) {
+        self.0.tree.lock().unwrap_or_else(PoisonError::into_inner).signal(signal);
     }
 
     /// The descriptor that becomes readable when the whole tree is gone.

@@ -4,7 +4,8 @@ use crate::{
     Process, Result, Workspace,
     layout::{INSIDE_HOME, INSIDE_WORK},
 };
-use sandbox::{Bind, Launch, Network, Policy, Preset};
+use sandbox::{Access, Backend, Bind, Identity, Launch, Layer, Network, Policy, Preset, Processes};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 /// A program to be run in a workspace.
@@ -22,32 +23,55 @@ pub struct Program {
     pub extras: SandboxExtras,
 }
 
-/// What the configuration may add to a sandbox.
+/// What the configuration may change of a sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxExtras {
-    /// The policy that everything else is added to; a check is always run under its own.
+    /// The policy that everything else changes; a check is always run under its own.
     pub preset: Preset,
+    /// What may be done with the place where work is done, if not what the preset says.
+    pub work: Option<Access>,
     /// Further host files and directories, shown inside at the same places, to read and execute.
     pub read: Vec<PathBuf>,
+    /// Further host files and directories, wherever they appear inside.
+    pub binds: Vec<Bind>,
+    /// What may be connected to, beside the gateway that an agent needs.
+    pub network: Option<Network>,
+    /// Names and groups of system calls; empty keeps those of the preset.
+    pub allowed_syscalls: Vec<String>,
+    /// Whether it may start others.
+    pub processes: Option<Processes>,
     /// Further environment variables.
     pub env: BTreeMap<String, String>,
     /// Limits in place of the usual ones.
     pub limits: LimitExtras,
+    /// Who it is inside.
+    pub identity: Option<Identity>,
+    /// What enforces the policy.
+    pub backend: Backend,
+    /// Layers that may be missing on this host.
+    pub allow_degraded: Vec<Layer>,
 }
 
 /// Limits in place of the usual ones; `None` keeps the usual one. See [`sandbox::Limits`] for what each counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LimitExtras {
     /// Private writable memory of each process, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Memory of the whole tree, in bytes.
+    pub tree_memory_bytes: Option<u64>,
     /// Processes and threads at one time.
     pub processes: Option<u64>,
     /// Open files of each process.
     pub open_files: Option<u64>,
     /// Bytes of any one file.
     pub file_bytes: Option<u64>,
+    /// Bytes in all writable binds together.
+    pub disk_bytes: Option<u64>,
     /// Seconds of processor time of each process.
     pub cpu_s: Option<u64>,
+    /// Share of processor time of the whole tree, in percent of one processor.
+    pub cpu_percent: Option<u32>,
     /// Milliseconds until the whole tree is killed.
     pub wall_ms: Option<u64>,
     /// Bytes in `/tmp` and `/dev/shm` together.
@@ -61,24 +85,50 @@ pub struct LimitExtras {
 }
 
 impl SandboxExtras {
-    pub(crate) fn apply(&self, policy: &mut Policy) {
+    /// Changes a policy; the network excepted, which depends on who is run.
+    pub fn apply(&self, policy: &mut Policy) {
         for path in &self.read {
             show(policy, path.clone());
         }
+        for bind in &self.binds {
+            bind_over(policy, bind.clone());
+        }
+        if !self.allowed_syscalls.is_empty() {
+            policy.allowed_syscalls.clone_from(&self.allowed_syscalls);
+        }
+        if let Some(processes) = &self.processes {
+            policy.processes = processes.clone();
+        }
         policy.env.extend(self.env.clone());
-        let set = |limit: &mut u64, wish: Option<u64>| *limit = wish.unwrap_or(*limit);
-        let (limits, wish) = (&mut policy.limits, &self.limits);
-        set(&mut limits.memory_bytes, wish.memory_bytes);
-        set(&mut limits.processes, wish.processes);
-        set(&mut limits.open_files, wish.open_files);
-        set(&mut limits.file_bytes, wish.file_bytes);
-        set(&mut policy.filesystem.tmp_bytes, wish.tmp_bytes);
-        limits.cpu_s = wish.cpu_s.or(limits.cpu_s);
-        limits.wall_ms = wish.wall_ms.or(limits.wall_ms);
-        limits.tree_memory_bytes = wish.tree_memory_bytes.or(limits.tree_memory_bytes);
-        limits.cpu_percent = wish.cpu_percent.or(limits.cpu_percent);
-        limits.disk_bytes = wish.disk_bytes.or(limits.disk_bytes);
+        self.limits.apply(policy);
+        policy.identity = self.identity.unwrap_or(policy.identity);
+        policy.backend = self.backend.clone();
+        policy.allow_degraded.extend(&self.allow_degraded);
     }
+}
+
+impl LimitExtras {
+    fn apply(&self, policy: &mut Policy) {
+        let set = |limit: &mut u64, wish: Option<u64>| *limit = wish.unwrap_or(*limit);
+        let limits = &mut policy.limits;
+        set(&mut limits.memory_bytes, self.memory_bytes);
+        set(&mut limits.processes, self.processes);
+        set(&mut limits.open_files, self.open_files);
+        set(&mut limits.file_bytes, self.file_bytes);
+        set(&mut policy.filesystem.tmp_bytes, self.tmp_bytes);
+        limits.tree_memory_bytes = self.tree_memory_bytes.or(limits.tree_memory_bytes);
+        limits.disk_bytes = self.disk_bytes.or(limits.disk_bytes);
+        limits.cpu_s = self.cpu_s.or(limits.cpu_s);
+        limits.cpu_percent = self.cpu_percent.or(limits.cpu_percent);
+        limits.wall_ms = self.wall_ms.or(limits.wall_ms);
+    }
+}
+
+/// Shows a path; what was to be seen at the same place before gives way.
+fn bind_over(policy: &mut Policy, bind: Bind) {
+    policy.filesystem.binds.retain(|other| other.inside != bind.inside);
+    policy.filesystem.files.retain(|path, _| !path.starts_with(&bind.inside));
+    policy.filesystem.binds.push(bind);
 }
 
 /// Shows a host path at its own place, unless it is shown already.
@@ -101,9 +151,14 @@ impl Workspace {
     pub async fn spawn(&self, program: Program) -> Result<Process> {
         let Program { path, args, env, gateway, extras } = program;
         let mut policy = extras.preset.policy();
-        policy.network = if gateway { Network::Gateway } else { Network::None };
+        policy.network = match extras.network.clone() {
+            Some(hosts @ Network::Hosts(_)) if gateway => hosts,
+            _ if gateway => Network::Gateway,
+            _ => Network::None,
+        };
         let dirs = self.layout.agent(&self.agent);
-        let work = Bind { access: extras.preset.work_access(), ..Bind::write(dirs.work(), INSIDE_WORK) };
+        let access = extras.work.unwrap_or(extras.preset.work_access());
+        let work = Bind { access, ..Bind::write(dirs.work(), INSIDE_WORK) };
         policy.filesystem.binds.push(work);
         let home = Bind { access: extras.preset.home_access(), ..Bind::write(dirs.home(), INSIDE_HOME) };
         policy.filesystem.binds.push(home);

@@ -2,10 +2,10 @@
 
 use super::{
     AGENTS_MAX, ROLES_MAX, RoleSpec, Upstream,
-    sandbox::{self, SandboxExtras},
     spec::{RuntimeSpec, WorkspaceSpec},
 };
 use crate::{
+    policy::{self, CheckedPolicy, Work},
     source::{
         Place,
         checker::{Checker, Wrong, quote},
@@ -38,7 +38,7 @@ pub struct Role {
     /// How many tokens one answer may have, if that was said.
     pub output_tokens: Option<u32>,
     /// What its agents may use beyond the system's own folders and their workspace.
-    pub sandbox: SandboxExtras,
+    pub sandbox: CheckedPolicy,
 }
 
 /// How an agent is run.
@@ -111,19 +111,30 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
             format!("write at most {context}, the context"),
         );
     }
+    let sandbox = spec.sandbox.map(|policy| policy::role_policy(checker, policy)).unwrap_or_default();
     Role {
         runtime: runtime(checker, spec.runtime, spec.command),
         model: model(checker, spec.model),
         upstream: upstream(checker, spec.upstream, place, upstreams),
         instructions: spec.instructions.map(|text| checker.text("the instructions", text)).unwrap_or_default(),
         count,
-        workspace: match spec.workspace.map(|kind| kind.value) {
-            None | Some(WorkspaceSpec::Clone) => WorkspaceKind::Clone,
-            Some(WorkspaceSpec::Scratch) => WorkspaceKind::Scratch,
-        },
+        workspace: workspace(checker, spec.workspace, sandbox.work),
         context_tokens,
         output_tokens,
-        sandbox: spec.sandbox.map(|extras| sandbox::extras(checker, extras)).unwrap_or_default(),
+        sandbox,
+    }
+}
+
+/// What agents work in; a policy that shows no work leaves them an empty folder.
+fn workspace(checker: &mut Checker, kind: Option<At<WorkspaceSpec>>, work: Option<Work>) -> WorkspaceKind {
+    match (kind.map(|kind| (kind.value, kind.place)), work) {
+        (Some((WorkspaceSpec::Clone, place)), Some(Work::None)) => {
+            let fix = "remove one of the two";
+            checker.wrong(place, "the role has a clone to work in, and its sandbox shows no work", fix);
+            WorkspaceKind::Clone
+        }
+        (Some((WorkspaceSpec::Scratch, _)), _) | (None, Some(Work::None)) => WorkspaceKind::Scratch,
+        (Some((WorkspaceSpec::Clone, _)) | None, _) => WorkspaceKind::Clone,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The shape of `muster.yaml`, and the parts of it that are judged in a few lines.
 
-use super::{Limits, Price, sandbox::SandboxSpec, upstream::UpstreamSpec};
+use super::{Limits, Price, upstream::UpstreamSpec};
 use crate::{
+    policy::PolicySpec,
     source::{
         checker::{Checker, quote},
-        shape::{At, DurationText, Entries, List, NameText, Text, UsdText, Whole},
+        shape::{At, DurationText, Entries, List, NameText, Text, UsdText, Whole, WordOr},
     },
     value::{duration_ms, usd_micros},
 };
@@ -36,7 +37,7 @@ pub(crate) struct ConfigFile {
     #[serde(default)]
     pub(super) prices: Entries<PriceSpec>,
     /// What acceptance checks may use beyond the system's own folders.
-    pub(super) checks: Option<SandboxSpec>,
+    pub(super) checks: Option<PolicySpec>,
 }
 
 /// What a kind of agent is for and how it is run.
@@ -68,8 +69,10 @@ pub(crate) struct RoleSpec {
     /// How many tokens one answer may have.
     #[schemars(extend("minimum" = 1, "maximum" = 100_000_000))]
     pub(super) output_tokens: Option<At<Whole>>,
-    /// What its agents may use beyond the system's own folders and their workspace.
-    pub(super) sandbox: Option<SandboxSpec>,
+    /// What its agents may use beyond the system's own folders and their workspace: the name of a preset, or a policy.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::policy::sandbox_schema")]
+    pub(super) sandbox: Option<At<WordOr<PolicySpec>>>,
 }
 
 /// How an agent is run.

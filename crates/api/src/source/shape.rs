@@ -84,6 +84,8 @@ texts! { deserialize_string:
     ]};
     /// A length of time.
     DurationText = {"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h)$"};
+    /// A number of bytes with its unit.
+    SizeText = {"type": "string", "pattern": "^[0-9]{1,16}(B|KiB|MiB|GiB|TiB)$"};
 }
 
 struct TextVisitor;
@@ -173,6 +175,32 @@ impl<T: JsonSchema> JsonSchema for List<T> {
     }
     fn inline_schema() -> bool {
         true
+    }
+}
+
+/// One word, or a map that says more. The field that holds it tells the schema which words there are.
+#[derive(Clone, Debug)]
+pub(crate) enum WordOr<T> {
+    Word(String),
+    Map(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for WordOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrVisitor<T> {
+            type Value = WordOr<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word or a map")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<WordOr<T>, E> {
+                Ok(WordOr::Word(text.into()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WordOr<T>, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(WordOr::Map)
+            }
+        }
+        deserializer.deserialize_any(WordOrVisitor(PhantomData))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{config, told};
 use api::{
-    config::{CheckedConfig, Format, HostPath, Limits, Runtime, Upstream, WorkspaceKind},
+    config::{CheckedConfig, Format, Limits, Runtime, Upstream, WorkspaceKind},
+    policy::HostPath,
     source::Source,
 };
 use expect_test::{Expect, expect};
@@ -53,8 +54,9 @@ fn every_key_arrives() {
     assert_eq!(builder.instructions, "Keep changes small.");
     assert_eq!((builder.context_tokens, builder.output_tokens), (Some(200_000), Some(8_000)));
     assert_eq!(builder.sandbox.env.get("EMPTY").map(String::as_str), Some(""));
-    assert_eq!((builder.sandbox.limits.memory_mib, builder.sandbox.limits.open_files), (Some(2048), None));
-    let read: Vec<PathBuf> = builder.sandbox.read.iter().map(|path| path.resolve(Path::new("/home/me"))).collect();
+    assert_eq!((builder.sandbox.limits.memory_bytes, builder.sandbox.limits.open_files), (Some(2048 << 20), None));
+    let read: Vec<PathBuf> =
+        builder.sandbox.execute.iter().map(|path| path.resolve(Path::new("/home/me"), Path::new("/")).0).collect();
     assert_eq!(read, [PathBuf::from("/opt/agent"), "/home/me/.cargo".into()]);
 
     let upstreams: Vec<(&str, &Upstream)> = config.upstreams.iter().map(|(name, at)| (name.as_str(), at)).collect();
@@ -81,7 +83,7 @@ fn every_key_arrives() {
     let price = &config.prices["big-1"];
     assert_eq!((price.input_micros_per_mtok, price.output_micros_per_mtok), (3_000_000, 15_000_000));
     assert_eq!((price.cache_read_micros_per_mtok, price.cache_write_micros_per_mtok), (Some(300_000), None));
-    assert_eq!(config.checks.read, [HostPath::Absolute("/opt/toolchain".into())]);
+    assert_eq!(config.checks.execute[0].host, HostPath::Absolute("/opt/toolchain".into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod config;
 mod examples;
 mod plan;
+mod policy;
 mod schema;
 
 use api::{

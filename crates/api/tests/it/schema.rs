@@ -46,6 +46,15 @@ fn configurations() {
         "prices: {m: {input: 1, output: 2}}".into(),
         "prices: {m: {input: 1}}".into(),
         "checks: {read: [/a], env: {A: ''}, limits: {tmp_mib: 1}}".into(),
+        "checks: {limits: {memory: 512MiB, wall: 30m, cpu_percent: 50}, processes: tree}".into(),
+        "checks: {limits: {memory: 512}}".into(),
+        "checks: {allow_degraded: [landlock]}".into(),
+        "checks: {allow_degraded: [selinux]}".into(),
+        role("runtime: native, model: m, sandbox: worker"),
+        role("runtime: native, model: m, sandbox: wroker"),
+        role("runtime: native, model: m, sandbox: {preset: worker, network: {hosts: ['crates.io:443']}}"),
+        role("runtime: native, model: m, sandbox: {files: {read: [/a, {host: /b, inside: /c}]}}"),
+        role("runtime: native, model: m, sandbox: {files: {read: [{host: /b}]}}"),
         "checks: {read: /a}".into(),
         "checks: {env: {A: 1}}".into(),
         "checks: {env: {1A: x}}".into(),
@@ -87,6 +96,53 @@ fn configurations() {
 }
 
 #[test]
+fn policies() {
+    let schema = api::schema::policy();
+    let texts = [
+        crate::policy::WHOLE,
+        "version: 1",
+        "version: 2",
+        "preset: check",
+        "preset: chek",
+        "work: none",
+        "work: all",
+        "network: open",
+        "network: everything",
+        "network: {hosts: ['a.example:443']}",
+        "network: {host: ['a.example:443']}",
+        "network: []",
+        "processes: none",
+        "processes: {exec: [git, /usr/bin/make]}",
+        "processes: many",
+        "files: {read: [./a, ~/b, /c]}",
+        "files: [./a]",
+        "files: {read: [1]}",
+        "limits: {memory: 64MiB, tree_memory: 1GiB, cpu_time: 10m}",
+        "limits: {memory: 64MB}",
+        "limits: {cpu_percent: 0}",
+        "allowed_syscalls: ['@worker', openat]",
+        "allowed_syscalls: ['@Worker']",
+        "env: {LANG: C.UTF-8}",
+        "pass: [TERM]",
+        "pass: ['1TERM']",
+        "identity: {uid: 1000, gid: 1000}",
+        "identity: {uid: 0}",
+        "backend: kernel",
+        "backend: {docker: {image: debian}}",
+        "backend: {docker: {}}",
+        "backend: podman",
+        "allow_degraded: [landlock]",
+        "allow_degraded: landlock",
+        "permissions: {file_system: read, network: restricted, shell_commands: allowed, git_operations: pr_only}",
+        "permissions: {file_system: readonly}",
+        "permissions: {filesystem: read}",
+    ];
+    for text in texts {
+        agree(&schema, text, crate::policy::policy(text).is_ok());
+    }
+}
+
+#[test]
 fn plans() {
     let schema = api::schema::plan();
     let task = |text: &str| format!("tasks: [{{role: builder, instructions: x, {text}}}]");
@@ -124,7 +180,7 @@ fn plans() {
 
 #[test]
 fn a_schema_says_which_standard_it_follows() {
-    for schema in [api::schema::config(), api::schema::plan()] {
+    for schema in [api::schema::config(), api::schema::plan(), api::schema::policy()] {
         assert_eq!(schema["$schema"], json!("https://json-schema.org/draft/2020-12/schema"));
         assert_eq!(schema["additionalProperties"], json!(false));
     }

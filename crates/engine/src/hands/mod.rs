@@ -12,7 +12,7 @@ use crate::{
     driver::{Handle, TellError},
     fault::{Faults, Place},
     meter::Meter,
-    settings::{Extras, RoleSettings, Settings},
+    settings::{RoleSettings, Settings},
     tools::Offered,
 };
 use agent::{Live, Slot};
@@ -27,7 +27,7 @@ use std::{
 };
 use store::{MissionKey, Transcripts};
 use tokio::sync::Semaphore;
-use workspace::{CommitId, ErrorKind, Launcher, LimitExtras, Repository, SandboxExtras};
+use workspace::{CommitId, ErrorKind, Launcher, Repository};
 
 /// Agents that are started at one time, for each processor. All at once would only share the processors, each would take as long as all
 /// together, and the last would pass its time limit.
@@ -219,26 +219,4 @@ impl From<TellError> for Failed {
 
 pub(crate) fn commit(text: &str) -> Result<CommitId, Failed> {
     Ok(CommitId::new(text)?)
-}
-
-impl Extras {
-    /// The same as a sandbox takes it.
-    pub(crate) fn for_sandbox(&self) -> SandboxExtras {
-        SandboxExtras {
-            preset: self.preset,
-            read: self.read.clone(),
-            env: self.env.clone(),
-            limits: LimitExtras {
-                memory_bytes: self.memory_mib.map(|mib| u64::from(mib) << 20),
-                processes: self.processes.map(u64::from),
-                open_files: self.open_files.map(u64::from),
-                file_bytes: self.file_mib.map(|mib| u64::from(mib) << 20),
-                tmp_bytes: self.tmp_mib.map(|mib| u64::from(mib) << 20),
-                tree_memory_bytes: self.tree_memory_mib.map(|mib| u64::from(mib) << 20),
-                cpu_percent: self.cpu_percent,
-                disk_bytes: self.disk_mib.map(|mib| u64::from(mib) << 20),
-                ..LimitExtras::default()
-            },
-        }
-    }
 }

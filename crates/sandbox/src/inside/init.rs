@@ -165,9 +165,9 @@ fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
     loop {
         let left_ms = deadline.map(|at| at.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000));
         let timeout_ms = left_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX));
-        let [ended, caller_gone, refused] = wait(ends.as_fd(), reports, refusals.as_ref(), timeout_ms);
-        if caller_gone {
-            sys::exit(1);
+        let [ended, told, refused] = wait(ends.as_fd(), reports, refusals.as_ref(), timeout_ms);
+        if told {
+            pass_on(reports);
         }
         if refused && let Some(listener) = refusals.take() {
             refusals = refuse(listener, &mut counts, &denials);
@@ -206,6 +206,15 @@ fn refuse(listener: OwnedFd, counts: &mut [u32], denials: &Denials) -> Option<Ow
         let _ = denials.write(number, *count);
     }
     Some(listener)
+}
+
+/// The caller sends a signal for everybody inside, or is gone.
+fn pass_on(reports: BorrowedFd<'_>) {
+    let mut signal = [0];
+    match sys::receive_exact(reports, &mut signal) {
+        Ok(()) => sys::signal_all_others(signal[0].into()),
+        Err(_) => sys::exit(1),
+    }
 }
 
 /// Reaps whatever has ended; how the program ended, if it has.

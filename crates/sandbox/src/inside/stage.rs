@@ -1,7 +1,7 @@
 //! Between the caller's identity and the sandbox's: opens what only the caller may open, then gives that identity up.
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::fchown;
@@ -57,8 +57,11 @@ fn prepare(reports: &OwnedFd, stdio: &[OwnedFd; 3], owners: &Owners) -> Result<P
         return Ok((spec, Vec::new(), identity.ids(), group));
     };
     let trees = spec.binds.iter().map(|bind| root::open_bind(bind, owners)).collect::<Result<_, _>>()?;
-    // Programs open `/dev/stderr`, which only the owner of a pipe may.
-    let give = |pipe| fchown(pipe, Some(ids.uid), Some(ids.gid));
+    // Programs open `/dev/stderr`, which only the owner of a pipe may. A terminal stays with whoever sits at it.
+    let give = |end: &OwnedFd| match end.is_terminal() {
+        true => Ok(()),
+        false => fchown(end, Some(ids.uid), Some(ids.gid)),
+    };
     stdio.iter().try_for_each(give).map_err(Step::Identity.failed("handing its pipes over"))?;
     sys::keep_capabilities_across(ids)
         .and_then(|()| sys::set_dumpable(true))

@@ -27,7 +27,8 @@ pub(crate) use privilege::{
 pub use process::raise_open_files;
 pub(crate) use process::{
     Failed, Forked, Plan, Started, Status, block_child_signals, clone_init, close_all_except, default_signals,
-    die_with_parent, exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, spawn_program,
+    die_with_parent, exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, signal_all_others,
+    spawn_program,
     stand_back, watch_children,
 };
 pub(crate) use socket::{

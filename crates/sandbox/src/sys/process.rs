@@ -158,6 +158,14 @@ pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { check(libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, info, 0)).map(drop) }
 }
 
+/// Sends a signal to every process that this one may signal but itself; for process 1 of a namespace, all the others in it.
+pub(crate) fn signal_all_others(signal: libc::c_int) {
+    // SAFETY: no pointers are involved. The kernel refuses numbers that are no signals.
+    unsafe {
+        libc::kill(-1, signal);
+    }
+}
+
 /// Closes everything from descriptor `first` on, except `kept`.
 pub(crate) fn close_all_except(first: RawFd, kept: &[RawFd]) -> io::Result<()> {
     let mut kept: Vec<RawFd> = kept.iter().copied().filter(|fd| *fd >= first).collect();

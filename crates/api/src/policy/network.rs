@@ -1,0 +1,101 @@
+//! Which hosts a policy allows: patterns that name something, never everything.
+
+use crate::source::checker::{Wrong, quote};
+use std::net::Ipv6Addr;
+
+/// A pattern `HOST:PORT`, in lower case: a name, `*.` and a name with at least two parts, or an address (IPv6 in brackets).
+pub(super) fn host(text: &str) -> Result<String, Wrong> {
+    let wrong = |why: &str, fix: String| Wrong::new(format!("{} {why}", quote(text)), fix);
+    if text.contains("://") || text.contains(['/', '@', ' ']) {
+        let bare = text.split("://").last().unwrap_or(text).split('/').next().unwrap_or(text);
+        return Err(wrong(
+            "is not HOST:PORT",
+            format!("write only the host and its port, as in {}", quote(&with_port(bare))),
+        ));
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !open_bracket(host)) else {
+        return Err(wrong("has no port", format!("write {}", quote(&with_port(text)))));
+    };
+    if port.parse::<u16>().ok().filter(|port| *port != 0).is_none() || port.starts_with(['+', '0']) {
+        return Err(wrong("has no port that can be", "write a port from 1 to 65535".into()));
+    }
+    if let Some(name) = host.strip_prefix("*.") {
+        return match named(name) && name.split('.').count() >= 2 {
+            true => Ok(text.to_ascii_lowercase()),
+            false => Err(everything(text)),
+        };
+    }
+    if host.contains('*') {
+        return Err(if host.trim_matches(['*', '.']).is_empty() {
+            everything(text)
+        } else {
+            wrong("has a `*` where none can stand", "write `*.` in front of a name, as in `*.example.org:443`".into())
+        });
+    }
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if named(host) || bracketed.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(wrong("is not the name of a host", "write it in letters, digits, `-` and `.`; other letters as `xn--…`".into()))
+}
+
+fn open_bracket(host: &str) -> bool {
+    host.starts_with('[') && !host.ends_with(']')
+}
+
+fn everything(text: &str) -> Wrong {
+    Wrong::new(
+        format!("{} matches everything, or nearly so", quote(text)),
+        "name the hosts that are needed; `*.example.org:443` has at least two parts after `*.`",
+    )
+}
+
+fn with_port(text: &str) -> String {
+    let host = text.trim_end_matches(':');
+    if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:443")
+    }
+}
+
+/// A host name as the DNS has it: parts of letters, digits, `-` and `_`, at most 253 bytes.
+fn named(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let part = |part: &str| (1..=63).contains(&part.len()) && part.bytes().all(allowed) && !part.starts_with('-');
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_ports_are_taken() {
+        for text in ["crates.io:443", "*.example.org:443", "localhost:8080", "10.0.0.5:80", "[2001:db8::1]:443"] {
+            assert_eq!(host(text).as_deref(), Ok(text));
+        }
+        assert_eq!(host("Crates.IO:443").as_deref(), Ok("crates.io:443"));
+    }
+
+    #[test]
+    fn what_matches_everything_is_refused() {
+        for text in ["*:443", "*.:443", "*.*:443", "*.com:443", "*.*.org:443"] {
+            let what = host(text).map_err(|wrong| wrong.what).unwrap_err();
+            assert!(what.contains("matches everything") || what.contains('*'), "{text}: {what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_comes_with_what_would_be() {
+        let fix = |text| host(text).map_err(|wrong| wrong.fix).unwrap_err();
+        assert_eq!(fix("crates.io"), "write `crates.io:443`");
+        assert!(fix("https://crates.io/x").ends_with("`crates.io:443`"));
+        assert!(fix("https://crates.io:8443/").ends_with("`crates.io:8443`"));
+        assert!(fix("crates.io:0").contains("1 to 65535"));
+        assert!(fix("a*.example.org:443").contains("in front of a name"));
+        for text in ["", ":443", "a b:443", "-a:443", "a..b:443", "a@b:443", "[::1:443", "ü.org:443", "a.b:99999"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The shape of a policy, before its values are judged.
+
+use super::{Layer, Preset, Words, Work, limits::LimitsSpec, permissions::PermissionsSpec};
+use crate::source::shape::{At, Entries, List, NameText, Text, Value, Whole, WordOr};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+/// What a sandboxed process may see, reach, start and use up: a preset, and what changes it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "muster sandbox policy")]
+pub(crate) struct PolicySpec {
+    /// The version of this file's format.
+    #[schemars(extend("maximum" = 1, "minimum" = 1))]
+    pub(super) version: Option<At<Whole>>,
+    /// What everything else changes: `worker` starts no process, `agent-cli` runs commands, `check` builds and tests without
+    /// a network, `read-only` looks.
+    #[serde(default)]
+    #[schemars(schema_with = "word_schema::<Preset>")]
+    pub(super) preset: Option<At<NameText>>,
+    /// Boundaries in the words of other systems; each becomes a part of this policy.
+    pub(super) permissions: Option<At<PermissionsSpec>>,
+    /// What may be done with the place where work is done.
+    #[serde(default)]
+    #[schemars(schema_with = "word_schema::<Work>")]
+    pub(super) work: Option<At<NameText>>,
+    /// Files and folders of this machine that are shown inside.
+    pub(super) files: Option<FilesSpec>,
+    /// Files and folders to read and execute: short for `files: {execute: …}`.
+    #[serde(default)]
+    pub(super) read: List<Text>,
+    /// What may be connected to: `none`, `gateway`, `open`, or `{hosts: [HOST:PORT]}`.
+    #[serde(default)]
+    #[schemars(schema_with = "network_schema")]
+    pub(super) network: Option<At<WordOr<HostsSpec>>>,
+    /// Names and groups (`@worker`) of system calls that are allowed.
+    #[serde(default)]
+    #[schemars(extend("items" = {"type": "string", "pattern": "^@?[a-z_][a-z0-9_-]{0,63}$"}))]
+    pub(super) allowed_syscalls: List<Text>,
+    /// Whether it may start others: `none`, `tree`, or `{exec: [PROGRAM]}`.
+    #[serde(default)]
+    #[schemars(schema_with = "processes_schema")]
+    pub(super) processes: Option<At<WordOr<ExecSpec>>>,
+    /// What bounds it and everything that it starts.
+    pub(super) limits: Option<LimitsSpec>,
+    /// Environment variables that it gets.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
+    pub(super) env: Entries<Value>,
+    /// Names of variables that it gets from whoever starts it, if they have them.
+    #[serde(default)]
+    #[schemars(extend("items" = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
+    pub(super) pass: List<Text>,
+    /// Who it is inside.
+    pub(super) identity: Option<IdentitySpec>,
+    /// What enforces it: `kernel`, or `{docker: {image: NAME}}`.
+    #[serde(default)]
+    #[schemars(schema_with = "backend_schema")]
+    pub(super) backend: Option<At<WordOr<BackendSpec>>>,
+    /// Layers of protection that may be missing on the host; whatever is not named here must hold.
+    #[serde(default)]
+    #[schemars(schema_with = "layers_schema")]
+    pub(super) allow_degraded: List<NameText>,
+}
+
+/// Files and folders of this machine that are shown inside.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilesSpec {
+    /// To read.
+    #[serde(default)]
+    #[schemars(schema_with = "paths_schema")]
+    pub(super) read: List<WordOr<PathSpec>>,
+    /// To read and write.
+    #[serde(default)]
+    #[schemars(schema_with = "paths_schema")]
+    pub(super) write: List<WordOr<PathSpec>>,
+    /// To read and execute.
+    #[serde(default)]
+    #[schemars(schema_with = "paths_schema")]
+    pub(super) execute: List<WordOr<PathSpec>>,
+}
+
+/// A path that appears inside at another place.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PathSpec {
+    /// The path on this machine.
+    pub(super) host: At<Text>,
+    /// Where it appears inside.
+    #[schemars(extend("pattern" = "^/"))]
+    pub(super) inside: At<Text>,
+}
+
+/// Hosts that may be connected to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostsSpec {
+    /// `HOST:PORT`; `*.` in front of a host stands for any name below it.
+    pub(super) hosts: At<List<Text>>,
+}
+
+/// Programs that may be executed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExecSpec {
+    /// Bare names, looked up in `PATH`, or absolute paths inside.
+    pub(super) exec: At<List<Text>>,
+}
+
+/// Who the process is inside.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdentitySpec {
+    /// User id.
+    #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294u32))]
+    pub(super) uid: Option<At<Whole>>,
+    /// Group id.
+    #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294u32))]
+    pub(super) gid: Option<At<Whole>>,
+}
+
+/// A back end that needs to know more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackendSpec {
+    /// A container of Docker or Podman.
+    pub(super) docker: DockerSpec,
+}
+
+/// A container of Docker or Podman.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DockerSpec {
+    /// The image, as the engine knows it.
+    pub(super) image: At<Text>,
+}
+
+fn words<W: Words>() -> Vec<&'static str> {
+    W::ALL.iter().map(|(word, _)| *word).collect()
+}
+
+pub(super) fn word_schema<W: Words>(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": words::<W>()})
+}
+
+fn layers_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "string", "enum": words::<Layer>()}})
+}
+
+fn word_or<T: JsonSchema>(generator: &mut SchemaGenerator, words: &[&str]) -> Schema {
+    let map = generator.subschema_for::<T>();
+    json_schema!({"anyOf": [{"type": "string", "enum": words}, map]})
+}
+
+fn network_schema(generator: &mut SchemaGenerator) -> Schema {
+    word_or::<HostsSpec>(generator, &["none", "gateway", "open"])
+}
+
+fn processes_schema(generator: &mut SchemaGenerator) -> Schema {
+    word_or::<ExecSpec>(generator, &["none", "tree"])
+}
+
+fn backend_schema(generator: &mut SchemaGenerator) -> Schema {
+    word_or::<BackendSpec>(generator, &["kernel"])
+}
+
+fn paths_schema(generator: &mut SchemaGenerator) -> Schema {
+    let map = generator.subschema_for::<PathSpec>();
+    json_schema!({"type": "array", "items": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 65536}, map]}})
+}
+
+/// A preset's name, or a whole policy.
+pub(crate) fn sandbox_schema(generator: &mut SchemaGenerator) -> Schema {
+    word_or::<PolicySpec>(generator, &words::<Preset>())
+}
