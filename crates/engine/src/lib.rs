@@ -6,6 +6,7 @@
 //!     hands    effects carried out: repositories, agents, turns, merges, publication
 //!     meter    the books behind the gateway: leases, settlements, stored answers
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
+//!     sandboxed  a policy file explained, and one program run under it
 //!     view     readings of the journal for people: list, show, tail, explain, report
 //! ```
 //!
@@ -20,6 +21,7 @@ mod fault;
 mod hands;
 mod meter;
 mod order;
+pub mod sandboxed;
 mod serve;
 mod settings;
 mod setup;
@@ -36,4 +38,4 @@ pub use order::{BadOrder, Order, Reply};
 pub use settings::{Places, PriceSettings, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
-pub use workspace::{HostReport, RepoFacts, RepoProblem, host_report, launcher_main, launcher_main_with};
+pub use workspace::{HostReport, Launcher, RepoFacts, RepoProblem, host_report, launcher_main, launcher_main_with};

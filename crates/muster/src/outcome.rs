@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Waiting,
     /// Cancelled: 4.
     Cancelled,
+    /// As the program that was run ended.
+    Code(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -22,6 +24,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Failed => 1,
             Outcome::Waiting => 3,
             Outcome::Cancelled => 4,
+            Outcome::Code(code) => code,
         })
     }
 }

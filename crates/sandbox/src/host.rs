@@ -12,7 +12,7 @@ use crate::policy::{Layer, Network, Policy};
 use crate::{Exit, SandboxError, presets, seccomp, sys};
 
 /// What was found; [`HostReport::can_launch`] sums it up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostReport {
     /// Every guarantee, in the order to show.
     pub checks: Vec<Check>,

@@ -78,6 +78,7 @@ mod launcher;
 mod limits;
 mod policy;
 pub mod presets;
+pub mod seatbelt;
 mod seccomp;
 mod spec;
 mod sys;

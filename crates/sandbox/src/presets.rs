@@ -113,6 +113,11 @@ pub fn system_binds() -> Vec<Bind> {
     SYSTEM.iter().filter(|path| Path::new(path).exists()).map(Bind::system).collect()
 }
 
+/// Whether a path is one of those that every program needs.
+pub fn is_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|system| Path::new(system) == path)
+}
+
 /// For an agent that runs its own commands: the gateway and nothing else on the network, terminals, and no wall limit.
 pub fn agent_cli() -> Policy {
     Policy {

@@ -1,7 +1,7 @@
 //! A running sandbox, for async code.
 
 use crate::{Error, ErrorKind, Result};
-use sandbox::{Exit, Launch, Launcher, SandboxError, Sandboxed, Terminals, Tree};
+use sandbox::{Denial, Exit, Launch, Launcher, SandboxError, Sandboxed, Terminals, Tree};
 use std::{
     io,
     net::TcpListener,
@@ -100,6 +100,11 @@ impl Control {
     /// Sends a signal (1 to 31) to every process of the sandbox, as a person does with Ctrl-C.
     pub fn signal(&self, signal: u8) {
         self.0.tree.lock().unwrap_or_else(PoisonError::into_inner).signal(signal);
+    }
+
+    /// The system calls that were refused so far; may be asked at any time, also after the end.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.0.tree.lock().unwrap_or_else(PoisonError::into_inner).denials()
     }
 
     /// The descriptor that becomes readable when the whole tree is gone.

@@ -76,12 +76,6 @@ pub struct LimitExtras {
     pub wall_ms: Option<u64>,
     /// Bytes in `/tmp` and `/dev/shm` together.
     pub tmp_bytes: Option<u64>,
-    /// Bytes of memory of the whole tree together.
-    pub tree_memory_bytes: Option<u64>,
-    /// Share of processor time of the whole tree together, in percent of one processor.
-    pub cpu_percent: Option<u32>,
-    /// Bytes that the writable binds may hold together.
-    pub disk_bytes: Option<u64>,
 }
 
 impl SandboxExtras {

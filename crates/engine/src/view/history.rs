@@ -1,6 +1,7 @@
 //! A mission's journal gathered once, for every reading that needs more than the state at its end.
 
 use super::{
+    degraded::{Degraded, degraded},
     reasons::Reason,
     trail::Trail,
     words::{first_line, return_evidence, return_word},
@@ -22,6 +23,8 @@ pub(super) struct History {
     /// The commit that stands in the user's repository.
     pub(super) published: Option<String>,
     pub(super) ended_at_ms: Option<u64>,
+    /// The protection that its settings give up.
+    pub(super) degraded: Vec<Degraded>,
     /// The last fact: its number and its time.
     pub(super) last: (u64, u64),
     attempts: BTreeMap<AttemptId, (TaskId, usize)>,
@@ -144,6 +147,7 @@ impl History {
 
     fn take(&mut self, at_ms: u64, fact: &Fact) {
         match fact {
+            Fact::Opened { opening, .. } => self.degraded = degraded(&opening.settings),
             Fact::Assigned { task, attempt, agent, .. } => self.begin(at_ms, *task, *attempt, *agent),
             Fact::AttemptFailed { attempt, reason, .. } => self.end(at_ms, *attempt, "failed", Some(reason.tell())),
             Fact::TurnStarted { attempt, turn, .. } => self.with(*attempt, |one| one.turns = *turn),

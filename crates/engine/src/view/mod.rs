@@ -7,6 +7,7 @@
 //! ```
 //! The types here are also what `--json` prints; their field names are stable.
 
+mod degraded;
 mod document;
 mod explain;
 mod history;
@@ -25,6 +26,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use degraded::Degraded;
 pub use explain::Explanation;
 pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};
 pub use host::{Guarantee, HostView, Tool};

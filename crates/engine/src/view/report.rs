@@ -1,6 +1,7 @@
 //! The report: the final account of a mission, for people as Markdown or one HTML page, for programs as JSON.
 
 use super::{
+    degraded::Degraded,
     document::{self, Block, code, text},
     history::{AttemptView, CheckView, History, MessageView, Note, TaskHistory},
     reasons::{self, Reason},
@@ -22,6 +23,8 @@ pub struct Report {
     pub tasks: Vec<TaskReport>,
     /// Tasks that are not done, each with why.
     pub not_done: Vec<NotDone>,
+    /// Protection that its configuration gave up.
+    pub degraded: Vec<Degraded>,
     /// Messages between agents.
     pub messages: Vec<MessageView>,
     /// Assignments, answers, pauses and what they were for.
@@ -92,6 +95,7 @@ impl Report {
             take_it,
             tasks,
             not_done,
+            degraded: history.degraded,
             messages: history.messages,
             decisions: history.reasons,
             notes: history.notes,
@@ -112,6 +116,7 @@ impl Report {
     fn blocks(&self) -> Vec<Block> {
         let mut blocks = self.head();
         blocks.extend(self.result());
+        blocks.extend(section("Degraded protection", self.degraded.iter().map(|one| vec![text(one.line())])));
         if !self.tasks.is_empty() {
             blocks.push(heading(2, "Tasks"));
             blocks.push(self.task_table());

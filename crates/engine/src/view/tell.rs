@@ -1,6 +1,7 @@
 //! Facts in words: one line for each fact. Live progress and `tail` read the same lines.
 
 use super::{
+    degraded::{Degraded, degraded},
     trail::Trail,
     words::{
         answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_word, short, stop_word,
@@ -61,7 +62,13 @@ impl Teller {
     fn words(&self, fact: &Fact) -> (Weight, String) {
         match fact {
             Fact::Opened { opening, .. } => {
-                (Step, format!("mission opened on {} at {}", opening.repository, short(&opening.base)))
+                let opened = format!("mission opened on {} at {}", opening.repository, short(&opening.base));
+                let given_up = degraded(&opening.settings);
+                let without = given_up.iter().map(|Degraded { layer, of }| {
+                    format!("\nallow_degraded: where this host lacks {layer}, {} run without it", of.join(", "))
+                });
+                let weight = if given_up.is_empty() { Step } else { Notice };
+                (weight, without.fold(opened, |text, line| text + &line))
             }
             Fact::Planned { plan } => {
                 let agents: u32 = plan.roles.iter().map(|role| role.count).sum();

@@ -586,6 +586,25 @@ fn report_as_markdown() {
 }
 
 #[test]
+fn a_report_names_the_protection_that_was_given_up() {
+    let mut facts = middle();
+    let Some(Fact::Opened { opening, .. }) = facts.first_mut() else { panic!("the first fact opens the mission") };
+    let extras = r#"{"model": "m", "upstream": "u", "extras": {"allow_degraded": ["landlock"]}}"#;
+    opening.settings = format!(r#"{{"roles": {{"builder": {extras}}}, "upstreams": {{}}}}"#);
+    let line = Teller::default().tell(&facts[0]);
+    assert_eq!(line.weight, Weight::Notice);
+    assert!(
+        line.text.ends_with("allow_degraded: where this host lacks landlock, builder run without it"),
+        "{}",
+        line.text
+    );
+    let history = history(facts);
+    let text = Report::of(MissionView::of(&row(), &history, &[]), history).markdown();
+    let section = "## Degraded protection\n\n* where this host lacks it, builder ran without landlock\n";
+    assert!(text.contains(section), "{text}");
+}
+
+#[test]
 fn a_report_is_one_page_without_scripts_and_the_same_as_json() {
     let history = history(end());
     let report = Report::of(MissionView::of(&row(), &history, &spends()), history);

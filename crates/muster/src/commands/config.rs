@@ -5,15 +5,17 @@ use crate::{
     outcome::{Error, Outcome},
     screen,
 };
-use api::{config, plan, schema, source::Source};
+use api::{config, plan, policy, schema, source::Source};
 use std::path::Path;
 
 pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
     match command {
         ConfigCommand::Check { file, config } => screen::out(&check(&file, config.as_deref())?)?,
-        ConfigCommand::Schema { name } => {
-            screen::json(&if name == "plan" { schema::plan() } else { schema::config() })?
-        }
+        ConfigCommand::Schema { name } => screen::json(&match name.as_str() {
+            "plan" => schema::plan(),
+            "policy" => schema::policy(),
+            _ => schema::config(),
+        })?,
     };
     Ok(Outcome::Done)
 }
@@ -23,6 +25,7 @@ pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
 enum Kind {
     Config,
     Plan,
+    Policy,
 }
 
 /// One line about a file that is right; every problem of one that is not.
@@ -31,6 +34,7 @@ fn check(file: &Path, config: Option<&Path>) -> Result<String, Error> {
     match kind(file, source.text()) {
         Kind::Config => check_config(&source),
         Kind::Plan => check_plan(file, &source, config),
+        Kind::Policy => check_policy(&source),
     }
 }
 
@@ -68,6 +72,15 @@ fn check_plan(file: &Path, source: &Source, config: Option<&Path>) -> Result<Str
     Ok(format!("{}: ok, a plan under {under}: {}", source.name(), parts.join(", ")))
 }
 
+fn check_policy(source: &Source) -> Result<String, Error> {
+    let policy = policy::load(source).map_err(Error::usage)?;
+    let parts = [
+        policy.preset.map_or("no preset".to_owned(), |preset| format!("preset {}", preset.word())),
+        several(policy.host_paths().count(), "path", "paths"),
+    ];
+    Ok(format!("{}: ok, a sandbox policy: {}", source.name(), parts.join(", ")))
+}
+
 fn several(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
@@ -83,11 +96,30 @@ fn kind(file: &Path, text: &str) -> Kind {
     if has("tasks") {
         return Kind::Plan;
     }
-    if ["upstreams", "budget", "limits", "prices", "checks"].iter().any(|key| has(key)) {
+    // `limits` and `version` may stand in both; these in a policy only.
+    let of_policies = [
+        "preset",
+        "permissions",
+        "files",
+        "network",
+        "allowed_syscalls",
+        "processes",
+        "allow_degraded",
+        "identity",
+        "work",
+    ];
+    if !has("upstreams") && !has("roles") && of_policies.iter().any(|key| has(key)) {
+        return Kind::Policy;
+    }
+    if ["upstreams", "roles", "budget", "prices", "checks"].iter().any(|key| has(key)) {
         return Kind::Config;
     }
-    let named = file.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem.contains("plan"));
-    if named { Kind::Plan } else { Kind::Config }
+    let named = |word| file.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem.contains(word));
+    match (named("plan"), named("policy")) {
+        (true, _) => Kind::Plan,
+        (false, true) => Kind::Policy,
+        (false, false) => Kind::Config,
+    }
 }
 
 /// Whether a key stands directly in the outermost braces. Texts may hold braces, so quotes are followed too.
@@ -126,7 +158,11 @@ mod tests {
         assert_eq!(is("{\"goal\": \"}, tasks:\", \"tasks\": []}"), Kind::Plan);
         assert_eq!(is("{upstreams: {tasks: {scripted: a}}}"), Kind::Config);
         assert_eq!(is("roles: {}"), Kind::Config);
+        assert_eq!(is("preset: check\nlimits: {memory: 1GiB}\n"), Kind::Policy);
+        assert_eq!(is("{\"network\": \"none\"}"), Kind::Policy);
+        assert_eq!(is("roles: {a: {sandbox: {network: gateway}}}"), Kind::Config);
         assert_eq!(kind(Path::new("my-plan.yaml"), ""), Kind::Plan);
+        assert_eq!(kind(Path::new("policy.yaml"), "limits: {memory: 1GiB}"), Kind::Policy);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 mod follow;
 pub(crate) mod read;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod tail;
 
 use crate::outcome::Error;

@@ -1,0 +1,133 @@
+//! What a sandbox has to say when its program is over: limits that ended it, what was refused, and what to add to the policy.
+
+use super::{Exit, Hint, Limit, Policy, hints::hints, meaning::bytes};
+use crate::view::duration;
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// What there is to say; nothing, if the sandbox was in nobody's way. Field names are stable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Console {
+    /// The limit that ended it.
+    pub limit: Option<Hit>,
+    /// What was refused, a line each.
+    pub refused: Vec<String>,
+    /// What stopped the program, as far as its own words tell, and how to allow it.
+    pub hints: Vec<Hint>,
+}
+
+/// A limit that ended a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hit {
+    /// Its key in a policy.
+    pub limit: &'static str,
+    /// How much was allowed.
+    pub value: String,
+    /// The line that allows more.
+    pub allow: String,
+}
+
+/// The console of a program that ended so, under `policy`, begun in `cwd`, and that said `stderr` last. `refused` is what
+/// the sandbox itself knows to have refused; `programs` are the caller's folders with programs.
+pub fn console(
+    policy: &Policy,
+    cwd: &Path,
+    exit: Exit,
+    stderr: &str,
+    refused: Vec<String>,
+    programs: &[PathBuf],
+) -> Console {
+    // A program that is content was not stopped, whatever it said on the way.
+    let hints = if exit == Exit::Code(0) {
+        Vec::new()
+    } else {
+        hints(policy, cwd, stderr, programs, &|path| path.try_exists().unwrap_or(false))
+    };
+    let limit = match exit {
+        Exit::Limit(limit) => Some(hit(policy, limit)),
+        _ => None,
+    };
+    Console { limit, refused, hints }
+}
+
+fn hit(policy: &Policy, limit: Limit) -> Hit {
+    let limits = &policy.limits;
+    let more_time = |ms: u64| format!("{}s", ms.saturating_mul(2).div_ceil(1000).max(1));
+    let (limit, value, more) = match limit {
+        Limit::Wall => {
+            let ms = limits.wall_ms.unwrap_or_default();
+            ("wall", duration(ms), more_time(ms))
+        }
+        Limit::Cpu => {
+            let ms = limits.cpu_s.unwrap_or_default().saturating_mul(1000);
+            ("cpu_time", duration(ms), more_time(ms))
+        }
+        Limit::FileSize => ("file", bytes(limits.file_bytes), bytes(limits.file_bytes.saturating_mul(2))),
+    };
+    Hit { limit, value, allow: format!("limits: {{{limit}: {more}}}") }
+}
+
+impl Console {
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// For a terminal; `policy` is the policy file that lines are added to.
+    pub fn text(&self, policy: Option<&Path>) -> String {
+        let mut text = String::new();
+        if let Some(Hit { limit, value, allow }) = &self.limit {
+            let _ = writeln!(text, "sandbox: ended by its limit: {limit} is {value}\n  to allow more: {allow}");
+        }
+        for line in &self.refused {
+            let _ = writeln!(text, "sandbox: refused {}", line.replace('\n', "\n  "));
+        }
+        for Hint { why, allow } in &self.hints {
+            let _ = writeln!(text, "sandbox: {why}\n  to allow it: {allow}");
+        }
+        if !text.is_empty() {
+            let _ = match policy {
+                Some(file) => writeln!(text, "sandbox: lines to add belong in {}", file.display()),
+                None => {
+                    writeln!(text, "sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE")
+                }
+            };
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(exit: Exit, stderr: &str) -> String {
+        let mut policy = workspace::presets::check();
+        policy.limits.cpu_s = Some(60);
+        console(&policy, Path::new("/work"), exit, stderr, Vec::new(), &[]).text(None)
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_program_that_is_content() {
+        assert_eq!(told(Exit::Code(0), "curl: (6) Could not resolve host: crates.io"), "");
+        assert_eq!(told(Exit::Code(1), "2 tests failed"), "");
+    }
+
+    #[test]
+    fn a_limit_and_a_hint() {
+        expect_test::expect![[""]]
+            .assert_eq(&told(Exit::Limit(Limit::Wall), "curl: (6) Could not resolve host: crates.io"));
+        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::Cpu), ""));
+        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::FileSize), ""));
+    }
+
+    #[test]
+    fn what_was_refused_is_told_even_of_a_program_that_ended_well() {
+        let refused = vec!["ptrace, 3 times".to_owned()];
+        let console = console(&workspace::presets::check(), Path::new("/"), Exit::Code(0), "", refused, &[]);
+        expect_test::expect![[""]].assert_eq(&console.text(Some(Path::new("policy.yaml"))));
+    }
+}

@@ -1,0 +1,190 @@
+//! Sandboxes outside of any mission: what a policy file means on this host, a program run under it, and what to tell a
+//! person whose program was stopped by it.
+//!
+//! ```text
+//! api::policy (a file, judged) ─▶ resolve ─▶ Resolved { policy, … } ─▶ Meaning (explain)
+//!                                                └─▶ launch ─▶ a process, its exit, the end of what it said ─▶ console
+//! ```
+//!
+//! Needs no home and writes no file.
+
+mod console;
+mod hints;
+mod meaning;
+
+pub use console::{Console, Hit, console};
+pub use hints::{Hint, hints};
+pub(crate) use meaning::layer_name;
+pub use meaning::{Meaning, Section};
+
+use crate::{
+    extras::{Extras, preset},
+    settings::Places,
+};
+use api::{
+    policy::{self, CheckedPolicy},
+    source::{Problem, Problems},
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+pub use workspace::{Access, Bind, Control, Exit, Layer, Limit, Network, Policy, Process, Processes, Terminals};
+use workspace::{Launch, Launcher, presets};
+
+/// Where a policy is resolved.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The folder of the policy file.
+    pub file_dir: &'a Path,
+    /// The home folder of whoever runs muster.
+    pub home: &'a Path,
+    /// The folder that work is done in.
+    pub work_dir: &'a Path,
+    /// A variable of the caller's environment.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A policy for this host, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The preset that it began with.
+    pub preset: &'static str,
+    /// The policy.
+    pub policy: Policy,
+    /// Where the program begins, as seen inside.
+    pub cwd: PathBuf,
+    /// What the sandbox does not hold of the permissions that were asked for.
+    pub remains: Vec<&'static str>,
+}
+
+/// A policy for this host. `name` is what problems call the file; `usual` is the preset where it names none.
+///
+/// # Errors
+/// Paths and programs that do not exist, each with its place in the file.
+pub fn resolve(
+    name: &str,
+    checked: &CheckedPolicy,
+    usual: policy::Preset,
+    around: Around<'_>,
+) -> Result<Resolved, Problems> {
+    let checked = &CheckedPolicy { preset: Some(checked.preset.unwrap_or(usual)), ..checked.clone() };
+    let places = Places { config_dir: around.file_dir, home: around.home };
+    let extras = Extras::of(checked, places).for_sandbox();
+    let mut policy = extras.preset.policy();
+    extras.apply(&mut policy);
+    if let Some(network) = &extras.network {
+        policy.network = network.clone();
+    }
+    let passed = checked.pass.iter().filter_map(|name| Some((name.clone(), (around.variable)(name)?)));
+    policy.env.extend(passed);
+    let problems = missing_paths(name, checked, places).chain(missing_programs(name, &policy));
+    Problems::found(problems.collect())?;
+    let work = match checked.work {
+        Some(policy::Work::Read | policy::Work::Write) => extras.work,
+        Some(policy::Work::None) | None => None,
+    };
+    let mut resolved =
+        Resolved { preset: extras.preset.name(), policy, cwd: "/tmp".into(), remains: checked.remains.clone() };
+    match work {
+        Some(access) => resolved.show(around.work_dir, access),
+        None if resolved.shows(around.work_dir) => resolved.cwd = around.work_dir.to_owned(),
+        None => {}
+    }
+    Ok(resolved)
+}
+
+/// A preset with a folder to work in: in `agent-cli`, `check` and `worker` to write in, in `read-only` to look at.
+pub fn of_preset(word: policy::Preset, work_dir: &Path) -> Resolved {
+    let preset = preset(word);
+    let policy = preset.policy();
+    let mut resolved = Resolved { preset: preset.name(), policy, cwd: "/tmp".into(), remains: Vec::new() };
+    resolved.show(work_dir, preset.work_access());
+    resolved
+}
+
+impl Resolved {
+    /// Shows a folder at its own place and begins there.
+    pub fn show(&mut self, dir: &Path, access: Access) {
+        self.bind(dir, access);
+        self.cwd = dir.to_owned();
+    }
+
+    /// Shows a path at its own place.
+    pub fn bind(&mut self, path: &Path, access: Access) {
+        self.policy.filesystem.binds.retain(|bind| bind.inside != path);
+        self.policy.filesystem.binds.push(Bind { access, ..Bind::read(path, path) });
+    }
+
+    fn shows(&self, path: &Path) -> bool {
+        self.policy.filesystem.binds.iter().any(|bind| path.starts_with(&bind.inside))
+    }
+
+    /// What macOS's `sandbox-exec` would be told.
+    ///
+    /// # Errors
+    /// Everything that it cannot hold, by its key.
+    pub fn seatbelt(&self) -> Result<String, Vec<String>> {
+        workspace::seatbelt::profile(&self.policy, None)
+    }
+
+    /// Runs a program. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// The host cannot enforce the policy, or the program cannot be executed; nothing was run then.
+    pub async fn launch(
+        &self,
+        launcher: &Arc<Launcher>,
+        program: &Path,
+        args: &[OsString],
+        terminals: Terminals,
+    ) -> Result<Process, workspace::Error> {
+        let launch =
+            Launch { policy: self.policy.clone(), program: program.into(), args: args.to_vec(), cwd: self.cwd.clone() };
+        Process::launch_on(launcher, launch, terminals).await
+    }
+}
+
+fn missing_paths<'a>(
+    name: &'a str,
+    checked: &'a CheckedPolicy,
+    places: Places<'a>,
+) -> impl Iterator<Item = Problem> + 'a {
+    checked.host_paths().filter_map(move |shown| {
+        let (host, _) = shown.resolve(places.home, places.config_dir);
+        let missing = !host.try_exists().unwrap_or(true);
+        missing.then(|| Problem {
+            file: name.to_owned(),
+            place: shown.place,
+            what: format!("{} does not exist on this machine", host.display()),
+            fix: nearest(&host),
+        })
+    })
+}
+
+/// What to do about a path that does not exist: how far it does.
+fn nearest(path: &Path) -> String {
+    let there = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    format!("make it, or name one that is there; it exists as far as {}", there.display())
+}
+
+fn missing_programs(name: &str, policy: &Policy) -> Vec<Problem> {
+    let Processes::Exec(programs) = &policy.processes else { return Vec::new() };
+    let missing = programs.iter().filter(|program| program.is_relative() || !exists_inside(policy, program));
+    let problem = |program: &PathBuf| {
+        let fix = "install it, name it by its full path inside, or show its folder with `files: {execute: [FOLDER]}`";
+        Problem::whole(name, format!("processes: the program {} is not found", program.display()), fix)
+    };
+    missing.map(problem).collect()
+}
+
+fn exists_inside(policy: &Policy, path: &Path) -> bool {
+    let host = |bind: &Bind| Some(bind.host.join(path.strip_prefix(&bind.inside).ok()?));
+    policy.filesystem.binds.iter().filter_map(host).any(|host| host.is_file())
+}
+
+/// The variables that every sandbox has, whatever its policy.
+fn usual_env() -> std::collections::BTreeMap<String, String> {
+    presets::tool().env
+}

@@ -1,0 +1,87 @@
+//! `muster sandbox`: what a policy means on this host, and one program under it.
+//!
+//! Needs no home: nothing is kept.
+
+use super::{runtime, user_home};
+use crate::{
+    cli::{ExplainAs, SandboxCommand, SandboxExplain},
+    outcome::{Error, Outcome},
+    screen::{self, visible},
+};
+use api::{
+    policy::{self, Preset},
+    source::Source,
+};
+use engine::{
+    Launcher,
+    sandboxed::{self, Around, Meaning, Resolved},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+mod run;
+
+/// The preset of a policy that names none.
+const USUAL: Preset = Preset::Check;
+
+pub(crate) fn run(command: SandboxCommand) -> Result<Outcome, Error> {
+    match command {
+        SandboxCommand::Explain(args) => explain(args),
+        SandboxCommand::Run(args) => Ok(run::run(args)),
+    }
+}
+
+fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
+    let resolved = match Preset::named(&args.file.to_string_lossy()).filter(|_| !args.file.exists()) {
+        Some(preset) => sandboxed::of_preset(preset, &current_dir()?),
+        None => read(&args.file)?,
+    };
+    if args.r#as == Some(ExplainAs::Seatbelt) {
+        let refused = |missing: Vec<String>| {
+            Error::usage(format!(
+                "macOS cannot hold this policy, so there is no profile of it:\n  {}",
+                missing.join("\n  ")
+            ))
+        };
+        screen::out(&resolved.seatbelt().map_err(refused)?)?;
+        return Ok(Outcome::Done);
+    }
+    let launcher = launcher()?;
+    let report = runtime()?.block_on(async move {
+        tokio::task::spawn_blocking(move || engine::host_report(&launcher)).await.map_err(Error::failed)
+    })?;
+    let meaning = Meaning::of(&resolved, &report);
+    match args.json {
+        true => screen::json(&meaning)?,
+        false => screen::out(&visible(&meaning.text()))?,
+    };
+    Ok(Outcome::Done)
+}
+
+/// The policy of a file, for this host.
+fn read(file: &Path) -> Result<Resolved, Error> {
+    let source = Source::read(file).map_err(Error::usage)?;
+    let checked = policy::load(&source).map_err(Error::usage)?;
+    let file_dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file_dir = std::path::absolute(file_dir).map_err(Error::usage)?;
+    let around = Around {
+        file_dir: &file_dir,
+        home: &user_home().unwrap_or_else(|| PathBuf::from("/")),
+        work_dir: &current_dir()?,
+        variable: &|name| std::env::var(name).ok(),
+    };
+    sandboxed::resolve(source.name(), &checked, USUAL, around).map_err(Error::usage)
+}
+
+fn current_dir() -> Result<PathBuf, Error> {
+    std::env::current_dir().map_err(|error| Error::usage(format!("the current folder cannot be found: {error}")))
+}
+
+fn launcher() -> Result<Arc<Launcher>, Error> {
+    let program =
+        std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
+    let launcher = Launcher::new(vec![program.into_os_string(), "__sandbox".into()]);
+    launcher.map(Arc::new).map_err(Error::failed)
+}

@@ -1,0 +1,235 @@
+//! `muster sandbox run`: one program under a policy, as if there were no sandbox: its input, its output, its exit code, its
+//! signals. What the sandbox has to say comes at the end, on standard error, and only when there is something.
+
+use super::{current_dir, launcher, read};
+use crate::{
+    cli::SandboxRun,
+    commands::{runtime, user_home},
+    outcome::{Error, Outcome},
+    screen::visible,
+};
+use api::policy::Preset;
+use engine::sandboxed::{self, Access, Console, Control, Exit, Limit, Process, Resolved, Terminals};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
+    signal::unix::{SignalKind, signal},
+};
+
+/// The sandbox could not be made: as with other programs that run programs.
+const NO_SANDBOX: u8 = 125;
+/// The program is there and cannot be executed, as shells say it.
+const NOT_EXECUTABLE: u8 = 126;
+/// The program is not there, as shells say it.
+const NOT_FOUND: u8 = 127;
+/// A limit on time ended it, as `timeout` says it.
+const TOO_LONG: u8 = 124;
+/// Shells add the number of a signal to this.
+const BY_SIGNAL: u8 = 128;
+
+/// How much of the end of standard error is kept, in bytes: the last screens of a program.
+const TAIL_BYTES: usize = 64 << 10;
+
+/// Signals that are passed on to everything inside.
+fn passed_on() -> [SignalKind; 6] {
+    [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+    ]
+}
+
+pub(super) fn run(args: SandboxRun) -> Outcome {
+    let code = sandbox(&args).and_then(|resolved| {
+        let runtime = runtime()?;
+        let code = runtime.block_on(in_sandbox(&args, &resolved));
+        // A thread may wait for input that never comes.
+        runtime.shutdown_background();
+        code
+    });
+    Outcome::Code(code.unwrap_or_else(|error| {
+        _ = error.report();
+        NO_SANDBOX
+    }))
+}
+
+/// The policy that was asked for.
+fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
+    let mut resolved = match &args.policy {
+        Some(file) => read(file)?,
+        None => of_preset(args)?,
+    };
+    for (dirs, access) in [(&args.read, Access::ReadExecute), (&args.write, Access::WriteExecute)] {
+        for dir in dirs {
+            let path = dir.canonicalize().map_err(|error| Error::usage(format!("{}: {error}", dir.display())))?;
+            resolved.bind(&path, access);
+        }
+    }
+    Ok(resolved)
+}
+
+/// A preset, with the current folder to work in.
+fn of_preset(args: &SandboxRun) -> Result<Resolved, Error> {
+    let preset = Preset::named(&args.preset).unwrap_or(super::USUAL);
+    let dir = current_dir()?;
+    let whole = user_home().is_some_and(|home| home.starts_with(&dir)) || dir.components().count() < 2;
+    let taken = ["/tmp", "/proc", "/dev"].iter().any(|own| dir == Path::new(own)) || dir.starts_with("/proc");
+    if whole || taken {
+        let why = if taken { "every sandbox has its own" } else { "that is all of your files" };
+        let fix = "go to the folder of a project, or say in a policy file what is shown (--policy FILE)";
+        return Err(Error::usage(format!("{} is not shown in a sandbox: {why}\n  help: {fix}", dir.display())));
+    }
+    Ok(sandboxed::of_preset(preset, &dir))
+}
+
+async fn in_sandbox(args: &SandboxRun, resolved: &Resolved) -> Result<u8, Error> {
+    let Some((program, rest)) = args.command.split_first() else {
+        return Err(Error::usage("say what to run: muster sandbox run -- PROGRAM [ARGUMENT …]"));
+    };
+    let program = program_inside(program, resolved);
+    let process = match resolved.launch(&launcher()?, &program, rest, terminals()).await {
+        Ok(process) => process,
+        Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
+    };
+    // Whoever connects outside of a mission learns at once that nobody answers.
+    drop(process.listener);
+    let Process { stdin, stdout, stderr, control, .. } = process;
+    pump_stdin(stdin);
+    let passing_on = tokio::spawn(pass_on(control.clone()));
+    let (exit, (), tail) = tokio::join!(control.wait(), pump_stdout(stdout), pump_stderr(stderr));
+    passing_on.abort();
+    let programs: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let refused = control.denials().iter().map(ToString::to_string).collect();
+    let console = sandboxed::console(&resolved.policy, &resolved.cwd, exit, &tail, refused, &programs);
+    let code = code_of(exit);
+    tell(args, &console, exit, code);
+    Ok(code)
+}
+
+/// A program that is named by a path is named from here; inside it may be somewhere else, or nowhere.
+fn program_inside(program: &OsString, resolved: &Resolved) -> PathBuf {
+    let path = Path::new(program);
+    match path.components().count() {
+        0 | 1 if !program.as_encoded_bytes().contains(&b'/') => path.to_owned(),
+        _ => resolved.cwd.join(path).components().filter(|part| *part != std::path::Component::CurDir).collect(),
+    }
+}
+
+/// What is a terminal outside is one inside; everything else goes through pipes.
+fn terminals() -> Terminals {
+    let own = |fd: std::os::fd::BorrowedFd<'_>| -> Option<OwnedFd> {
+        fd.is_terminal().then(|| fd.try_clone_to_owned().ok()).flatten()
+    };
+    Terminals { stdin: own(std::io::stdin().as_fd()), stdout: own(std::io::stdout().as_fd()) }
+}
+
+/// Copies standard input until it ends or nobody reads it. On a thread of its own, since reading cannot be given up.
+fn pump_stdin(stdin: pipe::Sender) {
+    if std::io::stdin().is_terminal() {
+        return;
+    }
+    std::thread::spawn(move || {
+        let Ok(mut pipe) = stdin.into_blocking_fd().map(std::fs::File::from) else { return };
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = std::io::stdin().read(&mut chunk) {
+            if pipe.write_all(&chunk[..count]).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// Copies standard output; when nobody reads ours, the program learns it as it would without a sandbox.
+async fn pump_stdout(mut stdout: pipe::Receiver) {
+    let (mut ours, mut chunk) = (tokio::io::stdout(), vec![0; 64 << 10]);
+    while let Ok(count @ 1..) = stdout.read(&mut chunk).await {
+        if ours.write_all(&chunk[..count]).await.is_err() || ours.flush().await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Copies standard error, and keeps its end.
+async fn pump_stderr(mut stderr: pipe::Receiver) -> String {
+    let (mut ours, mut chunk, mut tail) = (tokio::io::stderr(), vec![0; 16 << 10], Vec::new());
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        let _ = ours.write_all(&chunk[..count]).await;
+        let _ = ours.flush().await;
+        tail.extend_from_slice(&chunk[..count]);
+        if tail.len() > 2 * TAIL_BYTES {
+            tail.drain(..tail.len() - TAIL_BYTES);
+        }
+    }
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+/// Passes signals on. A second Ctrl-C ends what does not end by itself.
+async fn pass_on(control: Control) {
+    let (sender, mut signals) = tokio::sync::mpsc::channel(8);
+    for kind in passed_on() {
+        let Ok(mut stream) = signal(kind) else { continue };
+        let sender = sender.clone();
+        tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(kind).await.is_ok() {} });
+    }
+    let mut interrupted = false;
+    while let Some(kind) = signals.recv().await {
+        if interrupted && kind == SignalKind::interrupt() {
+            control.kill();
+        }
+        interrupted |= kind == SignalKind::interrupt();
+        if let Ok(signal) = u8::try_from(kind.as_raw_value()) {
+            control.signal(signal);
+        }
+    }
+}
+
+/// Says why nothing was run, and gives the exit code that shells give.
+fn not_started(error: &str, resolved: &Resolved, program: &Path) -> u8 {
+    _ = Error::failed(error).report();
+    let exec = error.contains("cannot be started in the sandbox");
+    if !exec {
+        return NO_SANDBOX;
+    }
+    let on_host = |path: &Path| path.try_exists().unwrap_or(false);
+    let line = format!("exec: {}: not found", program.display());
+    let programs: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    for hint in sandboxed::hints(&resolved.policy, &resolved.cwd, &line, &programs, &on_host) {
+        eprintln!("sandbox: {}\n  to allow it: {}", hint.why, hint.allow);
+    }
+    if error.contains("os error 2") { NOT_FOUND } else { NOT_EXECUTABLE }
+}
+
+fn code_of(exit: Exit) -> u8 {
+    let plus = |signal: i32| BY_SIGNAL.saturating_add(u8::try_from(signal).unwrap_or_default());
+    match exit {
+        Exit::Code(code) => u8::try_from(code).unwrap_or(1),
+        Exit::Signal(signal) => plus(signal),
+        Exit::Killed => plus(9),
+        Exit::Limit(Limit::Wall | Limit::Cpu) => TOO_LONG,
+        Exit::Limit(_) => plus(25),
+    }
+}
+
+fn tell(args: &SandboxRun, console: &Console, exit: Exit, code: u8) {
+    let text = if args.json {
+        let value = serde_json::json!({"exit_code": code, "ended": format!("{exit:?}"), "console": console});
+        format!("{value}\n")
+    } else if args.quiet {
+        String::new()
+    } else {
+        visible(&console.text(args.policy.as_deref()))
+    };
+    // A closed terminal is no reason to fail.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
