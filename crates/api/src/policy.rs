@@ -168,6 +168,8 @@ pub enum Layer {
     Landlock,
     /// The filter of system calls.
     Seccomp,
+    /// The kernel's own count of a whole tree.
+    Cgroup,
 }
 
 /// Every word of a closed set, in the order to show.
@@ -195,7 +197,7 @@ pub(crate) use words;
 words! {
     Preset: "worker" = Worker, "agent-cli" = AgentCli, "check" = Check, "read-only" = ReadOnly;
     Work: "none" = None, "read" = Read, "write" = Write;
-    Layer: "namespaces" = Namespaces, "landlock" = Landlock, "seccomp" = Seccomp;
+    Layer: "namespaces" = Namespaces, "landlock" = Landlock, "seccomp" = Seccomp, "cgroup" = Cgroup;
 }
 
 impl Preset {

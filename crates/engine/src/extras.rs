@@ -197,5 +197,6 @@ fn layer_of(layer: policy::Layer) -> Layer {
         policy::Layer::Namespaces => Layer::Namespaces,
         policy::Layer::Landlock => Layer::Landlock,
         policy::Layer::Seccomp => Layer::Seccomp,
+        policy::Layer::Cgroup => Layer::Cgroup,
     }
 }

@@ -55,6 +55,7 @@ pub fn console(
 
 fn hit(policy: &Policy, limit: Limit) -> Hit {
     let limits = &policy.limits;
+    let twice = |bytes_max: u64| bytes(bytes_max.saturating_mul(2));
     let more_time = |ms: u64| format!("{}s", ms.saturating_mul(2).div_ceil(1000).max(1));
     let (limit, value, more) = match limit {
         Limit::Wall => {
@@ -65,7 +66,15 @@ fn hit(policy: &Policy, limit: Limit) -> Hit {
             let ms = limits.cpu_s.unwrap_or_default().saturating_mul(1000);
             ("cpu_time", duration(ms), more_time(ms))
         }
-        Limit::FileSize => ("file", bytes(limits.file_bytes), bytes(limits.file_bytes.saturating_mul(2))),
+        Limit::FileSize => ("file", bytes(limits.file_bytes), twice(limits.file_bytes)),
+        Limit::Memory => {
+            let most = limits.tree_memory_bytes.unwrap_or_default();
+            ("tree_memory", bytes(most), twice(most))
+        }
+        Limit::Disk => {
+            let most = limits.disk_bytes.unwrap_or_default();
+            ("disk", bytes(most), twice(most))
+        }
     };
     Hit { limit, value, allow: format!("limits: {{{limit}: {more}}}") }
 }
@@ -83,7 +92,7 @@ impl Console {
             let _ = writeln!(text, "sandbox: ended by its limit: {limit} is {value}\n  to allow more: {allow}");
         }
         for line in &self.refused {
-            let _ = writeln!(text, "sandbox: refused {}", line.replace('\n', "\n  "));
+            let _ = writeln!(text, "sandbox: {}", line.replace('\n', "\n  "));
         }
         for Hint { why, allow } in &self.hints {
             let _ = writeln!(text, "sandbox: {why}\n  to allow it: {allow}");
@@ -107,6 +116,7 @@ mod tests {
     fn told(exit: Exit, stderr: &str) -> String {
         let mut policy = workspace::presets::check();
         policy.limits.cpu_s = Some(60);
+        policy.limits.tree_memory_bytes = Some(1 << 30);
         console(&policy, Path::new("/work"), exit, stderr, Vec::new(), &[]).text(None)
     }
 
@@ -122,11 +132,12 @@ mod tests {
             .assert_eq(&told(Exit::Limit(Limit::Wall), "curl: (6) Could not resolve host: crates.io"));
         expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::Cpu), ""));
         expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::FileSize), ""));
+        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::Memory), ""));
     }
 
     #[test]
     fn what_was_refused_is_told_even_of_a_program_that_ended_well() {
-        let refused = vec!["ptrace, 3 times".to_owned()];
+        let refused = vec!["refused 3 times: `ptrace` (system call), which is never allowed in a sandbox".to_owned()];
         let console = console(&workspace::presets::check(), Path::new("/"), Exit::Code(0), "", refused, &[]);
         expect_test::expect![[""]].assert_eq(&console.text(Some(Path::new("policy.yaml"))));
     }

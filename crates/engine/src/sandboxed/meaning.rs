@@ -13,6 +13,8 @@ pub struct Meaning {
     pub preset: &'static str,
     /// Part by part.
     pub sections: Vec<Section>,
+    /// What this host does not hold of any policy, and why.
+    pub unheld: Vec<String>,
     /// Layers that may be missing here, and whether they are.
     pub degraded: Vec<String>,
     /// What it asks of the rules on permission, because a sandbox cannot hold it.
@@ -52,7 +54,17 @@ impl Meaning {
             Section { name: "identity", says: identity(policy, host.root), by: by("a user namespace") },
         ];
         let degraded = policy.allow_degraded.iter().map(|layer| degraded(*layer, host)).collect();
-        Self { preset: resolved.preset, sections, degraded, remains: resolved.remains.clone(), policy: policy.clone() }
+        let unheld =
+            host.checks.iter().filter_map(|check| Some(format!("{}: {}", check.name, check.problem.as_ref()?)));
+        let unheld = if docker { Vec::new() } else { unheld.collect() };
+        Self {
+            preset: resolved.preset,
+            sections,
+            unheld,
+            degraded,
+            remains: resolved.remains.clone(),
+            policy: policy.clone(),
+        }
     }
 
     /// For a terminal.
@@ -67,6 +79,10 @@ impl Meaning {
             text.push_str(&table(&rows.collect::<Vec<_>>()));
         }
         for (title, lines) in [
+            (
+                "what this host does not hold; a program under this policy is refused unless it is given up by name",
+                self.unheld.clone(),
+            ),
             ("protection that this policy does without", self.degraded.clone()),
             ("left to the rules on permission", self.remains.iter().map(|line| (*line).to_owned()).collect()),
         ] {
@@ -146,8 +162,32 @@ fn calls(policy: &Policy) -> Vec<(&'static str, String)> {
         [] => format!("{} (what this policy's processes need)", usual_group(&policy.processes)),
         named => named.join(", "),
     };
-    vec![("allowed", named)]
+    let mut says = vec![("allowed", named)];
+    // A policy with a word that nobody knows is refused before it comes here.
+    let allowed = workspace::allowed_syscalls(policy).unwrap_or_default();
+    says.push(("in all", format!("{} calls, some of them only with harmless arguments", allowed.len())));
+    let absent: Vec<&str> = NOTABLE.iter().filter(|call| !allowed.contains(call)).copied().collect();
+    says.push(("not among them", absent.join(", ")));
+    says
 }
+
+/// System calls whose absence tells something about a policy.
+const NOTABLE: &[&str] = &[
+    "fork",
+    "execve",
+    "socket",
+    "ptrace",
+    "process_vm_readv",
+    "mount",
+    "unshare",
+    "setns",
+    "bpf",
+    "io_uring_setup",
+    "keyctl",
+    "perf_event_open",
+    "userfaultfd",
+    "init_module",
+];
 
 fn usual_group(processes: &Processes) -> &'static str {
     if *processes == Processes::None { "@worker" } else { "@tool" }
@@ -226,7 +266,9 @@ fn degraded(layer: Layer, host: &HostReport) -> String {
             Some(version) => format!("{name}: may be missing; this host has it (version {version}) and it is used"),
             None => format!("{name}: missing on this host; files are kept apart by namespaces alone"),
         },
-        Layer::Seccomp | Layer::Namespaces => format!("{name}: may be missing; it is used where the host has it"),
+        Layer::Seccomp | Layer::Namespaces | Layer::Cgroup => {
+            format!("{name}: may be missing; it is used where the host has it")
+        }
     }
 }
 
@@ -236,6 +278,7 @@ pub(crate) fn layer_name(layer: Layer) -> &'static str {
         Layer::Namespaces => "namespaces",
         Layer::Landlock => "landlock",
         Layer::Seccomp => "seccomp",
+        Layer::Cgroup => "cgroup",
     }
 }
 

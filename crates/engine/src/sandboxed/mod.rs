@@ -80,6 +80,7 @@ pub fn resolve(
     let passed = checked.pass.iter().filter_map(|name| Some((name.clone(), (around.variable)(name)?)));
     policy.env.extend(passed);
     let problems = missing_paths(name, checked, places).chain(missing_programs(name, &policy));
+    let problems = problems.chain(unknown_calls(name, checked));
     Problems::found(problems.collect())?;
     let work = match checked.work {
         Some(policy::Work::Read | policy::Work::Write) => extras.work,
@@ -167,6 +168,17 @@ fn missing_paths<'a>(
 fn nearest(path: &Path) -> String {
     let there = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
     format!("make it, or name one that is there; it exists as far as {}", there.display())
+}
+
+/// System calls and groups that there are none of, or that no sandbox allows.
+fn unknown_calls<'a>(name: &'a str, checked: &'a CheckedPolicy) -> impl Iterator<Item = Problem> + 'a {
+    checked.allowed_syscalls.iter().filter_map(move |call| {
+        let alone = Policy { allowed_syscalls: vec![call.value.clone()], ..Policy::default() };
+        let what = workspace::allowed_syscalls(&alone).err()?.to_string();
+        let what = what.strip_prefix("the sandbox policy is refused: ").unwrap_or(&what).to_owned();
+        let fix = "name calls as the kernel does (`openat`), or groups such as `@worker` and `@tool`".to_owned();
+        Some(Problem { file: name.to_owned(), place: call.place, what, fix })
+    })
 }
 
 fn missing_programs(name: &str, policy: &Policy) -> Vec<Problem> {

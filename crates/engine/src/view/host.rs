@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 use tokio::io::AsyncReadExt;
-use workspace::{AgentName, Exit, Launcher, Program, Workspace};
+use workspace::{AgentName, Cgroups, Exit, Launcher, Program, Workspace};
 
 /// Programs that are asked for their version, and what each is for.
 const TOOLS: &[(&str, bool, &str)] = &[
@@ -41,7 +41,20 @@ pub struct HostView {
     pub home: PathBuf,
     /// Bytes that are free there; nothing when it cannot be told.
     pub disk_free_bytes: Option<u64>,
+    /// Why no control groups can be made here, which limits of a whole tree are exact with; nothing when they can.
+    pub cgroups_problem: Option<String>,
+    /// The socket of a container engine, for `backend: {docker: …}`.
+    pub container_engine: Option<PathBuf>,
+    /// What says that this is inside a container itself.
+    pub inside_container: Option<String>,
 }
+
+/// Where container engines listen.
+const ENGINES: &[&str] = &["/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock"];
+/// Files that container engines leave in their containers.
+const CONTAINER_MARKS: &[&str] = &["/.dockerenv", "/run/.containerenv"];
+/// Words in the name of the first process's control group that container engines use.
+const CONTAINER_WORDS: &[&str] = &["docker", "kubepods", "libpod", "containerd", "lxc"];
 
 /// One thing that a sandbox guarantees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +96,9 @@ impl HostView {
             kernel,
             home: home.to_owned(),
             disk_free_bytes: free(home),
+            cgroups_problem: Cgroups::find().missing(),
+            container_engine: first_there(ENGINES).map(PathBuf::from),
+            inside_container: inside_container(),
         };
         match Launcher::new(launcher) {
             Ok(launcher) => view.ask(Arc::new(launcher), scratch).await,
@@ -137,6 +153,20 @@ async fn version(launcher: &Arc<Launcher>, scratch: &Path, name: &str) -> Result
         Exit::Code(0) => Ok(super::words::first_line(&text)),
         exit => Err(format!("it ended with {exit:?}")),
     }
+}
+
+fn first_there(paths: &[&'static str]) -> Option<&'static str> {
+    paths.iter().find(|path| Path::new(path).exists()).copied()
+}
+
+/// What says that this is inside a container.
+fn inside_container() -> Option<String> {
+    let mark = first_there(CONTAINER_MARKS).map(|mark| format!("there is {mark}"));
+    mark.or_else(|| {
+        let groups = std::fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
+        let word = CONTAINER_WORDS.iter().find(|word| groups.contains(*word))?;
+        Some(format!("its control group is one of {word}"))
+    })
 }
 
 /// Bytes free for this user where `path` is or will be.

@@ -55,10 +55,22 @@ fn text(host: &HostView) -> String {
         .map_or("none; files are kept apart by namespaces alone".to_owned(), |abi| format!("version {abi}"));
     let who =
         if host.root { "root; agents are a user of their own" } else { "an ordinary user; agents are the same one" };
+    let groups = match &host.cgroups_problem {
+        None => "can be made: limits of a whole tree are the kernel's",
+        Some(_) => "cannot be made: limits of a whole tree are watched by the sandbox",
+    };
+    let engine =
+        host.container_engine.as_ref().map_or("not found; only `backend: docker` needs one".to_owned(), |path| {
+            format!("listens at {}, for `backend: docker`", path.display())
+        });
+    let container = host.inside_container.as_ref().map_or("no".to_owned(), |why| format!("yes: {why}"));
     let disk = host.disk_free_bytes.map_or("unknown".to_owned(), gib);
     let rows = [
         ("kernel", host.kernel.clone()),
         ("Landlock", landlock),
+        ("control groups", groups.to_owned()),
+        ("container engine", engine),
+        ("in a container", container),
         ("asked by", who.to_owned()),
         ("state in", host.home.display().to_string()),
         ("disk free", disk),
@@ -83,6 +95,15 @@ fn verdict(host: &HostView) -> String {
             "\n{} cannot be run inside a sandbox: {why}\n  help: install it with the system's packages",
             tool.name
         );
+    }
+    if host.landlock_abi.is_none() {
+        text.push_str("\na policy that may do without Landlock says so: allow_degraded: [landlock]\n");
+    }
+    if let Some(why) = &host.cgroups_problem {
+        let _ = writeln!(text, "\nno control groups: {why}");
+    }
+    if host.inside_container.is_some() && !host.ready {
+        text.push_str("\ninside a container, its engine must allow user namespaces and mounts: see docs/sandbox.md\n");
     }
     if host.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
         text.push_str("\nlittle disk space is free; a mission pauses and asks when there is none\n");
@@ -127,6 +148,9 @@ mod tests {
             kernel: "6.8.0".to_owned(),
             home: "/home/a/muster".into(),
             disk_free_bytes: Some(3 << 29),
+            cgroups_problem: Some("version 2 is not mounted".to_owned()),
+            container_engine: None,
+            inside_container: Some("there is /.dockerenv".to_owned()),
         };
         expect_test::expect![[r"
             What a sandbox guarantees here, each tried:

@@ -24,6 +24,7 @@ mod kill_random;
 mod lost_agents;
 mod people;
 mod rules;
+mod sandbox;
 mod scenario;
 mod space;
 mod thirty;

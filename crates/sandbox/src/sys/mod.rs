@@ -28,8 +28,7 @@ pub use process::raise_open_files;
 pub(crate) use process::{
     Failed, Forked, Plan, Started, Status, block_child_signals, clone_init, close_all_except, default_signals,
     die_with_parent, exit, fork, hard_limit, new_session, own_pidfd, pidfd_kill, reap, set_name, signal_all_others,
-    spawn_program,
-    stand_back, watch_children,
+    spawn_program, stand_back, watch_children,
 };
 pub(crate) use socket::{
     Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,

@@ -217,7 +217,8 @@ fn code_of(exit: Exit) -> u8 {
         Exit::Signal(signal) => plus(signal),
         Exit::Killed => plus(9),
         Exit::Limit(Limit::Wall | Limit::Cpu) => TOO_LONG,
-        Exit::Limit(_) => plus(25),
+        Exit::Limit(Limit::FileSize) => plus(25),
+        Exit::Limit(Limit::Memory | Limit::Disk) => plus(9),
     }
 }
 
