@@ -46,6 +46,8 @@ const CREATES: u32 = 0o100 | 0o20_000_000;
 const SHARED_NOWHERE: u32 = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
 /// What may be made besides by opening: ordinary files (0 means those), pipes, sockets. Never a device.
 const NODES: &[u32] = &[0, libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK];
+/// The process that keeps the clock of the sandbox; nobody inside may take the processor from it.
+const INIT: &[u32] = &[1];
 const ALL: u32 = u32::MAX;
 
 /// What becomes of every call that this processor has, by number.
@@ -90,6 +92,9 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
         "ioctl" => Test::NoneOf { argument: 1, mask: ALL, values: TERMINAL_TRICKS },
         "prctl" => Test::NoneOf { argument: 0, mask: ALL, values: PROCESS_TRICKS },
         "prlimit64" => Test::OneOf { argument: 0, mask: ALL, values: &[0] },
+        "sched_setaffinity" | "sched_setparam" | "sched_setscheduler" | "sched_setattr" => {
+            Test::NoneOf { argument: 0, mask: ALL, values: INIT }
+        }
         "personality" => Test::OneOf { argument: 0, mask: ALL, values: PERSONALITIES },
         "mmap" if selection.children => return None,
         "mmap" => Test::NoneOf { argument: 3, mask: SHARED_NOWHERE, values: &[SHARED_NOWHERE] },

@@ -213,6 +213,10 @@ fn arguments_are_looked_at() {
         filter.check("prctl", [15, 0, 0, 0, 0, 0], Verdict::Allow);
         filter.check("prlimit64", [0, 7, 0, 0, 0, 0], Verdict::Allow);
         filter.check("prlimit64", [1, 7, 0, 0, 0, 0], EPERM);
+        for name in ["sched_setaffinity", "sched_setscheduler", "sched_setattr"] {
+            filter.check(name, [7, 0, 0, 0, 0, 0], Verdict::Allow);
+            filter.check(name, [1, 0, 0, 0, 0, 0], EPERM);
+        }
         filter.check("personality", [0xFFFF_FFFF, 0, 0, 0, 0, 0], Verdict::Allow);
         filter.check("personality", [0x0004_0000, 0, 0, 0, 0, 0], EPERM);
     });

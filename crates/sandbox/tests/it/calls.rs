@@ -68,6 +68,8 @@ fn arguments_decide() {
         assert_eq!(none(libc::SYS_personality, &["262144"]), libc::EPERM);
         assert_eq!(none(libc::SYS_prlimit64, &["1", "7"]), libc::EPERM);
         assert_eq!(none(libc::SYS_prctl, &["22", "2"]), libc::EPERM);
+        assert_eq!(none(libc::SYS_sched_setaffinity, &["1", "8", "0"]), libc::EPERM);
+        assert_eq!(none(libc::SYS_sched_setaffinity, &["0", "8", "0"]), libc::EFAULT);
     });
 }
 

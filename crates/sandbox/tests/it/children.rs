@@ -1,6 +1,7 @@
 //! `processes: none` and `processes: exec`: no child, no second program, and threads all the same.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use sandbox::{Exit, Layer, Policy, Processes, presets};
@@ -80,6 +81,23 @@ fn a_worker_has_no_children_without_landlock_either() {
     let policy = Policy { allow_degraded: vec![Layer::Landlock], ..worker(&host) };
     let output = host.run(policy, &["/opt/kit", "try-children"]);
     assert!(output.out.contains("execve 1\nexecveat 1\nthread 7"), "{output:?}");
+}
+
+#[test]
+fn a_worker_reaches_the_gateway_and_no_other_kind_of_socket() {
+    each(|host| {
+        let script = "
+import socket
+for family in (socket.AF_UNIX, socket.AF_NETLINK, socket.AF_PACKET):
+    try: socket.socket(family, socket.SOCK_DGRAM); print('made')
+    except OSError as error: print(error.errno)
+print(socket.create_connection(('localhost', 3128), timeout=20).makefile().read(), end='')";
+        let mut sandboxed = host.launch(worker(host), &["python3", "-c", script]).unwrap();
+        let listener = sandboxed.listener.take().unwrap();
+        listener.accept().unwrap().0.write_all(b"hello\n").unwrap();
+        let output = crate::output(sandboxed);
+        assert_eq!(output.out, format!("{0}\n{0}\n{0}\nhello\n", libc::EAFNOSUPPORT), "{output:?}");
+    });
 }
 
 #[test]
