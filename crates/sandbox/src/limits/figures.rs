@@ -1,6 +1,6 @@
 //! The two cheap figures of the machine: available memory, and free space of the file systems concerned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -57,17 +57,21 @@ impl Figures {
     /// Looks at everything again; file systems on which none of these places is are forgotten.
     pub fn see<'a>(&mut self, places: impl Iterator<Item = &'a Place>) {
         self.see_memory();
-        let (mut seen, mut asked) = (BTreeSet::new(), BTreeSet::new());
+        // There are few file systems, however many places.
+        let mut asked: Vec<(u64, bool)> = Vec::new();
         for place in places {
-            asked.insert(place.device);
-            if !seen.contains(&place.device)
+            let at = asked.iter().position(|(device, _)| *device == place.device).unwrap_or_else(|| {
+                asked.push((place.device, false));
+                asked.len() - 1
+            });
+            if !asked[at].1
                 && let Ok(space) = sys::space(&place.path)
             {
-                seen.insert(place.device);
+                asked[at].1 = true;
                 self.disks.entry(place.device).or_default().see(space.free);
             }
         }
-        self.disks.retain(|device, _| asked.contains(device));
+        self.disks.retain(|device, _| asked.iter().any(|(asked, _)| asked == device));
     }
 
     fn see_memory(&mut self) {
@@ -79,8 +83,9 @@ impl Figures {
 
     /// The figures of the file systems of these places together.
     pub fn disks(&self, places: &[Place]) -> Falls {
-        let devices: BTreeSet<u64> = places.iter().map(|place| place.device).collect();
-        devices.iter().filter_map(|device| self.disks.get(device)).fold(Falls::default(), |sum, one| sum.and(one))
+        let first = |at: usize| places[..at].iter().all(|before| before.device != places[at].device);
+        let devices = (0..places.len()).filter(|at| first(*at)).map(|at| places[at].device);
+        devices.filter_map(|device| self.disks.get(&device)).fold(Falls::default(), |sum, one| sum.and(one))
     }
 }
 
