@@ -52,9 +52,9 @@
 //! group of its own where one can be had ([`Cgroups`]), and otherwise, and for disks always, by a thread of the caller that
 //! watches ([`Launcher::watch_counts`]). Whatever ends a tree for a limit is told as [`Exit::Limit`].
 //!
-//! What the thread cannot see, and a control group can: System V shared memory that nobody has attached, memory behind
-//! descriptors that are on their way through a socket, and pages of shared memory that no process has in its mappings any
-//! more although it could. It acts some ten to three hundred milliseconds after the fact.
+//! What the thread cannot see, and a control group can: System V shared memory that nobody has attached (a policy must allow
+//! that by name), memory behind descriptors that are on their way through a socket, and pages of shared memory that no
+//! process has in its mappings any more although it could. It acts some ten to three hundred milliseconds after the fact.
 //!
 //! # Ownership of files
 //!

@@ -2,8 +2,8 @@
 //!
 //! Pages of files on disk do not count: they are dropped when memory gets short. First a sum that counts shared pages for
 //! everyone who has them, which is cheap and never too low; only if that is too much, the exact one, in which they count
-//! once for all. Not seen are System V segments that nobody has attached and descriptors on their way through a socket;
-//! a control group sees them.
+//! once for all. Not seen are System V segments that nobody has attached (a policy must allow those by name), descriptors on
+//! their way through a socket, and shared pages that no mapping shows any more; a control group sees them.
 
 use std::fs;
 

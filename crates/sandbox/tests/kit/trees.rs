@@ -74,8 +74,7 @@ fn launcher(cgroups: Cgroups) -> Launcher {
 
 fn launch(memory: &str, disk: &str, dir: &str, command: &[&str]) -> Launch {
     let mut policy = presets::tool();
-    // Memory that only a limit of the whole tree counts.
-    policy.allowed_syscalls = vec!["@tool".into(), "@memfd".into()];
+    policy.allowed_syscalls = vec!["@tool".to_owned(), "@memfd".to_owned()];
     policy.limits.tree_memory_bytes = memory.parse().ok();
     policy.limits.disk_bytes = disk.parse().ok();
     policy.filesystem.binds.push(Bind::write_execute(Path::new(dir).join("work"), "/work"));
