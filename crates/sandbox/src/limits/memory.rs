@@ -12,7 +12,8 @@ use super::processes::{self, Held};
 /// What the sandbox of this init uses, in bytes; exact only if it seems to be more than `limit`.
 pub(super) fn used(init: i32, limit: u64) -> u64 {
     let pids = processes::of(init);
-    let files: Vec<Held> = processes::held_files(&pids).into_iter().filter(|file| file.in_memory).collect();
+    let (mut files, _) = processes::held_files(&pids);
+    files.retain(|file| file.in_memory);
     let in_files: u64 = files.iter().map(|file| file.bytes).sum();
     let rough = in_files + pids.iter().map(|pid| at_most(*pid)).sum::<u64>();
     if rough <= limit {

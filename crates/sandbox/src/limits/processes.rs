@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -67,11 +68,25 @@ pub(super) struct Held {
     pub in_memory: bool,
 }
 
-/// The files without a name that these processes hold open, each once.
-pub(super) fn held_files(pids: &[i32]) -> Vec<Held> {
-    let mut seen = BTreeSet::new();
-    let fds = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok()).flatten().flatten();
-    fds.filter_map(|fd| held(&fd.path())).filter(|held| seen.insert((held.device, held.inode))).collect()
+/// The files without a name that these processes hold open, each once; and whether some of them do not let us see
+/// theirs, as a process may that an ordinary user watches.
+pub(super) fn held_files(pids: &[i32]) -> (Vec<Held>, bool) {
+    let (mut seen, mut files, mut hidden) = (BTreeSet::new(), Vec::new(), false);
+    for pid in pids {
+        match fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(fds) => {
+                let held = fds.flatten().filter_map(|fd| held(&fd.path()));
+                files.extend(held.filter(|held| seen.insert((held.device, held.inode))));
+            }
+            Err(error) => hidden |= error.kind() == io::ErrorKind::PermissionDenied && is_alive(*pid),
+        }
+    }
+    (files, hidden)
+}
+
+/// Whether a process has not ended yet; one that has ended and is not reaped holds nothing, and has no memory.
+fn is_alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("\nVmSize:"))
 }
 
 fn held(fd: &Path) -> Option<Held> {
@@ -100,8 +115,10 @@ mod tests {
         let _again = file.try_clone().unwrap();
         let inode = file.metadata().unwrap().ino();
         let ours = i32::try_from(std::process::id()).unwrap();
-        let held: Vec<Held> = held_files(&[ours]).into_iter().filter(|held| held.inode == inode).collect();
-        assert!(matches!(held[..], [Held { bytes: 8192, in_memory: false, .. }]), "{held:?}");
+        let (mut files, hidden) = held_files(&[ours]);
+        files.retain(|held| held.inode == inode);
+        assert!(matches!(files[..], [Held { bytes: 8192, in_memory: false, .. }]), "{files:?}");
+        assert!(!hidden);
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Shared {
             UnderWay { walk, fallen, cost: Duration::ZERO }
         });
         let found = under_way.walk.step(ENTRIES);
-        let found = found.map(|usage| Usage { bytes: usage.bytes + held(init, tree, &usage), ..usage });
+        let found = found.map(|usage| with_held(init, tree, usage));
         under_way.cost += began.elapsed();
         match found {
             None => disk.under_way = Some(under_way),
@@ -247,12 +247,17 @@ impl Shared {
     }
 }
 
-/// Bytes of the files without a name that a tree holds open on its file systems.
-fn held(init: i32, tree: &Watch, usage: &Usage) -> u64 {
-    let on_ours =
-        |device: u64| usage.devices.contains(&device) || tree.places.iter().any(|place| place.device == device);
-    let files = processes::held_files(&processes::of(init));
-    files.iter().filter(|file| !file.in_memory && on_ours(file.device)).map(|file| file.bytes).sum()
+/// What was found, and the files without a name that the tree holds open on its file systems.
+fn with_held(init: i32, tree: &Watch, mut usage: Usage) -> Usage {
+    // Init is ours, and holds none.
+    let pids = processes::of(init).split_off(1);
+    let (files, hidden) = processes::held_files(&pids);
+    let is_place = |device: u64| tree.places.iter().any(|place| place.device == device);
+    let on_disk = |device: u64| usage.devices.contains(&device) || is_place(device);
+    usage.bytes +=
+        files.iter().filter(|file| !file.in_memory && on_disk(file.device)).map(|file| file.bytes).sum::<u64>();
+    usage.hidden |= hidden;
+    usage
 }
 
 impl Watch {
@@ -284,4 +289,38 @@ impl Disk {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// A limit of 1000 for someone who may add 300, on a disk with 5000 free.
+    fn disk(first: u64) -> Disk {
+        let gauge = Gauge::new(1000, None, 0, None, Instant::now());
+        let mut disk = Disk { gauge, free_then: 5000, room: 300, first: None, under_way: None };
+        assert!(!measured(&mut disk, first, false, 5000));
+        disk
+    }
+
+    fn measured(disk: &mut Disk, bytes: u64, hidden: bool, free: u64) -> bool {
+        let usage = Usage { bytes, hidden, devices: Vec::new() };
+        disk.measured(&usage, &UnderWay { walk: Walk::new([]), fallen: 0, cost: S }, free)
+    }
+
+    #[test]
+    fn a_tree_may_add_no_more_than_there_is_room_for() {
+        assert!(!measured(&mut disk(100), 400, false, 5000));
+        assert!(measured(&mut disk(100), 401, false, 5000));
+        assert!(measured(&mut disk(900), 1001, false, 5000));
+    }
+
+    #[test]
+    fn what_others_take_is_nobody_elses_unless_it_hides_something() {
+        assert!(!measured(&mut disk(100), 200, false, 0));
+        assert!(!measured(&mut disk(100), 200, true, 4700));
+        assert!(measured(&mut disk(100), 200, true, 4699));
+    }
 }

@@ -108,6 +108,11 @@ fn files_that_have_no_name_any_more() {
 }
 
 #[test]
+fn files_of_a_process_that_shows_nothing() {
+    each(|caller| assert_eq!(caller.uses_disk("files-of-a-hidden-process", 50, 4 * MIB), "Limit(Disk)\n"));
+}
+
+#[test]
 fn files_in_a_directory_that_its_owner_closed() {
     each(|caller| {
         assert_eq!(caller.uses_disk("closed-files", 50, 4 * MIB), "Limit(Disk)\n");

@@ -135,6 +135,11 @@ pub fn use_up(what: &str, count: usize, bytes: usize) {
         }
         "memory-files" => (0..count).for_each(|_| std::mem::forget(memory_file(bytes))),
         "files" => (0..count).for_each(|n| write(&format!("/work/{n}"), bytes)),
+        "files-of-a-hidden-process" => {
+            // Whoever is not its user's own debugger sees no descriptor of it.
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }, 0);
+            use_up("files-without-names", count, bytes);
+        }
         "files-without-names" => (0..count).for_each(|n| {
             let path = format!("/work/{n}");
             let file = File::create(&path).unwrap();
@@ -152,6 +157,13 @@ pub fn use_up(what: &str, count: usize, bytes: usize) {
             write("/work/one", bytes);
             (0..count).for_each(|n| fs::hard_link("/work/one", format!("/work/name-{n}")).unwrap());
             symlink("/", "/work/root").unwrap();
+            symlink("/", "/work/root").unwrap();
+            // On the host this leads to the large file that the others write.
+            symlink("../others", "/work/huge").unwrap();
+            // One that has ended and that nobody takes note of: it shows nothing either.
+            if unsafe { libc::fork() } == 0 {
+                unsafe { libc::_exit(0) };
+            }
             symlink("/usr/bin", "/work/programs").unwrap();
             ready();
             return crate::stay();
