@@ -157,7 +157,6 @@ pub fn use_up(what: &str, count: usize, bytes: usize) {
             write("/work/one", bytes);
             (0..count).for_each(|n| fs::hard_link("/work/one", format!("/work/name-{n}")).unwrap());
             symlink("/", "/work/root").unwrap();
-            symlink("/", "/work/root").unwrap();
             // On the host this leads to the large file that the others write.
             symlink("../others", "/work/huge").unwrap();
             // One that has ended and that nobody takes note of: it shows nothing either.
