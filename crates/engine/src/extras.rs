@@ -60,7 +60,8 @@ impl Extras {
             work: policy.work.and_then(|work| access_to_work(work, preset)),
             read,
             binds,
-            network: policy.network.as_ref().map(network),
+            // What cannot be converted lets nothing through; `sandboxed::check` says so before anything is begun.
+            network: policy.network.as_ref().map(|wish| network(wish).unwrap_or(Network::Hosts(Vec::new()))),
             allowed_syscalls: policy.allowed_syscalls.iter().map(|call| call.value.clone()).collect(),
             children: policy.processes.as_ref().map(|processes| children(processes, policy)),
             env: policy.env.clone(),
@@ -138,13 +139,17 @@ fn files(policy: &CheckedPolicy, places: Places<'_>) -> (Vec<PathBuf>, Vec<Bind>
     (same.into_iter().map(|(host, _)| host).collect(), looked_at.into_iter().chain(written).chain(elsewhere).collect())
 }
 
-fn network(network: &policy::Network) -> Network {
-    match network {
+/// The sandbox's form of a network, or why it takes a host otherwise than the language does.
+pub(crate) fn network(network: &policy::Network) -> Result<Network, String> {
+    Ok(match network {
         policy::Network::None => Network::None,
         policy::Network::Gateway => Network::Gateway,
-        policy::Network::Hosts(hosts) => Network::Hosts(hosts.clone()),
+        policy::Network::Hosts(hosts) => {
+            let written = serde_json::json!({ "hosts": hosts });
+            serde_json::from_value(written).map_err(|error| error.to_string())?
+        }
         policy::Network::Open => Network::Open,
-    }
+    })
 }
 
 /// A bare name is looked up where the program will be looked up.

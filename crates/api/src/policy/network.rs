@@ -3,40 +3,46 @@
 use crate::source::checker::{Wrong, quote};
 use std::net::Ipv6Addr;
 
-/// A pattern `HOST:PORT`, in lower case: a name, `*.` and a name with at least two parts, or an address (IPv6 in brackets).
+/// The port of a host that names none: HTTPS.
+const PORT: u16 = 443;
+/// The word after a host that lets its name lead to addresses that are not public.
+const PRIVATE: &str = " private";
+
+/// A pattern `HOST:PORT`, in lower case: a name, `*.` and a name with at least two parts, or an address (IPv6 in brackets);
+/// without a port it is 443. ` private` after it lets the name lead to an address of a private network.
 pub(super) fn host(text: &str) -> Result<String, Wrong> {
     let wrong = |why: &str, fix: String| Wrong::new(format!("{} {why}", quote(text)), fix);
-    if text.contains("://") || text.contains(['/', '@', ' ']) {
-        let bare = text.split("://").last().unwrap_or(text).split('/').next().unwrap_or(text);
-        return Err(wrong(
-            "is not HOST:PORT",
-            format!("write only the host and its port, as in {}", quote(&with_port(bare))),
-        ));
+    let (pattern, private) = text.strip_suffix(PRIVATE).map_or((text, ""), |pattern| (pattern, PRIVATE));
+    if pattern.contains(['/', '@', ' ']) {
+        let bare = pattern.split("://").last().unwrap_or(pattern).split('/').next().unwrap_or(pattern);
+        return Err(wrong("is not HOST:PORT", format!("write only the host and its port, as in {}", quote(bare))));
     }
-    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !open_bracket(host)) else {
-        return Err(wrong("has no port", format!("write {}", quote(&with_port(text)))));
+    let (host, port) = match pattern.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !open_bracket(host)) {
+        Some((host, port)) => (host, port.parse::<u16>().ok().filter(|_| !port.starts_with(['+', '0']))),
+        None => (pattern, Some(PORT)),
     };
-    if port.parse::<u16>().ok().filter(|port| *port != 0).is_none() || port.starts_with(['+', '0']) {
+    let Some(port) = port else {
         return Err(wrong("has no port that can be", "write a port from 1 to 65535".into()));
-    }
+    };
+    judge(text, host).map(|()| format!("{host}:{port}{private}").to_ascii_lowercase())
+}
+
+fn judge(text: &str, host: &str) -> Result<(), Wrong> {
+    let wrong = |why: &str, fix: &str| Err(Wrong::new(format!("{} {why}", quote(text)), fix));
     if let Some(name) = host.strip_prefix("*.") {
-        return match named(name) && name.split('.').count() >= 2 {
-            true => Ok(text.to_ascii_lowercase()),
-            false => Err(everything(text)),
-        };
+        return if named(name) && name.split('.').count() >= 2 { Ok(()) } else { Err(everything(text)) };
+    }
+    if host.contains('*') && host.trim_matches(['*', '.']).is_empty() {
+        return Err(everything(text));
     }
     if host.contains('*') {
-        return Err(if host.trim_matches(['*', '.']).is_empty() {
-            everything(text)
-        } else {
-            wrong("has a `*` where none can stand", "write `*.` in front of a name, as in `*.example.org:443`".into())
-        });
+        return wrong("has a `*` where none can stand", "write `*.` in front of a name, as in `*.example.org:443`");
     }
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if named(host) || bracketed.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
-        return Ok(text.to_ascii_lowercase());
+        return Ok(());
     }
-    Err(wrong("is not the name of a host", "write it in letters, digits, `-` and `.`; other letters as `xn--…`".into()))
+    wrong("is not the name of a host", "write it in letters, digits, `-` and `.`; other letters as `xn--…`")
 }
 
 fn open_bracket(host: &str) -> bool {
@@ -48,15 +54,6 @@ fn everything(text: &str) -> Wrong {
         format!("{} matches everything, or nearly so", quote(text)),
         "name the hosts that are needed; `*.example.org:443` has at least two parts after `*.`",
     )
-}
-
-fn with_port(text: &str) -> String {
-    let host = text.trim_end_matches(':');
-    if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        host.to_owned()
-    } else {
-        format!("{host}:443")
-    }
 }
 
 /// A host name as the DNS has it: parts of letters, digits, `-` and `_`, at most 253 bytes.
@@ -71,11 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_with_ports_are_taken() {
+    fn hosts_are_taken_with_their_ports() {
         for text in ["crates.io:443", "*.example.org:443", "localhost:8080", "10.0.0.5:80", "[2001:db8::1]:443"] {
             assert_eq!(host(text).as_deref(), Ok(text));
         }
-        assert_eq!(host("Crates.IO:443").as_deref(), Ok("crates.io:443"));
+        assert_eq!(host("Crates.IO").as_deref(), Ok("crates.io:443"));
+        assert_eq!(host("[2001:db8::1]").as_deref(), Ok("[2001:db8::1]:443"));
+        assert_eq!(host("registry.lan:5000 private").as_deref(), Ok("registry.lan:5000 private"));
     }
 
     #[test]
@@ -89,8 +88,7 @@ mod tests {
     #[test]
     fn what_is_no_host_comes_with_what_would_be() {
         let fix = |text| host(text).map_err(|wrong| wrong.fix).unwrap_err();
-        assert_eq!(fix("crates.io"), "write `crates.io:443`");
-        assert!(fix("https://crates.io/x").ends_with("`crates.io:443`"));
+        assert!(fix("https://crates.io/x").ends_with("`crates.io`"));
         assert!(fix("https://crates.io:8443/").ends_with("`crates.io:8443`"));
         assert!(fix("crates.io:0").contains("1 to 65535"));
         assert!(fix("a*.example.org:443").contains("in front of a name"));

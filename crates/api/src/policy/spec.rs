@@ -96,7 +96,8 @@ pub(super) struct PathSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HostsSpec {
-    /// `HOST:PORT`; `*.` in front of a host stands for any name below it.
+    /// `HOST:PORT`, 443 without a port; `*.` in front of a host stands for any name below it; ` private` after it lets the
+    /// name lead to an address of a private network.
     pub(super) hosts: At<List<Text>>,
 }
 

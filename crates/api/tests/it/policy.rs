@@ -126,12 +126,12 @@ fn contradictions() {
 #[test]
 fn values_out_of_their_bounds() {
     check(
-        "network: {hosts: ['*:443', crates.io]}\nprocesses: {exec: []}\nlimits: {memory: 1MiB, wall: 5, file: 7MB}\nidentity: {uid: 0}\nallowed_syscalls: ['open at']\nfiles: {write: [/, ../x, {host: /a, inside: /proc/x}]}\nenv: {HOME: /x}\npass: ['A-B']\n",
+        "network: {hosts: ['*:443', 'https://crates.io/']}\nprocesses: {exec: []}\nlimits: {memory: 1MiB, wall: 5, file: 7MB}\nidentity: {uid: 0}\nallowed_syscalls: ['open at']\nfiles: {write: [/, ../x, {host: /a, inside: /proc/x}]}\nenv: {HOME: /x}\npass: ['A-B']\n",
         expect![[r#"
             policy.yaml:1:19: `*:443` matches everything, or nearly so
               help: name the hosts that are needed; `*.example.org:443` has at least two parts after `*.`
-            policy.yaml:1:28: `crates.io` has no port
-              help: write `crates.io:443`
+            policy.yaml:1:28: `https://crates.io/` is not HOST:PORT
+              help: write only the host and its port, as in `crates.io`
             policy.yaml:2:19: the list of programs is empty
               help: name one, or note that `processes: none` starts none
             policy.yaml:3:18: `memory` is too small for any program

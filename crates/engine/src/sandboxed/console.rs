@@ -97,7 +97,8 @@ impl Console {
         for Hint { why, allow } in &self.hints {
             let _ = writeln!(text, "sandbox: {why}\n  to allow it: {allow}");
         }
-        if !text.is_empty() {
+        let addable = self.refused.iter().any(|line| line.to_lowercase().contains("to allow"));
+        if self.limit.is_some() || !self.hints.is_empty() || addable {
             let _ = match policy {
                 Some(file) => writeln!(text, "sandbox: lines to add belong in {}", file.display()),
                 None => {
@@ -137,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_told_even_of_a_program_that_ended_well() {
-        let refused = vec!["refused 3 times: `ptrace` (system call), which is never allowed in a sandbox".to_owned()];
+        let never = "refused 3 times: `ptrace` (system call), which is never allowed in a sandbox".to_owned();
+        let listed = "refused: `sync` (system call), not in allowed_syscalls; to allow it add `sync` there".to_owned();
+        let refused = vec![never, listed];
         let console = console(&workspace::presets::check(), Path::new("/"), Exit::Code(0), "", refused, &[]);
         expect_test::expect![[""]].assert_eq(&console.text(Some(Path::new("policy.yaml"))));
     }

@@ -141,7 +141,7 @@ fn network(network: &Network) -> Vec<(&'static str, String)> {
             ("nothing else", "no names are resolved, no address is reached".to_owned()),
         ],
         Network::Hosts(hosts) => vec![
-            ("through a proxy", hosts.join(", ")),
+            ("through a proxy", hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
             ("nothing else", "names are resolved outside; private addresses are refused unless named".to_owned()),
         ],
         Network::Open => vec![("open", "everything that this machine reaches, its own services included".to_owned())],
@@ -306,7 +306,7 @@ mod tests {
             Bind::write_execute("/srv/work", "/srv/work"),
             Bind::read("/srv/data", "/data"),
         ];
-        policy.network = Network::Hosts(vec!["crates.io:443".into()]);
+        policy.network = Network::Hosts(vec!["crates.io:443".parse().unwrap()]);
         policy.env.insert("TOKEN".into(), "secret".into());
         policy.limits.cpu_s = Some(90);
         policy.allow_degraded = vec![Layer::Landlock];

@@ -18,7 +18,7 @@ pub(crate) use meaning::layer_name;
 pub use meaning::{Meaning, Section};
 
 use crate::{
-    extras::{Extras, preset},
+    extras::{self, Extras, preset},
     settings::Places,
 };
 use api::{
@@ -79,9 +79,7 @@ pub fn resolve(
     }
     let passed = checked.pass.iter().filter_map(|name| Some((name.clone(), (around.variable)(name)?)));
     policy.env.extend(passed);
-    let problems = missing_paths(name, checked, places).chain(missing_programs(name, &policy));
-    let problems = problems.chain(unknown_calls(name, checked));
-    Problems::found(problems.collect())?;
+    Problems::found(problems(name, checked, &policy, places))?;
     let work = match checked.work {
         Some(policy::Work::Read | policy::Work::Write) => extras.work,
         Some(policy::Work::None) | None => None,
@@ -94,6 +92,24 @@ pub fn resolve(
         None => {}
     }
     Ok(resolved)
+}
+
+/// Whether a policy of a configuration fits this host, before anything is begun. `name` is what problems call the file.
+///
+/// # Errors
+/// Paths, programs and system calls that do not exist, each with its place in the file.
+pub fn check(name: &str, checked: &CheckedPolicy, places: Places<'_>) -> Result<(), Problems> {
+    let extras = Extras::of(checked, places).for_sandbox();
+    let mut policy = extras.preset.policy();
+    extras.apply(&mut policy);
+    Problems::found(problems(name, checked, &policy, places))
+}
+
+fn problems(name: &str, checked: &CheckedPolicy, policy: &Policy, places: Places<'_>) -> Vec<Problem> {
+    let paths = missing_paths(name, checked, places);
+    let hosts = checked.network.as_ref().and_then(|network| extras::network(network).err());
+    let hosts = hosts.map(|what| Problem::whole(name, format!("network: {what}"), "write hosts as HOST:PORT"));
+    paths.chain(unknown_calls(name, checked)).chain(missing_programs(name, policy)).chain(hosts).collect()
 }
 
 /// A preset with a folder to work in: in `agent-cli`, `check` and `worker` to write in, in `read-only` to look at.

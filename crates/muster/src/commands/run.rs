@@ -85,6 +85,15 @@ pub(crate) fn detail(all: bool) -> Detail {
     if all { Detail::All } else { Detail::Steps }
 }
 
+/// What a configuration shows in sandboxes is there.
+fn sandboxes_fit(config: &CheckedConfig, file: &Path, config_dir: &Path) -> Result<(), Error> {
+    let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
+    let places = Places { config_dir, home: &home };
+    let policies = config.roles.values().map(|role| &role.sandbox).chain([&config.checks]);
+    let fits = |policy| engine::sandboxed::check(&file.display().to_string(), policy, places);
+    policies.into_iter().try_for_each(fits).map_err(Error::usage)
+}
+
 impl Files {
     /// Reads and checks both files; every problem names file, line and column.
     pub(crate) fn read(config_file: &Path, plan_file: &Path) -> Result<Self, Error> {
@@ -99,6 +108,7 @@ impl Files {
         }
         let config = Source::read(config_file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
         config.ready_to_run(&config_file.display().to_string()).map_err(Error::usage)?;
+        sandboxes_fit(&config, config_file, &config_dir)?;
         let plan = Source::read(plan_file).and_then(|source| plan::load(&source, &config)).map_err(Error::usage)?;
         Ok(Self { config, config_dir, plan })
     }

@@ -46,6 +46,22 @@ fn nothing_is_begun(bench: &Bench) {
 }
 
 #[test]
+fn sandboxes_that_do_not_fit_this_host() {
+    for (policy, words) in [
+        ("{files: {read: [/no/such/folder]}}", &["muster.yaml:6:", "/no/such/folder does not exist"][..]),
+        ("{allowed_syscalls: [opnat]}", &["muster.yaml:6:", "did you mean `openat`"]),
+        ("{processes: {exec: [no-such-program]}}", &["no-such-program is not found"]),
+        ("{network: open}", &["muster.yaml:6:", "cannot open the network of this machine"]),
+    ] {
+        let sandbox = format!("output_tokens: 1000,\n    sandbox: {policy}}}");
+        let config = CONFIG.replace("output_tokens: 1000}", &sandbox);
+        assert_ne!(config, CONFIG);
+        let bench = Bench::new(PLAN, &config, SCRIPT, &[]);
+        refused(&bench, bench.run(&[]), words);
+    }
+}
+
+#[test]
 fn wrong_plans() {
     for (from, to, words) in [
         ("role: builder", "role: bilder", &["plan.yaml:5:11", "bilder", "builder"][..]),
