@@ -8,7 +8,7 @@
 mod catalogue;
 mod recipient;
 
-pub use catalogue::{AgentCall, BadCall, TOOL_NAMES, ToolSpec, catalogue};
+pub use catalogue::{AgentCall, BadCall, RUN_COMMAND, TOOL_NAMES, ToolSpec, catalogue};
 pub use recipient::{Recipient, Topic};
 
 use schemars::JsonSchema;
@@ -30,6 +30,14 @@ pub const SUMMARY_BYTES_MAX: usize = 16 * 1024;
 pub const EVIDENCE_BYTES_MAX: usize = 32 * 1024;
 /// Most messages that one `read_messages` returns, and what it returns unless told otherwise.
 pub const MESSAGES_MAX: u32 = 50;
+/// Longest command line, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
+/// Longest path of a command's folder, in bytes.
+pub const CWD_BYTES_MAX: usize = 1024;
+/// How long a command may take unless its caller says otherwise, in seconds.
+pub const COMMAND_S: u32 = 120;
+/// The longest that a command may take, in seconds.
+pub const COMMAND_S_MAX: u32 = 600;
 /// Longest name of a recipient and longest id of a message, in bytes.
 pub const NAME_BYTES_MAX: usize = 100;
 
@@ -189,4 +197,21 @@ pub struct SubmitResult {
 pub struct ResultSubmitted {
     /// What happens next.
     pub note: String,
+}
+
+/// Arguments of `run_command`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunCommand {
+    /// The command line, for `sh -c`.
+    #[schemars(length(min = 1, max = COMMAND_BYTES_MAX))]
+    pub command: String,
+    /// Seconds until it is killed; 120 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = COMMAND_S_MAX))]
+    pub timeout_s: Option<u32>,
+    /// Folder to run it in, relative to your work folder; the work folder itself if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = CWD_BYTES_MAX))]
+    pub cwd: Option<String>,
 }

@@ -1,17 +1,19 @@
 //! The list of agent tools, and the step from a model's call to a typed one.
 
 use super::{
-    BODY_BYTES_MAX, Checkpoint, EVIDENCE_BYTES_MAX, LABEL_BYTES_MAX, ListAgents, MESSAGES_MAX, NAME_BYTES_MAX,
-    OPTION_BYTES_MAX, OPTIONS_MAX, QUESTION_BYTES_MAX, RaiseInterrupt, ReadMessages, SUMMARY_BYTES_MAX, SendMessage,
-    SubmitResult,
+    BODY_BYTES_MAX, COMMAND_BYTES_MAX, COMMAND_S_MAX, CWD_BYTES_MAX, Checkpoint, EVIDENCE_BYTES_MAX, LABEL_BYTES_MAX,
+    ListAgents, MESSAGES_MAX, NAME_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_MAX, QUESTION_BYTES_MAX, RaiseInterrupt,
+    ReadMessages, RunCommand, SUMMARY_BYTES_MAX, SendMessage, SubmitResult,
 };
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Every tool's name, in the order of [`catalogue`].
-pub const TOOL_NAMES: [&str; 6] =
-    ["send_message", "read_messages", "list_agents", "raise_interrupt", "checkpoint", "submit_result"];
+pub const TOOL_NAMES: [&str; 7] =
+    ["send_message", "read_messages", "list_agents", "raise_interrupt", "checkpoint", "submit_result", RUN_COMMAND];
+/// The tool that only agents without processes of their own are offered.
+pub const RUN_COMMAND: &str = "run_command";
 
 /// One tool as `tools/list` shows it (the member names are MCP's).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,6 +42,8 @@ pub enum AgentCall {
     Checkpoint(Checkpoint),
     /// `submit_result`
     SubmitResult(SubmitResult),
+    /// `run_command`
+    RunCommand(RunCommand),
 }
 
 /// Why a call cannot be taken; the text is for the model.
@@ -78,6 +82,12 @@ pub fn catalogue() -> Vec<ToolSpec> {
             "Say that your task is done. The working tree as it stands is then checked and merged; \
              if a check fails you get its output as the next prompt. End your turn after this call.",
         ),
+        spec::<RunCommand>(
+            RUN_COMMAND,
+            "Run a shell command (sh -c) in your work folder and return its exit code and the last 16 KiB of its standard output \
+             and standard error. It runs in a sandbox of its own: your work folder is there, the network is not. It has no input. \
+             Everything it started is killed when it ends, so nothing can be left running.",
+        ),
     ]
 }
 
@@ -94,6 +104,7 @@ impl AgentCall {
             "raise_interrupt" => Self::RaiseInterrupt(read("raise_interrupt", arguments, check_interrupt)?),
             "checkpoint" => Self::Checkpoint(read("checkpoint", arguments, check_checkpoint)?),
             "submit_result" => Self::SubmitResult(read("submit_result", arguments, check_result)?),
+            RUN_COMMAND => Self::RunCommand(read(RUN_COMMAND, arguments, check_command)?),
             _ => return Err(BadCall::UnknownTool),
         })
     }
@@ -107,6 +118,7 @@ impl AgentCall {
             Self::RaiseInterrupt(_) => "raise_interrupt",
             Self::Checkpoint(_) => "checkpoint",
             Self::SubmitResult(_) => "submit_result",
+            Self::RunCommand(_) => RUN_COMMAND,
         }
     }
 }
@@ -178,6 +190,24 @@ fn check_result(call: &SubmitResult) -> Result<(), String> {
     optional("evidence", call.evidence.as_deref(), EVIDENCE_BYTES_MAX)
 }
 
+fn check_command(call: &RunCommand) -> Result<(), String> {
+    length("command", &call.command, COMMAND_BYTES_MAX)?;
+    if call.command.contains('\0') {
+        return Err("command must not contain a NUL character".to_owned());
+    }
+    if let Some(seconds) = call.timeout_s
+        && !(1..=COMMAND_S_MAX).contains(&seconds)
+    {
+        return Err(format!("timeout_s must be 1 to {COMMAND_S_MAX}"));
+    }
+    let Some(cwd) = call.cwd.as_deref() else { return Ok(()) };
+    length("cwd", cwd, CWD_BYTES_MAX)?;
+    if cwd.starts_with('/') || cwd.split('/').any(|part| part == "..") || cwd.contains('\0') {
+        return Err("cwd must be relative to your work folder, without `..`".to_owned());
+    }
+    Ok(())
+}
+
 fn optional(name: &str, text: Option<&str>, bytes_max: usize) -> Result<(), String> {
     text.map_or(Ok(()), |text| length(name, text, bytes_max))
 }
@@ -211,6 +241,7 @@ mod tests {
             ),
             ("checkpoint", json!({"label": "tests pass"})),
             ("submit_result", json!({"summary": "done", "evidence": "ok"})),
+            ("run_command", json!({"command": "make test", "timeout_s": 5, "cwd": "src/a"})),
         ] {
             let schema = catalogue().into_iter().find(|spec| spec.name == tool).unwrap().input_schema;
             if !arguments.is_null() {
@@ -226,7 +257,7 @@ mod tests {
             "fly",
             json!({}),
             expect![
-                "there is no tool of this name; the tools are send_message, read_messages, list_agents, raise_interrupt, checkpoint, submit_result"
+                "there is no tool of this name; the tools are send_message, read_messages, list_agents, raise_interrupt, checkpoint, submit_result, run_command"
             ],
         );
         check("send_message", json!({"to": "a"}), expect!["send_message: missing field `body`"]);
@@ -264,6 +295,24 @@ mod tests {
             expect!["raise_interrupt: at most 10 options, not 11"],
         );
         check("submit_result", json!(null), expect!["submit_result: missing field `summary`"]);
+        check("run_command", json!({}), expect!["run_command: missing field `command`"]);
+        check(
+            "run_command",
+            json!({"command": "a\0b"}),
+            expect!["run_command: command must not contain a NUL character"],
+        );
+        check(
+            "run_command",
+            json!({"command": "a", "timeout_s": 601}),
+            expect!["run_command: timeout_s must be 1 to 600"],
+        );
+        for cwd in ["/etc", "a/../..", ".."] {
+            check(
+                "run_command",
+                json!({"command": "a", "cwd": cwd}),
+                expect!["run_command: cwd must be relative to your work folder, without `..`"],
+            );
+        }
     }
 
     #[test]
