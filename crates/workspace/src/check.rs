@@ -4,18 +4,19 @@
 //! uncommitted files nor caches. The check-out is made inside the sandbox and removed afterwards.
 
 use crate::{
-    CommitId, Control, Error, Process, Result, SandboxExtras,
+    CheckEnd, CommitId, Error, Process, Result, SandboxExtras, Spoken,
     git::ENVIRONMENT,
     layout::{self, INSIDE_WORK},
+    program,
     repository::Repository,
+    watch::Watch,
 };
-use sandbox::{Bind, Exit, Launch, Limit, Network, Policy, presets};
+use sandbox::{Bind, Launch, Network, Policy, presets};
 use std::{
-    collections::VecDeque,
     ffi::OsString,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{io::AsyncReadExt, net::unix::pipe};
 
@@ -58,25 +59,6 @@ pub struct CheckRun {
     pub ms: u64,
 }
 
-/// How an acceptance check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckEnd {
-    /// With this exit code; 0 is passed.
-    Exit(i32),
-    /// By this signal.
-    Signal(i32),
-    /// It was stopped after its time-out.
-    TimedOut,
-    /// It used up its processor time.
-    CpuLimit,
-    /// It wrote a file that is too large.
-    FileSizeLimit,
-    /// All its processes together used too much memory.
-    MemoryLimit,
-    /// The check-out grew too large.
-    DiskLimit,
-}
-
 impl CheckRun {
     /// Whether the check passed.
     pub fn passed(&self) -> bool {
@@ -96,14 +78,27 @@ impl Repository {
         commands: &[CheckCommand],
         extras: &SandboxExtras,
     ) -> Result<Vec<CheckRun>> {
+        self.check_aloud(candidate, commands, extras, &mut |_, _| {}).await
+    }
+
+    /// The same; `said` is given what the check with this number, from 0, prints, as it comes. What it says on standard error
+    /// comes as standard output.
+    pub async fn check_aloud(
+        &self,
+        candidate: &CommitId,
+        commands: &[CheckCommand],
+        extras: &SandboxExtras,
+        said: &mut (dyn FnMut(usize, Spoken<'_>) + Send),
+    ) -> Result<Vec<CheckRun>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut runs = Vec::with_capacity(commands.len());
-        for command in commands {
+        for (number, command) in commands.iter().enumerate() {
             let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
             layout::remove_tree(&dir)?;
             self.write_git(&dir.join(".git"), "none", "")?;
             let _removed_at_the_end = Removed(&dir);
-            runs.push(self.run_check(&dir, candidate.as_str(), command, extras).await?);
+            let mut said = |spoken: Spoken<'_>| said(number, spoken);
+            runs.push(self.run_check(&dir, candidate.as_str(), command, extras, &mut said).await?);
         }
         Ok(runs)
     }
@@ -114,6 +109,7 @@ impl Repository {
         checkout: &str,
         command: &CheckCommand,
         extras: &SandboxExtras,
+        said: &mut (dyn FnMut(Spoken<'_>) + Send),
     ) -> Result<CheckRun> {
         let policy = self.check_policy(dir, command, extras);
         let ours: Vec<&str> = our_variables().map(|(name, _)| name).collect();
@@ -126,11 +122,15 @@ impl Repository {
             let said = crate::git::read_and_drop_rest(Some(stderr)).await?;
             return Err(Error::git("checking out the candidate", &said));
         }
-        let started = Instant::now();
-        let mut tail = Tail::default();
-        let end = watch(&mut stdout, &mut tail, &control, command.timeout).await;
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(CheckRun { command: command.run.clone(), end, output_tail: tail.text(), output_bytes: tail.total, ms })
+        let watch = Watch { stdout, stderr, control, timeout: command.timeout, tail_bytes: CHECK_TAIL_BYTES };
+        let watched = watch.follow(std::future::pending(), said).await;
+        Ok(CheckRun {
+            command: command.run.clone(),
+            end: watched.end,
+            output_tail: watched.stdout.text(),
+            output_bytes: watched.stdout.total(),
+            ms: watched.ms,
+        })
     }
 
     fn check_policy(&self, dir: &Path, command: &CheckCommand, extras: &SandboxExtras) -> Policy {
@@ -144,7 +144,7 @@ impl Repository {
         }
         // Behind our own time-out, which counts from the end of the check-out.
         let behind = CHECKOUT_TIMEOUT + command.timeout;
-        policy.limits.wall_ms = Some(u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
+        policy.limits.wall_ms = Some(program::millis(behind));
         policy
     }
 }
@@ -159,69 +159,6 @@ async fn begins(stdout: &mut pipe::Receiver) -> bool {
     let mut word = [0; READY.len()];
     let read = tokio::time::timeout(CHECKOUT_TIMEOUT, stdout.read_exact(&mut word)).await;
     matches!(read, Ok(Ok(_))) && word == *READY
-}
-
-/// Reads the output until the program is gone, and says how it went.
-async fn watch(stdout: &mut pipe::Receiver, tail: &mut Tail, control: &Control, timeout: Duration) -> CheckEnd {
-    let mut late = false;
-    let exit = {
-        let reading = async {
-            let mut chunk = vec![0; 16 << 10];
-            while let Ok(count @ 1..) = stdout.read(&mut chunk).await {
-                tail.push(&chunk[..count]);
-            }
-        };
-        let ended = async {
-            // The pipe may be closed long before the program ends, and ends with the tree at the latest.
-            let ((), exit) = tokio::join!(reading, control.wait());
-            exit
-        };
-        tokio::pin!(ended);
-        match tokio::time::timeout(timeout, &mut ended).await {
-            Ok(exit) => exit,
-            Err(_) => {
-                late = true;
-                control.kill();
-                ended.await
-            }
-        }
-    };
-    match exit {
-        _ if late => CheckEnd::TimedOut,
-        Exit::Code(code) => CheckEnd::Exit(code),
-        Exit::Signal(signal) => CheckEnd::Signal(signal),
-        Exit::Killed => CheckEnd::Signal(9),
-        Exit::Limit(Limit::Wall) => CheckEnd::TimedOut,
-        Exit::Limit(Limit::Cpu) => CheckEnd::CpuLimit,
-        Exit::Limit(Limit::FileSize) => CheckEnd::FileSizeLimit,
-        Exit::Limit(Limit::Memory) => CheckEnd::MemoryLimit,
-        Exit::Limit(Limit::Disk) => CheckEnd::DiskLimit,
-    }
-}
-
-/// The end of a stream.
-#[derive(Default)]
-struct Tail {
-    kept: VecDeque<u8>,
-    total: u64,
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.total += bytes.len() as u64;
-        self.kept.extend(bytes);
-        let surplus = self.kept.len().saturating_sub(CHECK_TAIL_BYTES);
-        self.kept.drain(..surplus);
-    }
-
-    /// As text that starts with a whole character and, when something is missing, says so.
-    fn text(&self) -> String {
-        let bytes: Vec<u8> = self.kept.iter().copied().collect();
-        let whole = bytes.iter().position(|byte| byte & 0xC0 != 0x80).unwrap_or(0);
-        let text = String::from_utf8_lossy(&bytes[whole..]);
-        let missing = self.total - (bytes.len() - whole) as u64;
-        if missing == 0 { text.into_owned() } else { format!("[{missing} bytes left out]\n{text}") }
-    }
 }
 
 /// Removes the check-out, also when the caller gave up.

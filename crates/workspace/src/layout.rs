@@ -57,7 +57,8 @@ impl Layout {
     }
 }
 
-/// The paths of one agent on the host. Only `work` and `home` are ever written by the agent.
+/// The paths of one agent on the host. Only `work` and `home` are ever written by the agent, and by
+/// commands that are run for it `work` and `command_home`.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentLayout {
     pub dir: PathBuf,
@@ -70,6 +71,11 @@ impl AgentLayout {
 
     pub fn home(&self) -> PathBuf {
         self.dir.join("home")
+    }
+
+    /// The home of the commands that are run for the agent; not the agent's own.
+    pub fn command_home(&self) -> PathBuf {
+        self.dir.join("command-home")
     }
 
     /// The git directory with which checkpoints are taken; ours alone, so nothing that an agent configures applies.

@@ -17,7 +17,7 @@
 //!
 //! * [`inspect`] the user's repository; [`Repository::prepare`] the mission's stores.
 //! * [`Repository::clone_for`] an agent (or [`Workspace::scratch`]), [`Workspace::spawn`] its process,
-//!   [`Workspace::start_task`], [`Workspace::checkpoint`].
+//!   [`Workspace::start_task`], [`Workspace::checkpoint`]; [`Workspace::run_command`] for an agent that starts none itself.
 //! * [`Repository::changed_paths`], [`Repository::merge_candidate`], [`Repository::check`], [`Repository::advance`].
 //! * [`Repository::publish`].
 //!
@@ -39,6 +39,7 @@ mod inspect;
 mod layout;
 mod merge;
 mod name;
+mod order;
 mod process;
 mod program;
 mod publish;
@@ -47,21 +48,24 @@ mod repository;
 mod sample;
 mod tool;
 mod version;
+mod watch;
 mod workspace;
 
-pub use check::{CHECK_TAIL_BYTES, CheckCommand, CheckEnd, CheckRun};
+pub use check::{CHECK_TAIL_BYTES, CheckCommand, CheckRun};
 pub use checkpoint::Checkpoint;
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{RepoFacts, RepoProblem, inspect};
 pub use layout::{INSIDE_HOME, INSIDE_HUB, INSIDE_WORK, MISSION_BRANCH};
 pub use merge::{Candidate, Conflict, HUNK_BYTES_MAX, Merge};
 pub use name::{AgentName, BranchName, CommitId, TreeId};
+pub use order::{COMMAND_TAIL_BYTES, COMMANDS_MAX, CommandOrder, CommandRun};
 pub use process::{Control, Process};
 pub use program::{LimitExtras, Program, SandboxExtras};
 pub use receive::{PACK_BYTES_MAX, PACK_OBJECTS_MAX};
 pub use repository::Repository;
 pub use sample::make_repository;
 pub use version::git_version;
+pub use watch::{CheckEnd, Output, Spoken};
 pub use workspace::{Started, Workspace};
 
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.

@@ -6,7 +6,7 @@ use crate::{
 };
 use sandbox::{Access, Backend, Bind, Identity, Launch, Layer, Network, Policy, Preset, Processes};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 /// A program to be run in a workspace.
 #[derive(Debug, Clone, Default)]
@@ -135,6 +135,11 @@ fn show(policy: &mut Policy, path: PathBuf) {
     if !shown {
         policy.filesystem.binds.push(Bind::read_execute(path.clone(), path));
     }
+}
+
+/// Milliseconds as a policy counts them.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Workspace {

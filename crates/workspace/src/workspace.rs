@@ -8,6 +8,7 @@ use crate::{
     AgentName, BranchName, Checkpoint, CommitId, Error, ErrorKind, Result,
     checkpoint::Take,
     layout::{self, AgentLayout, INSIDE_HUB, INSIDE_SNAPSHOT, Layout, ObjectFormat, Skeleton},
+    order::COMMANDS_MAX,
     receive,
     repository::Repository,
     tool::Tool,
@@ -19,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 /// $1 branch, $2 base, $3 `fresh` or `again`. Ends with the agent's tree at the base. A fresh tree's index is given to the
 /// snapshot store too, so that the first checkpoint does not read every file.
@@ -67,6 +68,8 @@ pub struct Workspace {
     pub(crate) launcher: Arc<Launcher>,
     /// None for a scratch workspace, which has no git at all.
     pub(crate) repository: Option<Repository>,
+    /// Turns at running a command.
+    pub(crate) commands: Semaphore,
     state: Mutex<State>,
 }
 
@@ -123,6 +126,7 @@ impl Repository {
             layout: self.layout.clone(),
             launcher: Arc::clone(&self.launcher),
             repository: Some(self.clone()),
+            commands: Semaphore::new(COMMANDS_MAX),
             state: Mutex::new(state),
         }
     }
@@ -134,7 +138,7 @@ impl Repository {
         layout::remove_tree(&fresh.dir)?;
         self.write_git(&fresh.work().join(".git"), NO_BRANCH, CLONE_CONFIG)?;
         self.write_git(&fresh.snapshot(), NO_BRANCH, SNAPSHOT_CONFIG)?;
-        write_home(&fresh, agent)?;
+        write_home(&fresh.home(), agent)?;
         fs::rename(&fresh.dir, &dirs.dir).map_err(|e| Error::io(format!("making the workspace of {agent}"), &e))
     }
 
@@ -164,10 +168,11 @@ const CLONE_CONFIG: &str = "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n\
 const SNAPSHOT_CONFIG: &str = "\thooksPath = /dev/null\n\tfsmonitor = false\n\tfsync = none\n\tcheckStat = default\n\
     [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\taddEmbeddedRepo = false\n";
 
-fn write_home(dirs: &AgentLayout, agent: &AgentName) -> Result<()> {
-    layout::make_dir(&dirs.home())?;
+/// Makes a home folder in which git knows who commits.
+pub(crate) fn write_home(home: &Path, agent: &AgentName) -> Result<()> {
+    layout::make_dir(home)?;
     let user = format!("[user]\n\tname = {agent}\n\temail = {agent}@muster.localhost\n");
-    layout::write(&dirs.home().join(".gitconfig"), format!("{user}[safe]\n\tdirectory = *\n").as_bytes())
+    layout::write(&home.join(".gitconfig"), format!("{user}[safe]\n\tdirectory = *\n").as_bytes())
 }
 
 fn read_task(dirs: &AgentLayout) -> Result<Option<Task>> {
@@ -189,7 +194,8 @@ impl Workspace {
         let dirs = layout.agent(agent);
         layout::make_dir(&dirs.work())?;
         layout::make_dir(&dirs.home())?;
-        Ok(Self { agent: agent.clone(), layout, launcher, repository: None, state: Mutex::default() })
+        let commands = Semaphore::new(COMMANDS_MAX);
+        Ok(Self { agent: agent.clone(), layout, launcher, repository: None, commands, state: Mutex::default() })
     }
 
     /// Whose workspace it is.
@@ -293,7 +299,7 @@ impl Workspace {
         let dirs = self.layout.agent(&self.agent);
         let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
         if !is_dir(&dirs.home()) {
-            write_home(&dirs, &self.agent)?;
+            write_home(&dirs.home(), &self.agent)?;
         }
         if !is_dir(&dirs.snapshot()) {
             repository.make_snapshot_store(&self.agent)?;

@@ -4,6 +4,7 @@
 
 mod agents;
 mod checks;
+mod commands;
 mod hostile;
 mod inspect;
 mod merges;
