@@ -169,6 +169,13 @@ impl Engine {
         self.store.dir()
     }
 
+    /// Waits until what agents said and printed so far can be read.
+    pub async fn transcripts_kept(&self) {
+        if let Err(error) = self.transcripts.flush().await {
+            tracing::warn!(%error, "transcripts are not kept any more");
+        }
+    }
+
     /// Makes a git repository of a folder, with everything in it as the first commit. For samples.
     ///
     /// # Errors

@@ -7,12 +7,14 @@
 //!     meter    the books behind the gateway: leases, settlements, stored answers
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
 //!     sandboxed  a policy file explained, and one program run under it
+//!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     view     readings of the journal for people: list, show, tail, explain, report
 //! ```
 //!
 //! Nothing here holds a rule of the mission: those are in `mission`. Nothing here is visible or carried out before it is durable.
 
 mod clock;
+mod console;
 pub mod control;
 mod driver;
 mod engine;

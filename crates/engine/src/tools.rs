@@ -11,7 +11,7 @@ use api::{
     acp_meta,
     tools::{
         AgentCall, AgentEntry, AgentsListed, Checkpointed, Envelope, InterruptRaised, MESSAGES_MAX, MessageSent,
-        MessagesRead, Recipient, ResultSubmitted, Topic as WireTopic, catalogue,
+        MessagesRead, RUN_COMMAND, Recipient, ResultSubmitted, RunCommand, Topic as WireTopic, catalogue,
     },
 };
 use futures::future::BoxFuture;
@@ -57,14 +57,16 @@ pub(crate) struct AgentTools {
     hands: Weak<Hands>,
     handle: Handle,
     agent: AgentId,
+    /// Whether commands are run for it.
+    brokered: bool,
 }
 
 /// What a call comes to: an answer, or a sentence that the model can act on.
 type Answer = Result<Value, String>;
 
 impl AgentTools {
-    pub(crate) fn new(hands: &Arc<Hands>, handle: Handle, agent: AgentId) -> Self {
-        Self { hands: Arc::downgrade(hands), handle, agent }
+    pub(crate) fn new(hands: &Arc<Hands>, handle: Handle, agent: AgentId, brokered: bool) -> Self {
+        Self { hands: Arc::downgrade(hands), handle, agent, brokered }
     }
 
     async fn call(&self, name: &str, arguments: Value, key: String) -> Answer {
@@ -84,6 +86,7 @@ impl AgentTools {
             }
             AgentCall::Checkpoint(call) => self.checkpoint(key, call.label.unwrap_or_default()).await,
             AgentCall::SubmitResult(call) => self.submit_result(key, with_evidence(call.summary, call.evidence)).await,
+            AgentCall::RunCommand(call) => self.run_command(key, call).await,
         }
     }
 
@@ -192,6 +195,17 @@ impl AgentTools {
                 .to_owned(),
         })
     }
+
+    /// The mission is not told: a command changes nothing but the agent's own work.
+    async fn run_command(&self, key: String, call: RunCommand) -> Answer {
+        if !self.brokered {
+            return Err("run_command is for agents that cannot start processes; yours can: run the command yourself."
+                .to_owned());
+        }
+        let hands = self.hands.upgrade().ok_or("the mission is not being run at the moment")?;
+        let live = hands.live(self.agent).ok_or("the agent's process is not known")?;
+        hands.run_command(&live, key, call).await.map(Value::String)
+    }
 }
 
 impl ServerHandler for AgentTools {
@@ -207,7 +221,7 @@ impl ServerHandler for AgentTools {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.hands.upgrade().map(|hands| hands.offered().listed.clone());
+        let tools = self.hands.upgrade().map(|hands| hands.offered(self.brokered).listed.clone());
         Ok(ListToolsResult::with_all_items(tools.unwrap_or_default()))
     }
 
@@ -235,11 +249,11 @@ impl Hands {
         &self.tools().extra_tools
     }
 
-    /// What every agent is offered: the tools of the mission, then those of whoever embeds the engine. Made once, because a schema costs more
+    /// What an agent is offered: the tools of the mission, `run_command` if commands are run for it, then those of whoever embeds the engine. Made once, because a schema costs more
     /// to make than a whole call.
-    fn offered(&self) -> &Offered {
-        self.offered.get_or_init(|| {
-            let ours = catalogue().into_iter();
+    fn offered(&self, brokered: bool) -> &Offered {
+        self.offered[usize::from(brokered)].get_or_init(|| {
+            let ours = catalogue().into_iter().filter(|spec| brokered || spec.name != RUN_COMMAND);
             let ours = ours.map(|spec| Tool::new(spec.name, spec.description, object(spec.input_schema)));
             let extra = self.extra_tools().iter();
             let extra = extra.map(|tool| Tool::new(tool.name, tool.description, object(tool.input_schema.clone())));
@@ -250,8 +264,8 @@ impl Hands {
     }
 
     /// What every agent is offered, as an agent is told of it.
-    pub(crate) fn told(&self) -> Arc<Value> {
-        Arc::clone(&self.offered().told)
+    pub(crate) fn told(&self, brokered: bool) -> Arc<Value> {
+        Arc::clone(&self.offered(brokered).told)
     }
 
     async fn checkpoint(&self, agent: AgentId, label: &str) -> Result<workspace::Checkpoint, String> {

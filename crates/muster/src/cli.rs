@@ -61,6 +61,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   muster tail                            from its first fact on, until it is over
+  muster tail last --all                 with what ran in the sandboxes and what it printed
   muster tail last --json --no-follow    the journal as it is, one fact a line")]
     Tail(TailArgs),
     /// Say why: every choice about a mission, one task, agent or interrupt.
@@ -242,6 +243,9 @@ pub(crate) struct TailArgs {
     /// End at the last fact instead of waiting for more.
     #[arg(long)]
     pub(crate) no_follow: bool,
+    /// Show the consoles of the sandboxes too: commands, what they printed, how they ended.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Print one JSON object a line: the facts as they are stored.
     #[arg(long)]
     pub(crate) json: bool,

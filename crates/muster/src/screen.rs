@@ -42,6 +42,11 @@ impl Screen {
         }
     }
 
+    /// Whether everything is shown.
+    pub(crate) fn shows_all(&self) -> bool {
+        self.detail == Detail::All
+    }
+
     /// Shows a text of our own.
     pub(crate) fn say(&self, text: &str) {
         self.print(text);

@@ -1,4 +1,6 @@
 //! All tools of a session: ours and those that its tool servers offer.
+//!
+//! A server that offers `run_command` runs commands for an agent that may start no process: its tool takes the place of ours.
 
 use serde_json::Value;
 
@@ -20,9 +22,13 @@ pub enum Place<'a> {
     Server(&'a Offered),
 }
 
+/// The tool that a server may take over.
+const RUN_COMMAND: &str = "run_command";
+
 /// What the model is shown, in order.
 pub fn definitions(offered: &[Offered]) -> Vec<Definition> {
     let mut all = tools::definitions();
+    all.retain(|tool| !offered.iter().any(|offered| offered.tool.name == tool.name));
     all.extend(offered.iter().map(|offered| offered.tool.clone()));
     all
 }
@@ -32,13 +38,18 @@ pub fn definitions(offered: &[Offered]) -> Vec<Definition> {
 /// # Errors
 /// What to tell the model: there is no such tool, or the arguments do not fit.
 pub fn find<'a>(offered: &'a [Offered], name: &str, arguments: &Value) -> Result<Place<'a>, String> {
-    if let Some(read) = Tool::read(name, arguments) {
-        return read.map(Place::Here).map_err(|problem| format!("The arguments of {name} do not fit: {problem}."));
+    if let Some(there) = offered.iter().find(|offered| offered.tool.name == name) {
+        return Ok(Place::Server(there));
     }
-    offered.iter().find(|offered| offered.tool.name == name).map(Place::Server).ok_or_else(|| {
-        let names: Vec<String> = definitions(offered).into_iter().map(|tool| tool.name).collect();
-        format!("There is no tool {name:?}. The tools are: {}.", names.join(", "))
-    })
+    match Tool::read(name, arguments) {
+        Some(read) => {
+            read.map(Place::Here).map_err(|problem| format!("The arguments of {name} do not fit: {problem}."))
+        }
+        None => {
+            let names: Vec<String> = definitions(offered).into_iter().map(|tool| tool.name).collect();
+            Err(format!("There is no tool {name:?}. The tools are: {}.", names.join(", ")))
+        }
+    }
 }
 
 /// Adds what one server offers, under names that are not taken and that every model API accepts.
@@ -48,7 +59,7 @@ pub fn offer(all: &mut Vec<Offered>, server: &str, tools: Vec<Definition>) {
             return;
         }
         let name = tool.name.clone();
-        let ours = |name: &str| Tool::read(name, &Value::Null).is_some();
+        let ours = |name: &str| name != RUN_COMMAND && Tool::read(name, &Value::Null).is_some();
         tool.name = model_name(&name);
         if ours(&tool.name) || all.iter().any(|other| other.tool.name == tool.name) {
             tool.name = model_name(&format!("{server}_{name}"));
@@ -99,6 +110,17 @@ mod tests {
             "The arguments of read_file do not fit: missing field `path`."
         );
         assert_eq!(told("send", json!({"anything": 1})), None);
+    }
+
+    #[test]
+    fn a_server_that_runs_commands_takes_the_place_of_ours() {
+        let mut all = Vec::new();
+        offer(&mut all, "muster", vec![tool("run_command"), tool("send")]);
+        let names: Vec<String> = definitions(&all).into_iter().map(|tool| tool.name).collect();
+        assert_eq!(names, ["read_file", "list_files", "search", "write_file", "apply_patch", "run_command", "send"]);
+        let arguments = json!({"command": "true"});
+        assert!(matches!(find(&all, "run_command", &arguments), Ok(Place::Server(there)) if there.server == "muster"));
+        assert!(matches!(find(&[], "run_command", &arguments), Ok(Place::Here(_))));
     }
 
     #[test]

@@ -78,29 +78,29 @@ impl Repository {
         commands: &[CheckCommand],
         extras: &SandboxExtras,
     ) -> Result<Vec<CheckRun>> {
-        self.check_aloud(candidate, commands, extras, &mut |_, _| {}).await
+        let mut runs = Vec::with_capacity(commands.len());
+        for command in commands {
+            runs.push(self.check_aloud(candidate, command, extras, &mut |_| {}).await?);
+        }
+        Ok(runs)
     }
 
-    /// The same; `said` is given what the check with this number, from 0, prints, as it comes. What it says on standard error
-    /// comes as standard output.
+    /// One of them. `said` is given what it prints, as it comes; what it says on standard error comes as standard output.
+    ///
+    /// Errors: as [`check`](Self::check).
     pub async fn check_aloud(
         &self,
         candidate: &CommitId,
-        commands: &[CheckCommand],
+        command: &CheckCommand,
         extras: &SandboxExtras,
-        said: &mut (dyn FnMut(usize, Spoken<'_>) + Send),
-    ) -> Result<Vec<CheckRun>> {
+        said: &mut (dyn FnMut(Spoken<'_>) + Send),
+    ) -> Result<CheckRun> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut runs = Vec::with_capacity(commands.len());
-        for (number, command) in commands.iter().enumerate() {
-            let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
-            layout::remove_tree(&dir)?;
-            self.write_git(&dir.join(".git"), "none", "")?;
-            let _removed_at_the_end = Removed(&dir);
-            let mut said = |spoken: Spoken<'_>| said(number, spoken);
-            runs.push(self.run_check(&dir, candidate.as_str(), command, extras, &mut said).await?);
-        }
-        Ok(runs)
+        let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+        layout::remove_tree(&dir)?;
+        self.write_git(&dir.join(".git"), "none", "")?;
+        let _removed_at_the_end = Removed(&dir);
+        self.run_check(&dir, candidate.as_str(), command, extras, said).await
     }
 
     async fn run_check(

@@ -1,6 +1,6 @@
 //! An agent's life: workspace, process, handshake, and the end.
 
-use super::{Failed, Hands, Outcome};
+use super::{Failed, Hands, Outcome, broker::Broker};
 use crate::{serve, settings::RoleSettings, tools::AgentTools};
 use agents::{
     AgentProgram,
@@ -20,7 +20,7 @@ use std::{
 };
 use store::Chunk;
 use tokio::{sync::watch, task::AbortHandle};
-use workspace::{AgentName, Control, Program, Workspace};
+use workspace::{AgentName, Control, Preset, Program, SandboxExtras, Workspace};
 
 /// Updates of one agent that may wait for the transcript.
 const UPDATES: usize = 1024;
@@ -34,6 +34,8 @@ const EXIT_LIMIT: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(crate) struct Slot {
     live: Option<Arc<Live>>,
+    /// It outlives the process, and so do the answers that it keeps.
+    broker: Arc<Broker>,
     doing: Option<(EffectId, AbortHandle)>,
 }
 
@@ -56,6 +58,7 @@ impl Drop for Slot {
         if let Some((_, task)) = &self.doing {
             task.abort();
         }
+        self.broker.stop();
         if let Some(live) = &self.live {
             live.end();
         }
@@ -70,6 +73,10 @@ pub(crate) struct Live {
     pub(crate) scratch: bool,
     pub(crate) connection: Connection,
     pub(crate) gateway: Session,
+    /// What its role adds to its sandbox, and to those of its commands.
+    pub(crate) extras: SandboxExtras,
+    /// The commands that are run for it.
+    pub(crate) broker: Arc<Broker>,
     /// Sessions that this process knows.
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
     /// What our own agents are told of the tools, so that they need not ask.
@@ -151,7 +158,9 @@ impl Hands {
             true => Workspace::scratch(&self.tools.dir, &name, Arc::clone(&self.tools.launcher))?,
             false => self.repository()?.clone_for(&name).await?,
         };
-        let live = self.launch(agent, name, role, workspace).await?;
+        // A stop at this very moment leaves no place; whoever ends here is ended below.
+        let broker = self.slots().get(&agent).map(|slot| Arc::clone(&slot.broker)).unwrap_or_default();
+        let live = self.launch(agent, name, role, workspace, broker).await?;
         self.watch(&live);
         match self.slots().get_mut(&agent).filter(|slot| slot.is_for(effect)) {
             Some(slot) => slot.live = Some(live),
@@ -167,6 +176,7 @@ impl Hands {
         name: AgentName,
         role: &RoleSettings,
         workspace: Workspace,
+        broker: Arc<Broker>,
     ) -> Result<Arc<Live>, Failed> {
         let tag = Tag { mission: self.tools.key.to_string(), agent: name.to_string() };
         let gateway = self.tools.gateway.open_session(tag).map_err(|error| Failed::transient(error.to_string()))?;
@@ -179,12 +189,15 @@ impl Hands {
         let args = program.args.into_iter().map(Into::into).collect();
         let mut env = self.environment(role, &gateway);
         env.extend(program.env);
-        let process = workspace.spawn(Program { path: program.program, args, env, extras, gateway: true }).await?;
+        let brokered = extras.preset == Preset::Worker;
+        let sandbox = extras.clone();
+        let process =
+            workspace.spawn(Program { path: program.program, args, env, extras: sandbox, gateway: true }).await?;
         let (tap, updates) = Tap::new(UPDATES);
         self.transcribe(name.to_string(), updates);
         let tasks = Tasks::default();
         if let Some(listener) = process.listener {
-            let tools = AgentTools::new(self, self.handle.clone(), id);
+            let tools = AgentTools::new(self, self.handle.clone(), id, brokered);
             let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone());
             tasks.add(served.map_err(|error| Failed::transient(error.to_string()))?);
         }
@@ -199,8 +212,10 @@ impl Hands {
             scratch: role.scratch,
             connection,
             gateway,
+            extras,
+            broker,
             loaded: Mutex::default(),
-            told: role.command.is_none().then(|| self.told()),
+            told: role.command.is_none().then(|| self.told(brokered)),
             cancelled: watch::Sender::default(),
             control: process.control,
             ending: AtomicBool::new(false),
@@ -250,7 +265,11 @@ impl Hands {
     pub(super) async fn lose(&self, live: &Arc<Live>, reason: String) -> Option<Input> {
         let first = !live.ending.swap(true, Ordering::SeqCst);
         self.forget(live);
-        live.control.wait().await;
+        live.broker.close().await;
+        let exit = live.control.wait().await;
+        if first {
+            self.scribe(live.name.as_str()).process_ended(exit);
+        }
         first.then_some(Input::AgentLost { agent: live.id, reason })
     }
 
@@ -278,12 +297,17 @@ impl Hands {
         };
         if let Some(live) = live {
             live.ending.store(true, Ordering::SeqCst);
+            live.broker.close().await;
             self.keep(&live).await;
             live.connection.close_input();
-            if tokio::time::timeout(EXIT_LIMIT, live.control.wait()).await.is_err() {
-                live.control.kill();
-                live.control.wait().await;
-            }
+            let exit = match tokio::time::timeout(EXIT_LIMIT, live.control.wait()).await {
+                Ok(exit) => exit,
+                Err(_) => {
+                    live.control.kill();
+                    live.control.wait().await
+                }
+            };
+            self.scribe(live.name.as_str()).process_ended(exit);
             self.forget(&live);
             live.end();
         }
@@ -309,6 +333,7 @@ impl Hands {
     pub(super) fn cancel_turn(&self, agent: AgentId, turn: EffectId) {
         if let Some(live) = self.live(agent) {
             live.cancelled.send_replace(Some(turn));
+            live.broker.stop();
         }
     }
 

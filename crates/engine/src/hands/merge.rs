@@ -1,12 +1,14 @@
 //! The mission's repositories: making them, trying changes, moving the branch, putting the result into the user's repository.
 
 use super::{Failed, Hands, Outcome, commit};
-use mission::{Check, CheckRun, EffectId, Input, Verdict};
+use crate::console::{RunBy, Scribe, end_words};
+use mission::{AgentId, Check, CheckRun, EffectId, Input, Verdict};
 use std::{sync::Arc, time::Duration};
-use workspace::{BranchName, CheckCommand, CheckEnd, Merge, Repository};
+use workspace::{BranchName, CheckCommand, Merge, Repository};
 
 /// What a change is tried with.
 pub(super) struct Order {
+    pub(super) agent: AgentId,
     pub(super) commit: String,
     pub(super) onto: String,
     pub(super) message: String,
@@ -32,8 +34,8 @@ impl Hands {
         let merged = repository.merge_candidate(&onto, &change, &order.message, order.at_ms).await;
         let verdict = match merged {
             Ok(Merge::Conflict(conflict)) => Verdict::Conflict { hunks: conflict.hunks },
-            Ok(Merge::Candidate(candidate)) => self.check(repository, candidate.commit, &order.checks).await?,
-            Ok(Merge::Nothing) => self.check(repository, onto, &order.checks).await?,
+            Ok(Merge::Candidate(candidate)) => self.check(repository, candidate.commit, &order).await?,
+            Ok(Merge::Nothing) => self.check(repository, onto, &order).await?,
             Err(error) if error.kind == workspace::ErrorKind::Rejected => {
                 Verdict::Conflict { hunks: error.to_string() }
             }
@@ -42,33 +44,45 @@ impl Hands {
         Ok(Input::ChangeChecked { effect, verdict })
     }
 
-    async fn check(
-        &self,
-        repository: &Repository,
-        at: workspace::CommitId,
-        checks: &[Check],
-    ) -> Result<Verdict, Failed> {
-        let commands: Vec<CheckCommand> = checks
-            .iter()
-            .map(|check| CheckCommand { run: check.run.clone(), timeout: Duration::from_millis(check.timeout_ms) })
-            .collect();
-        let extras = self.tools.settings.checks.for_sandbox();
-        let runs = repository.check(&at, &commands, &extras).await?;
-        let checks: Vec<CheckRun> = runs
-            .into_iter()
-            .map(|run| {
-                let passed = run.passed();
-                CheckRun {
-                    run: run.command.clone(),
-                    passed,
-                    ended: ended(run.end),
-                    output: if passed { String::new() } else { run.output_tail.clone() },
-                    ms: run.ms,
-                }
-            })
-            .collect();
+    async fn check(&self, repository: &Repository, at: workspace::CommitId, order: &Order) -> Result<Verdict, Failed> {
+        let agent = order.agent;
+        let name = self.handle.read(move |mission| mission.agent_name(agent).to_owned()).await?;
+        let scribe = self.scribe(&name);
+        let mut checks = Vec::with_capacity(order.checks.len());
+        for check in &order.checks {
+            checks.push(self.run_check(repository, &at, check, &scribe).await?);
+        }
         let all = checks.iter().all(|check| check.passed);
         Ok(if all { Verdict::Passed { commit: at.to_string(), checks } } else { Verdict::Failed { checks } })
+    }
+
+    async fn run_check(
+        &self,
+        repository: &Repository,
+        at: &workspace::CommitId,
+        check: &Check,
+        scribe: &Scribe,
+    ) -> Result<CheckRun, Failed> {
+        let command = CheckCommand { run: check.run.clone(), timeout: Duration::from_millis(check.timeout_ms) };
+        let extras = self.tools.settings.checks.for_sandbox();
+        let mut recording = scribe.begin(RunBy::Check, &command.run, None);
+        let ran = repository.check_aloud(at, &command, &extras, &mut |spoken| recording.said(spoken)).await;
+        let run = match ran {
+            Ok(run) => run,
+            Err(error) => {
+                recording.failed(&error.message);
+                return Err(error.into());
+            }
+        };
+        recording.ended(run.end, run.ms, run.output_bytes, Vec::new());
+        let passed = run.passed();
+        Ok(CheckRun {
+            passed,
+            ended: end_words(run.end),
+            output: if passed { String::new() } else { run.output_tail },
+            run: run.command,
+            ms: run.ms,
+        })
     }
 
     pub(super) async fn merge(&self, effect: EffectId, from: &str, to: &str) -> Outcome {
@@ -82,18 +96,5 @@ impl Hands {
         let branch = BranchName::new(branch)?;
         self.repository()?.publish(&self.tools.source, &branch, &commit(tip)?, None).await?;
         Ok(Input::ResultPublished { effect })
-    }
-}
-
-/// How a check ended, for people and agents.
-fn ended(end: CheckEnd) -> String {
-    match end {
-        CheckEnd::Exit(code) => format!("exit status {code}"),
-        CheckEnd::Signal(signal) => format!("ended by signal {signal}"),
-        CheckEnd::TimedOut => "stopped: it took too long".to_owned(),
-        CheckEnd::CpuLimit => "stopped: it used up its processor time".to_owned(),
-        CheckEnd::FileSizeLimit => "stopped: it wrote a file that is too large".to_owned(),
-        CheckEnd::MemoryLimit => "stopped: its processes together used too much memory".to_owned(),
-        CheckEnd::DiskLimit => "stopped: its files together became too large".to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 //! and workspaces are found, sessions are loaded, merges come out as the same commit, branches that have moved stay.
 
 mod agent;
+mod broker;
 mod merge;
 mod turn;
 
@@ -59,8 +60,8 @@ pub(crate) struct Hands {
     repository: OnceLock<Repository>,
     /// Turns at starting an agent.
     starts: Semaphore,
-    /// What agents are offered, once it was asked for.
-    pub(crate) offered: OnceLock<Offered>,
+    /// What agents are offered, once it was asked for: those that run their own commands, and those that do not.
+    pub(crate) offered: [OnceLock<Offered>; 2],
     slots: Mutex<BTreeMap<AgentId, Slot>>,
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Failed {
 impl Hands {
     pub(crate) fn new(tools: Tools, handle: Handle) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let (repository, offered) = (OnceLock::new(), OnceLock::new());
+        let (repository, offered) = (OnceLock::new(), Default::default());
         let starts = Semaphore::new(STARTS_PER_CORE * cores);
         Arc::new(Self { tools, handle, repository, starts, offered, slots: Mutex::default() })
     }
@@ -126,8 +127,8 @@ impl Hands {
                 Ok(None)
             }
             EffectKind::StopAgent { agent } => Ok(Some(self.stop_agent(id, agent).await)),
-            EffectKind::VerifyChange { commit, onto, message, at_ms, checks, .. } => {
-                let order = merge::Order { commit, onto, message, at_ms, checks };
+            EffectKind::VerifyChange { agent, commit, onto, message, at_ms, checks, .. } => {
+                let order = merge::Order { agent, commit, onto, message, at_ms, checks };
                 self.verify(id, order).await.map(Some)
             }
             EffectKind::MergeChange { from, to, .. } => self.merge(id, &from, &to).await.map(Some),

@@ -36,7 +36,10 @@ impl Hands {
     pub(super) async fn run_turn(self: &Arc<Self>, order: Order) -> Result<Option<Input>, Failed> {
         let Some(live) = self.live(order.agent) else { return Ok(None) };
         live.gateway.bind(Some(order.attempt.0));
+        live.broker.open();
         let outcome = self.turn(&live, &order).await;
+        // What the workspace holds must be still when it is looked at.
+        live.broker.close().await;
         live.gateway.bind(None);
         self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {

@@ -7,6 +7,7 @@
 //! ```
 //! The types here are also what `--json` prints; their field names are stable.
 
+mod consoles;
 mod degraded;
 mod document;
 mod explain;
@@ -26,6 +27,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use crate::console::{Console, RunBy};
+pub use consoles::{Consoles, Heard};
 pub use degraded::Degraded;
 pub use explain::Explanation;
 pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};

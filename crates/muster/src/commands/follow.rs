@@ -6,13 +6,16 @@ use crate::{
 };
 use engine::{
     Engine, Order, Running, Standing,
-    view::{Readings, Teller},
+    view::{Consoles, Heard, Readings, Teller},
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long model calls that outlive their turn are waited for at the end.
 const CALLS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long what is printed in a sandbox may stay unseen.
+const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a mission is followed.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,7 @@ pub(crate) async fn to_the_end(
     screen.say(&format!("mission {name}"));
     let _control = engine::control::listen(engine.home(), running.handle.clone())
         .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
-    let mut story = Story::after(&running, Readings::open(engine.home()).map_err(Error::failed)?)?;
+    let mut story = Story::after(&running, engine.home(), screen)?;
     if running.history > 0 {
         screen.say(&format!(
             "taken up after {} facts; what happened before: muster tail {name} --no-follow",
@@ -45,6 +48,7 @@ pub(crate) async fn to_the_end(
     let mut progress = running.progress.clone();
     // Made once: a signal that came between two of them would be lost.
     let mut ctrl_c = signal(SignalKind::interrupt()).map_err(Error::failed)?;
+    let mut tick = tokio::time::interval(CONSOLE_PAUSE);
     let mut interrupted = false;
     let mut told_full = false;
     loop {
@@ -65,6 +69,7 @@ pub(crate) async fn to_the_end(
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
+            _ = tick.tick(), if screen.shows_all() => {}
             _ = ctrl_c.recv() => {
                 if interrupted { return Ok(Outcome::Waiting) }
                 interrupted = true;
@@ -79,6 +84,7 @@ pub(crate) async fn to_the_end(
         _ = tokio::time::timeout(CALLS_LIMIT, running.calls_settled()) => {}
         _ = ctrl_c.recv() => {}
     }
+    engine.transcripts_kept().await;
     story.show_new(&name, screen)?;
     conclude(&story.readings, &name, manner)
 }
@@ -86,14 +92,20 @@ pub(crate) async fn to_the_end(
 /// The facts shown so far.
 struct Story {
     readings: Readings,
+    /// What the sandboxes print, when everything is shown.
+    consoles: Option<Consoles>,
     teller: Teller,
     seq: u64,
 }
 
 impl Story {
     /// What happens from here on. What happened before is known, not shown again.
-    fn after(running: &Running, readings: Readings) -> Result<Self, Error> {
-        let mut story = Self { readings, teller: Teller::default(), seq: 0 };
+    fn after(running: &Running, home: &Path, screen: &Screen) -> Result<Self, Error> {
+        let readings = Readings::open(home).map_err(Error::failed)?;
+        let mut consoles =
+            screen.shows_all().then(|| Consoles::open(home, running.handle.key().as_str())).transpose()?;
+        consoles.as_mut().map(Consoles::skip).transpose()?;
+        let mut story = Self { readings, consoles, teller: Teller::default(), seq: 0 };
         for recorded in story.readings.facts_after(running.handle.key().as_str(), 0).map_err(Error::failed)? {
             if recorded.seq <= running.history {
                 story.seq = recorded.seq;
@@ -106,8 +118,15 @@ impl Story {
     fn show_new(&mut self, name: &str, screen: &Screen) -> Result<(), Error> {
         for recorded in self.readings.facts_after(name, self.seq).map_err(Error::failed)? {
             self.seq = recorded.seq;
+            self.show_heard(Some(recorded.at_ms), screen)?;
             screen.show(&self.teller.tell(&recorded.fact));
         }
+        self.show_heard(None, screen)
+    }
+
+    fn show_heard(&mut self, until: Option<u64>, screen: &Screen) -> Result<(), Error> {
+        let heard = self.consoles.as_mut().map(|consoles| consoles.until(until)).transpose()?.unwrap_or_default();
+        heard.iter().map(Heard::line).for_each(|line| screen.show(&line));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `muster tail`: a mission's facts as they become durable, from another process than the one that runs it.
+//! `muster tail`: a mission's facts as they become durable, from another process than the one that runs it, and what its sandboxes print.
 
 use super::{read, runtime};
 use crate::{
@@ -6,34 +6,72 @@ use crate::{
     outcome::{Error, Outcome},
     screen,
 };
-use engine::view::Told;
-use std::{io::IsTerminal, path::Path};
+use engine::view::{Consoles, Heard, Line, Told};
+use std::{io::IsTerminal, path::Path, time::Duration};
+
+/// How long what is printed in a sandbox may stay unseen.
+const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Ends when the mission is over, at Ctrl-C, when nobody reads any more, or, with `--no-follow`, at the last fact.
 pub(crate) fn run(home: &Path, args: TailArgs) -> Result<Outcome, Error> {
     let readings = read::open(home)?;
     let name = readings.find(&args.mission.mission)?;
     let colour = screen::colours(std::io::stdout().is_terminal());
+    let mut consoles = args.all.then(|| Consoles::open(home, &name)).transpose()?;
+    let look = Look { after: args.after, json: args.json, colour };
     runtime()?.block_on(async {
         let mut follow = readings.follow(&name)?;
+        let mut tick = tokio::time::interval(CONSOLE_PAUSE);
         while !(follow.caught_up() && (args.no_follow || follow.ended())) {
             let told = tokio::select! {
-                told = follow.next() => told?,
+                // Facts that are there already come before what has no fact after it.
+                biased;
+                told = follow.next() => Some(told?),
                 _ = tokio::signal::ctrl_c() => break,
+                _ = tick.tick(), if consoles.is_some() && follow.caught_up() => None,
             };
-            if told.seq > args.after && !screen::out(&render(&told, args.json, colour)?)? {
-                break;
+            let heard = heard(&mut consoles, told.as_ref().map(|told| told.at_ms))?;
+            if !look.show(&heard, told.as_ref())? {
+                return Ok(Outcome::Done);
             }
         }
+        look.show(&heard(&mut consoles, None)?, None)?;
         Ok(Outcome::Done)
     })
 }
 
-fn render(told: &Told, json: bool, colour: bool) -> Result<String, Error> {
-    if json {
-        return serde_json::to_string(told).map_err(Error::failed);
+fn heard(consoles: &mut Option<Consoles>, until: Option<u64>) -> Result<Vec<Heard>, Error> {
+    Ok(consoles.as_mut().map(|consoles| consoles.until(until)).transpose()?.unwrap_or_default())
+}
+
+/// How things are shown.
+struct Look {
+    /// Facts up to this one are not.
+    after: u64,
+    json: bool,
+    colour: bool,
+}
+
+impl Look {
+    /// Shows what was heard, and then a fact. Says whether anybody still reads.
+    fn show(&self, heard: &[Heard], told: Option<&Told>) -> Result<bool, Error> {
+        for heard in heard {
+            let text = if self.json { json(heard)? } else { self.line(heard.at_ms, &heard.line()) };
+            if !screen::out(&text)? {
+                return Ok(false);
+            }
+        }
+        let Some(told) = told.filter(|told| told.seq > self.after) else { return Ok(true) };
+        screen::out(&if self.json { json(told)? } else { self.line(told.at_ms, &told.line) })
     }
-    let at = read::local(told.at_ms);
-    let line = screen::render(&told.line, colour).replace('\n', &format!("\n{:1$}", "", at.len() + 2));
-    Ok(format!("{at}  {line}"))
+
+    fn line(&self, at_ms: u64, line: &Line) -> String {
+        let at = read::local(at_ms);
+        let line = screen::render(line, self.colour).replace('\n', &format!("\n{:1$}", "", at.len() + 2));
+        format!("{at}  {line}")
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(Error::failed)
 }
