@@ -18,6 +18,8 @@ const LIVE_BYTES_MAX: usize = 256 << 10;
 const LIVE_PIECES_MAX: u32 = 2048;
 /// Bytes kept of the end of each output when there was more.
 const END_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a line that are waited for before a part of it is shown.
+const LINE_BYTES_MAX: usize = 4 << 10;
 
 /// One thing that a console shows. `number` tells apart what runs at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ pub enum Console {
         number: u64,
         /// Whether on standard error.
         stderr: bool,
-        /// What; not always whole lines.
+        /// What; whole lines, but for the last one and very long ones.
         text: String,
     },
     /// It printed more than is kept; what follows is the end of it.
@@ -141,7 +143,10 @@ impl Recording {
     /// The next piece of output.
     pub(crate) fn said(&mut self, spoken: Spoken<'_>) {
         let stream = if spoken.output == Output::Stderr { &mut self.err } else { &mut self.out };
-        let text = stream.decode(spoken.bytes);
+        let text = stream.lines(spoken.bytes);
+        if text.is_empty() {
+            return;
+        }
         if text.len() > self.bytes || self.pieces == 0 {
             // From here on only the end is of interest.
             (self.bytes, self.pieces) = (0, 0);
@@ -182,11 +187,25 @@ impl Recording {
 struct Stream {
     /// The beginning of a character whose rest has not come yet.
     begun: Vec<u8>,
+    /// The beginning of a line whose rest has not come yet: many programs print in smaller pieces.
+    line: String,
     /// The end of what is not shown as it comes.
     end: String,
 }
 
 impl Stream {
+    /// The lines that these bytes complete.
+    fn lines(&mut self, bytes: &[u8]) -> String {
+        let text = self.decode(bytes);
+        self.line.push_str(&text);
+        let whole = match self.line.rfind('\n') {
+            Some(end) => end + 1,
+            None if self.line.len() > LINE_BYTES_MAX => self.line.len(),
+            None => 0,
+        };
+        self.line.drain(..whole).collect()
+    }
+
     /// Bytes as text, in whole characters.
     fn decode(&mut self, bytes: &[u8]) -> String {
         self.begun.extend_from_slice(bytes);
@@ -206,7 +225,8 @@ impl Stream {
 
     fn rest(&mut self) -> String {
         let begun = std::mem::take(&mut self.begun);
-        std::mem::take(&mut self.end) + &String::from_utf8_lossy(&begun)
+        let line = std::mem::take(&mut self.line);
+        std::mem::take(&mut self.end) + &line + &String::from_utf8_lossy(&begun)
     }
 }
 
@@ -262,6 +282,16 @@ mod tests {
         assert_eq!((text.as_str(), stream.rest().as_str()), ("aé€😀", ""));
         assert_eq!(stream.decode(b"a\xff\xe2\x82"), "a\u{fffd}");
         assert_eq!(stream.rest(), "\u{fffd}");
+    }
+
+    #[test]
+    fn output_is_told_by_the_line() {
+        let mut stream = Stream::default();
+        let told: Vec<String> = [".", ".", "F\n\nwhy", "?"].map(|piece| stream.lines(piece.as_bytes())).to_vec();
+        assert_eq!(told, ["", "", "..F\n\n", ""]);
+        assert_eq!(stream.lines("x".repeat(LINE_BYTES_MAX).as_bytes()).len(), LINE_BYTES_MAX + 4);
+        stream.lines(b"the end");
+        assert_eq!(stream.rest(), "the end");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     watch::Watch,
     workspace::write_home,
 };
-use sandbox::{Bind, Launch, Policy, presets};
+use sandbox::{Bind, Denial, Launch, Network, Policy, Processes, presets};
 use std::{
     ffi::OsString,
     path::{Component, Path, PathBuf},
@@ -89,7 +89,7 @@ impl Workspace {
         let (stdout_tail, stderr_tail) = (watched.stdout.text(), watched.stderr.text());
         Ok(CommandRun {
             end: watched.end,
-            hints: hints(watched.end, &[&stdout_tail, &stderr_tail]),
+            hints: hints(watched.end, &watched.denials, &[&stdout_tail, &stderr_tail]),
             stdout_tail,
             stderr_tail,
             stdout_bytes: watched.stdout.total(),
@@ -119,6 +119,10 @@ impl Workspace {
         }
         policy.env.extend(ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())));
         order.extras.apply(&mut policy);
+        // What a role says of processes, system calls and the network is about its agents, not about what is run for them.
+        policy.processes = Processes::Tree;
+        policy.allowed_syscalls.clear();
+        policy.network = Network::None;
         policy.env.insert("HOME".to_owned(), INSIDE_HOME.to_owned());
         policy.limits.wall_ms = Some(program::millis(order.timeout + BEHIND));
         Ok(policy)
@@ -163,7 +167,10 @@ const SYMPTOMS: [(&[&str], &str); 3] = [
     (&["Read-only file system", "EROFS"], "Only the work folder, the home folder and /tmp can be written."),
 ];
 
-fn hints(end: CheckEnd, outputs: &[&str]) -> Vec<String> {
+/// Refused system calls that are named.
+const DENIALS_MAX: usize = 8;
+
+fn hints(end: CheckEnd, denials: &[Denial], outputs: &[&str]) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
     if end == CheckEnd::Exit(0) {
         return hints;
@@ -174,6 +181,7 @@ fn hints(end: CheckEnd, outputs: &[&str]) -> Vec<String> {
             hints.push(hint.to_owned());
         }
     }
+    hints.extend(denials.iter().take(DENIALS_MAX).map(|denial| format!("The sandbox {denial}.")));
     hints
 }
 
@@ -192,10 +200,13 @@ mod tests {
 
     #[test]
     fn a_failure_that_looks_like_a_wall_is_explained_once() {
-        let told = hints(CheckEnd::Exit(6), &["", "curl: (6) Could not resolve host: a\nNetwork is unreachable"]);
+        let told = hints(CheckEnd::Exit(6), &[], &["", "curl: (6) Could not resolve host: a\nNetwork is unreachable"]);
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("no network"));
-        assert!(hints(CheckEnd::Exit(0), &["Read-only file system", ""]).is_empty());
-        assert!(hints(CheckEnd::Exit(1), &["assertion failed", ""]).is_empty());
+        let denial = Denial { syscall: "ptrace", count: 2, allowable: false };
+        let told = hints(CheckEnd::Exit(1), &[denial], &["", ""]);
+        assert_eq!(told, ["The sandbox refused 2 times: `ptrace` (system call), which is never allowed in a sandbox."]);
+        assert!(hints(CheckEnd::Exit(0), &[], &["Read-only file system", ""]).is_empty());
+        assert!(hints(CheckEnd::Exit(1), &[], &["assertion failed", ""]).is_empty());
     }
 }

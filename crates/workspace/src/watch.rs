@@ -4,7 +4,7 @@
 //! is kept than was asked for.
 
 use crate::Control;
-use sandbox::{Exit, Limit};
+use sandbox::{Denial, Exit, Limit};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -70,6 +70,8 @@ pub(crate) struct Watched {
     pub ms: u64,
     pub stdout: Tail,
     pub stderr: Tail,
+    /// System calls that were refused.
+    pub denials: Vec<Denial>,
 }
 
 impl Watch {
@@ -103,7 +105,7 @@ impl Watch {
             exit => CheckEnd::of(exit.unwrap_or(Exit::Killed)),
         };
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Watched { end, ms, stdout: out.tail, stderr: err.tail }
+        Watched { end, ms, stdout: out.tail, stderr: err.tail, denials: control.denials() }
     }
 }
 

@@ -121,7 +121,8 @@ impl Heard {
 
 /// Each line of a text behind a mark, so that what a program prints cannot be taken for what muster says.
 fn margin(mark: &str, text: &str) -> String {
-    text.trim_end_matches('\n').lines().map(|line| format!("{mark}{line}")).collect::<Vec<_>>().join("\n")
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.split('\n').map(|line| format!("{mark}{line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
         let run = "make test".to_owned();
         let consoles = [
             Console::Begun { number: 1, by: RunBy::Agent, run: run.clone(), cwd: Some("src".into()) },
-            Console::Said { number: 1, stderr: false, text: "one\ntwo\n".into() },
+            Console::Said { number: 1, stderr: false, text: "one\n\ntwo\n".into() },
             Console::Said { number: 1, stderr: true, text: "oh\n\nno".into() },
             Console::LeftOut { number: 1, bytes: 12 },
             Console::Ended { number: 1, how: "exit status 1".into(), ms: 1234, bytes: 9, hints: vec!["why".into()] },
@@ -143,7 +144,21 @@ mod tests {
             Console::NotKept { chunks: 2, bytes: 300 },
         ];
         let lines = consoles.map(|console| Heard { agent: "builder-1".into(), at_ms: 0, console }.line().text);
-        expect![[""]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            $ make test (in src)
+             | one
+             |
+             | two
+            !| oh
+            !|
+            !| no
+             | [12 bytes left out]
+            exit status 1 after 1.2 s
+            hint: why
+            check $ make test
+            its process ended: ended by signal 9
+            [2 pieces of its transcript, 300 bytes, are not kept]"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
     runtime()?.block_on(async {
         let screen = Screen::new(run::detail(args.all));
         screen.say("the model in this demo is scripted: its answers come from script.yaml; everything else is real");
+        screen.say(
+            "the builders start no process of their own: each command that they ask for is run in a sandbox of its own",
+        );
         screen.say(&format!("sample project: {}", sample.display()));
         let engine = engine(home)?;
         engine.make_repository(&sample, "A ledger kit with some failing tests").await?;

@@ -29,3 +29,4 @@ mod scenario;
 mod space;
 mod thirty;
 mod upstreams;
+mod workers;

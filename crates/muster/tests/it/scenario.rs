@@ -145,8 +145,8 @@ impl Scenario {
 
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
-    SOLO, REPORT, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN, ABSENT, STUCK,
-    OVERDUE,
+    SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
+    ABSENT, STUCK, OVERDUE,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -221,6 +221,23 @@ const REPORT: Scenario = Scenario {
   - when: {contains: "[task note]"}
     steps:
       - calls: [{tool: submit_result, args: {summary: There is a README.}}]
+      - text: Submitted.
+"#],
+    ..SOLO
+};
+
+/// An agent that starts no process has muster run its commands.
+pub const WORKER: Scenario = Scenario {
+    name: "worker",
+    roles: "  builder:\n    runtime: native\n    model: scripted-1\n    sandbox: {preset: worker}\n",
+    script: &[r#"
+  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: write_file, args: {path: note.txt, content: "done\n"}}]
+      - calls:
+          - {tool: run_command, args: {command: "grep -x done note.txt; echo checked >&2; [ -e nothing ]"}}
+          - {tool: run_command, args: {command: "echo twice >> ~/runs; cat ~/runs"}}
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
       - text: Submitted.
 "#],
     ..SOLO
