@@ -44,12 +44,14 @@ need_rust
 
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "lints of the modelled agents" cargo clippy --package bench-adapter --features modelled --all-targets --locked -- -D warnings
 step "build" cargo build --workspace --locked
 step "rules of the house" cargo xtask tidy
 step "published schemas" cargo xtask schema --check
 step "cargo-deny" install_deny
 step "dependencies" cargo deny --locked check bans licenses sources
 step "tests" tests
+step "modelled agents" cargo test --package bench-adapter --features modelled --locked
 step "simulator, $SEEDS seeds" cargo run --locked --release --package sim -- --seeds "$SEEDS"
 say "All checks passed in $SECONDS s."
 printf '%s\n' "$summary"

@@ -5,6 +5,8 @@
 //! is made in code, and the agents are offered the benchmark's tool `calc`. See `bench/README.md`.
 
 mod calc;
+#[cfg(feature = "modelled")]
+mod modelled;
 mod plan;
 mod report;
 
@@ -30,7 +32,7 @@ struct Args {
     /// Agents (w1, w4, w5); ignored by w3.
     #[arg(long, default_value_t = 1)]
     n: u32,
-    /// The model server, with run, script and latency in its path.
+    /// The model server, with run, script and latency in its path; or `scripted:FILE`, a script of our own in place of a server.
     #[arg(long)]
     base_url: String,
     /// The tasks of w3.
@@ -48,6 +50,10 @@ struct Args {
     /// Goes on with what an ended process left in the state directory.
     #[arg(long)]
     resume: bool,
+    /// Agents are tasks of this process instead of sandboxed programs.
+    #[cfg(feature = "modelled")]
+    #[arg(long)]
+    modelled: bool,
 }
 
 /// The workloads that a team of agents can do.
@@ -81,17 +87,27 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let turns = runtime.block_on(mission(args))?;
+    #[cfg(feature = "modelled")]
+    let agents = args.modelled.then(modelled::agents).transpose()?;
+    let open = |setup| {
+        let engine = Engine::open(setup)?;
+        #[cfg(feature = "modelled")]
+        if let Some((_, modelled)) = &agents {
+            return Ok(engine.modelled(modelled.clone()));
+        }
+        Ok(engine)
+    };
+    let turns = runtime.block_on(mission(args, open))?;
     drop(runtime);
     report::result(began.elapsed(), turns);
     Ok(())
 }
 
 /// Carries out the workload's mission; answers with the number of model calls that went out.
-async fn mission(args: &Args) -> Result<u64> {
+async fn mission(args: &Args, open: impl FnOnce(Setup) -> Result<Engine>) -> Result<u64> {
     let state = std::path::absolute(&args.state_dir)?;
     let effects = (args.workload == Workload::W4).then(|| state.join("effects.log"));
-    let engine = Engine::open(Setup { extra_tools: vec![calc::tool(effects.as_deref())?], ..setup(&state)? })?;
+    let engine = open(Setup { extra_tools: vec![calc::tool(effects.as_deref())?], ..setup(&state)? })?;
     let mut running = match begun(&state, args.resume)? {
         Some(name) => engine.resume(&engine.mission(&name)?).await?,
         None => begin(&engine, args, &state).await?,

@@ -73,8 +73,12 @@ pub(crate) fn settings(base_url: &str) -> Settings {
         output_tokens: None,
         extras: Extras::default(),
     };
-    let upstream =
-        UpstreamSettings::Url { format: "openai-chat".to_owned(), base_url: base_url.to_owned(), key_env: None };
+    let upstream = match base_url.strip_prefix("scripted:") {
+        Some(file) => UpstreamSettings::Scripted { file: file.into() },
+        None => {
+            UpstreamSettings::Url { format: "openai-chat".to_owned(), base_url: base_url.to_owned(), key_env: None }
+        }
+    };
     Settings {
         roles: BTreeMap::from([(ROLE.to_owned(), role)]),
         upstreams: BTreeMap::from([(UPSTREAM.to_owned(), upstream)]),

@@ -18,8 +18,28 @@ pub(crate) fn result(wall: Duration, model_turns: u64) {
             "engine_cpu_s": times.map(|times| times.0),
             "agents_cpu_s": times.map(|times| times.1),
             "engine_rss_peak_kib": rss_peak_kib(),
+            "modelled_agents_cpu_s": modelled_s(),
         })
     );
+}
+
+/// Processor time of the threads that modelled agents run on, in seconds; part of the engine's process. Null without such agents.
+#[cfg(feature = "modelled")]
+fn modelled_s() -> Option<f64> {
+    let named = |task: &std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == crate::modelled::THREAD)
+    };
+    let threads: Vec<_> = std::fs::read_dir("/proc/self/task").ok()?.flatten().filter(named).collect();
+    // The first number of schedstat is the time on a processor, in nanoseconds.
+    let spent_ns = |task: &std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    (!threads.is_empty()).then(|| threads.iter().filter_map(spent_ns).sum::<u64>() as f64 / 1e9)
+}
+
+#[cfg(not(feature = "modelled"))]
+fn modelled_s() -> Option<f64> {
+    None
 }
 
 /// User and system time of this process and of its ended children, in seconds.

@@ -52,6 +52,8 @@ pub struct Engine {
     faults: Arc<Faults>,
     clock: Clock,
     extra_tools: Vec<ExtraTool>,
+    #[cfg(feature = "modelled")]
+    modelled: Option<crate::Modelled>,
 }
 
 /// A mission to begin.
@@ -161,7 +163,15 @@ impl Engine {
             faults: Arc::new(setup.faults),
             clock: Clock,
             extra_tools: setup.extra_tools,
+            #[cfg(feature = "modelled")]
+            modelled: None,
         })
+    }
+
+    /// The same engine, whose agents of roles without a repository are tasks of this process.
+    #[cfg(feature = "modelled")]
+    pub fn modelled(self, modelled: crate::Modelled) -> Self {
+        Self { modelled: Some(modelled), ..self }
     }
 
     /// The home.
@@ -285,6 +295,8 @@ impl Engine {
             faults: Arc::clone(&self.faults),
             clock: self.clock,
             extra_tools: self.extra_tools.clone(),
+            #[cfg(feature = "modelled")]
+            modelled: self.modelled.clone(),
             key,
         };
         let hands = Hands::new(tools, handle.clone());

@@ -34,6 +34,8 @@ pub use driver::{DriverError, Handle, Progress, TellError};
 pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
 pub use extras::Extras;
 pub use fault::{Faults, NoSuchPoint};
+#[cfg(feature = "modelled")]
+pub use hands::{Modelled, ModelledAgent};
 pub use meter::Meter;
 pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};

@@ -4,6 +4,7 @@ mod documents;
 mod edges;
 mod environment;
 mod evidence;
+mod features;
 mod lengths;
 mod links;
 mod names;
@@ -23,6 +24,7 @@ pub type Rule = fn(&Tree) -> Vec<Finding>;
 /// Every rule.
 pub const ALL: &[Rule] = &[
     edges::check,
+    features::check,
     unsafe_code::check,
     sql::check,
     processes::check,

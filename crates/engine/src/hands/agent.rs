@@ -1,10 +1,14 @@
 //! An agent's life: workspace, process, handshake, and the end.
 
-use super::{Failed, Hands, Outcome, broker::Broker};
+use super::{
+    Failed, Hands, Outcome,
+    body::{Body, Control},
+    broker::Broker,
+};
 use crate::{serve, settings::RoleSettings, tools::AgentTools};
 use agents::{
     AgentProgram,
-    acp::{Connection, Io, McpServer, SessionId, Settings, Tap, Update, Updates},
+    acp::{Connection, McpServer, SessionId, Settings, Tap, Update, Updates},
 };
 use gateway::{Session, Tag};
 use mission::{AgentId, EffectId, Input};
@@ -20,7 +24,7 @@ use std::{
 };
 use store::Chunk;
 use tokio::{sync::watch, task::AbortHandle};
-use workspace::{AgentName, Control, Preset, Program, SandboxExtras, Workspace};
+use workspace::{AgentName, Preset, Program, SandboxExtras, Workspace};
 
 /// Updates of one agent that may wait for the transcript.
 const UPDATES: usize = 1024;
@@ -77,6 +81,8 @@ pub(crate) struct Live {
     pub(crate) extras: SandboxExtras,
     /// The commands that are run for it.
     pub(crate) broker: Arc<Broker>,
+    /// Where the agent reaches us: an address and a port, as it sees them.
+    door: String,
     /// Sessions that this process knows.
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
     /// What our own agents are told of the tools, so that they need not ask.
@@ -138,7 +144,7 @@ impl Live {
             return Vec::new();
         }
         let authorization = format!("Bearer {}", self.gateway.key().expose_secret());
-        let url = format!("http://{}{}", workspace::GATEWAY, serve::MCP_PATH);
+        let url = format!("http://{}{}", self.door, serve::MCP_PATH);
         let headers = vec![("Authorization".into(), authorization)];
         vec![McpServer { name: "muster".into(), url, headers, tools: self.told.clone() }]
     }
@@ -186,25 +192,20 @@ impl Hands {
             Some(words) => AgentProgram::command(words).map_err(|error| Failed::fatal(error.to_string()))?,
         };
         let extras = role.extras.for_sandbox();
-        let args = program.args.into_iter().map(Into::into).collect();
-        let mut env = self.environment(role, &gateway);
-        env.extend(program.env);
         let brokered = extras.preset == Preset::Worker;
-        let sandbox = extras.clone();
-        let process =
-            workspace.spawn(Program { path: program.program, args, env, extras: sandbox, gateway: true }).await?;
+        let auth_method = program.auth_method.clone();
+        let (door, body) = self.embody(role, &workspace, program, &gateway).await?;
         let (tap, updates) = Tap::new(UPDATES);
         self.transcribe(name.to_string(), updates);
         let tasks = Tasks::default();
-        if let Some(listener) = process.listener {
+        if let Some(listener) = body.listener {
             let tools = AgentTools::new(self, self.handle.clone(), id, brokered);
             let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone());
             tasks.add(served.map_err(|error| Failed::transient(error.to_string()))?);
         }
-        let io = Io { stdin: process.stdin, stdout: process.stdout, stderr: Some(process.stderr) };
-        let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method: program.auth_method, ..Settings::default() };
+        let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method, ..Settings::default() };
         let connection =
-            Connection::start(io, tap, settings).await.map_err(|error| Failed::transient(error.to_string()))?;
+            Connection::start(body.io, tap, settings).await.map_err(|error| Failed::transient(error.to_string()))?;
         Ok(Arc::new(Live {
             id,
             name,
@@ -214,19 +215,44 @@ impl Hands {
             gateway,
             extras,
             broker,
+            door,
             loaded: Mutex::default(),
             told: role.command.is_none().then(|| self.told(brokered)),
             cancelled: watch::Sender::default(),
-            control: process.control,
+            control: body.control,
             ending: AtomicBool::new(false),
             tasks,
         }))
     }
 
+    /// Lets the program run, and says where it reaches us.
+    async fn embody(
+        &self,
+        role: &RoleSettings,
+        workspace: &Workspace,
+        program: AgentProgram,
+        gateway: &Session,
+    ) -> Result<(String, Body), Failed> {
+        #[cfg(feature = "modelled")]
+        if let Some(modelled) = self.tools.modelled.as_ref().filter(|_| role.scratch) {
+            let (listener, door) = super::body::modelled::door()?;
+            let body = modelled.begin(self.environment(role, gateway, &door), listener);
+            return Ok((door, body));
+        }
+        let door = workspace::GATEWAY.to_string();
+        let mut env = self.environment(role, gateway, &door);
+        env.extend(program.env);
+        let args = program.args.into_iter().map(Into::into).collect();
+        let extras = role.extras.for_sandbox();
+        let body =
+            Body::sandboxed(workspace, Program { path: program.program, args, env, extras, gateway: true }).await?;
+        Ok((door, body))
+    }
+
     /// What an agent finds in its environment: the gateway under the names that programs look for, and which model it is for.
-    fn environment(&self, role: &RoleSettings, gateway: &Session) -> BTreeMap<String, String> {
+    fn environment(&self, role: &RoleSettings, gateway: &Session, door: &str) -> BTreeMap<String, String> {
         let key = gateway.key().expose_secret().to_owned();
-        let origin = format!("http://{}", workspace::GATEWAY);
+        let origin = format!("http://{door}");
         let format =
             self.tools.settings.upstreams.get(&role.upstream).map_or("openai-chat", |upstream| upstream.format());
         let mut env = BTreeMap::from([

@@ -4,6 +4,7 @@
 //! and workspaces are found, sessions are loaded, merges come out as the same commit, branches that have moved stay.
 
 mod agent;
+mod body;
 mod broker;
 mod merge;
 mod turn;
@@ -17,6 +18,8 @@ use crate::{
     tools::Offered,
 };
 use agent::{Live, Slot};
+#[cfg(feature = "modelled")]
+pub use body::modelled::{Modelled, ModelledAgent};
 use futures::FutureExt;
 use gateway::Gateway;
 use mission::{AgentId, Effect, EffectFailure, EffectKind, Input};
@@ -51,6 +54,8 @@ pub(crate) struct Tools {
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Clock,
     pub(crate) extra_tools: Vec<crate::tools::ExtraTool>,
+    #[cfg(feature = "modelled")]
+    pub(crate) modelled: Option<Modelled>,
 }
 
 /// Carries out the effects of one mission.
