@@ -212,7 +212,14 @@ impl Mission {
 
     /// What follows from a turn that the agent ended by itself.
     fn judge(&self, now: At, id: AttemptId, attempt: &Attempt, work: Work, said: Option<String>) -> Vec<Fact> {
-        let Some(summary) = self.result(attempt, said) else { return self.without_claim(now, id, attempt) };
+        let result = self.result(attempt, said);
+        if let Work::Rejected { why } = &work
+            && (result.is_some() || attempt.question.is_none())
+        {
+            let back = Brief::Returned(Return::Rejected(why.clone()));
+            return self.owed_or_not_accepted(now, id, attempt, back);
+        }
+        let Some(summary) = result else { return self.without_claim(now, id, attempt) };
         if let Work::Changed { outside, .. } = &work
             && !outside.is_empty()
         {

@@ -107,6 +107,13 @@ fn returned(task: &TaskSpec, why: &Return) -> String {
                 let _ = writeln!(text, "  {path}");
             }
         }
+        Return::Rejected(why) => {
+            let _ = writeln!(
+                text,
+                "It cannot be taken over as it is, and nothing of it is kept so far:\n{}",
+                why.trim_end()
+            );
+        }
     }
     text.push_str("\nMend it and call submit_result again.");
     text

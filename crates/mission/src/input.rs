@@ -252,6 +252,11 @@ pub enum Work {
         /// Paths outside the task's write-set, the first few.
         outside: Vec<String>,
     },
+    /// It cannot be taken over as it is: too large, or not sound.
+    Rejected {
+        /// What is wrong with it, for the agent.
+        why: String,
+    },
     /// The role has no repository.
     None,
 }
@@ -276,6 +281,11 @@ pub enum Verdict {
     Conflict {
         /// The conflicting files and hunks, bounded.
         hunks: String,
+    },
+    /// It is not something that can be merged.
+    Rejected {
+        /// What is wrong with it, for the agent.
+        why: String,
     },
 }
 

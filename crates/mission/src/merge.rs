@@ -47,6 +47,7 @@ impl Mission {
             }
             Verdict::Failed { checks } => Return::Checks(checks),
             Verdict::Conflict { hunks } => Return::Conflict { hunks },
+            Verdict::Rejected { why } => Return::Rejected(why),
         };
         let mut facts = vec![Fact::ChangeReturned { change: id, why }];
         let returns = self.attempts.get(&change.attempt).map_or(0, |attempt| attempt.returns);

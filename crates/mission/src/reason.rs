@@ -54,7 +54,7 @@ pub enum Failure {
     Unavailable,
     /// The agent never submitted a result.
     NothingSubmitted,
-    /// The change came back from the merge queue too often.
+    /// The change came back too often.
     NotAccepted,
     /// Something of ours failed for good.
     Infrastructure(String),
@@ -96,6 +96,8 @@ pub enum Return {
     },
     /// It changes paths that are not the task's.
     Outside(Vec<String>),
+    /// It cannot be taken over as it is; what is wrong with it.
+    Rejected(String),
 }
 
 /// What an interrupt is about; its kind follows from it.
@@ -172,7 +174,7 @@ impl Failure {
             Failure::Lost => "the agent's process was lost too often".to_owned(),
             Failure::Unavailable => "the agent could not be started".to_owned(),
             Failure::NothingSubmitted => "the agent never submitted a result".to_owned(),
-            Failure::NotAccepted => "its change came back from the merge queue too often".to_owned(),
+            Failure::NotAccepted => "its change came back too often".to_owned(),
             Failure::Infrastructure(error) => error.clone(),
             Failure::Closing => "the mission ended".to_owned(),
         }

@@ -48,6 +48,11 @@ impl Error {
         Self { kind, message: message.into(), hint }
     }
 
+    /// Whether the files are at fault that an agent left, and not the machine, so that the agent can do something about it.
+    pub fn blames_the_files(&self) -> bool {
+        matches!(self.kind, ErrorKind::Rejected | ErrorKind::TooLarge)
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

@@ -83,6 +83,11 @@ impl AgentLayout {
         self.dir.join("snapshot.git")
     }
 
+    /// Where the files go that cannot be saved, when the next task needs the tree.
+    pub fn aside(&self) -> PathBuf {
+        self.dir.join("aside")
+    }
+
     /// What the workspace was last told to work on.
     pub fn task(&self) -> PathBuf {
         self.dir.join("task.json")

@@ -93,7 +93,8 @@ pub(crate) struct Task {
 /// What [`Workspace::start_task`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
-    /// The tree is at the base of the new task. What the tree held before, if there was a task before, is in the checkpoint.
+    /// The tree is at the base of the new task. What the tree held before, if there was a task before, is in the checkpoint, or was moved aside
+    /// because it cannot be saved.
     Fresh(Option<Checkpoint>),
     /// The task had been started before, and the tree was left as it is.
     Already,
@@ -207,14 +208,24 @@ impl Workspace {
     /// files, such as build results, stay). Asked again with the same branch and base, it leaves the tree as it is, so
     /// a new attempt needs a branch of its own. In a scratch workspace there is nothing to do.
     ///
-    /// Errors: `Missing` when `base` is not in the hub, `NoSpace`, and those of [`checkpoint`](Self::checkpoint).
+    /// A tree that cannot be saved for what is in it is moved aside as it is, in place of one that was moved aside before: it must not stand
+    /// in the way of every task to come.
+    ///
+    /// Errors: `Missing` when `base` is not in the hub, `NoSpace`, and those of [`checkpoint`](Self::checkpoint) that do not blame the files.
     pub async fn start_task(&self, branch: &BranchName, base: &CommitId, at_ms: u64) -> Result<Started> {
         let Some(repository) = &self.repository else { return Ok(Started::Already) };
         let mut state = self.state.lock().await;
         let before = match state.task.clone() {
             Some(task) if task.branch == *branch && task.base == *base && task.ready => return Ok(Started::Already),
             Some(task) if task.ready => {
-                Some(self.save(repository, &mut state, &task, "before the next task", at_ms).await?)
+                match self.save(repository, &mut state, &task, "before the next task", at_ms).await {
+                    Ok(saved) => Some(saved),
+                    Err(error) if error.blames_the_files() => {
+                        self.set_aside(repository).await?;
+                        None
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             _ => None,
         };
@@ -228,6 +239,31 @@ impl Workspace {
         task.ready = true;
         self.note(&mut state, &task).await?;
         Ok(Started::Fresh(before))
+    }
+
+    /// Moves everything of the tree but `.git` out of it, and forgets what the snapshot store knows of it. Only names are touched.
+    async fn set_aside(&self, repository: &Repository) -> Result<()> {
+        let (repository, agent) = (repository.clone(), self.agent.clone());
+        let dirs = self.layout.agent(&self.agent);
+        layout::blocking(move || {
+            // What a crash kept from being moved joins what was moved before it.
+            let fresh = dirs.aside().with_extension("new");
+            layout::make_dir(&fresh)?;
+            let failed = |error| Error::io(format!("listing {}", dirs.work().display()), &error);
+            for entry in fs::read_dir(dirs.work()).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if entry.file_name() != ".git" {
+                    let to = fresh.join(entry.file_name());
+                    layout::remove_tree(&to)?;
+                    let failed = |error| Error::io(format!("moving {} aside", entry.path().display()), &error);
+                    fs::rename(entry.path(), &to).map_err(failed)?;
+                }
+            }
+            layout::remove_tree(&dirs.aside())?;
+            layout::rename(&fresh, &dirs.aside())?;
+            repository.make_snapshot_store(&agent)
+        })
+        .await
     }
 
     /// Runs the check-out; a clone whose `.git` is broken gets a new one.

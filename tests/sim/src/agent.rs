@@ -141,6 +141,7 @@ fn draw_work(rng: &mut Rng, faults: &Faults, part: &Part<'_>) -> Work {
         Work::Changed { commit, paths, .. } if rng.chance(faults.outside) => {
             Work::Changed { commit, paths: paths + 1, outside: vec!["elsewhere".into()] }
         }
+        Work::Changed { .. } if rng.chance(faults.rejected) => Work::Rejected { why: "too large".into() },
         Work::Changed { .. } if rng.chance(faults.lies) => Work::Unchanged { commit: part.base.to_owned() },
         work => work,
     }

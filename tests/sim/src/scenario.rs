@@ -52,6 +52,8 @@ pub struct Faults {
     pub lies: u64,
     /// An agent works outside of its write-set.
     pub outside: u64,
+    /// An agent leaves files that cannot be taken over.
+    pub rejected: u64,
     /// An agent ends its turn without a claim.
     pub silent: u64,
     /// An agent makes the same call again with the same key.
@@ -96,6 +98,7 @@ impl Faults {
             bad_stop: rate(200),
             lies: rate(300),
             outside: rate(250),
+            rejected: rate(250),
             silent: rate(250),
             repeats: rate(300),
             twice: rate(300),

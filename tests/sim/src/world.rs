@@ -382,6 +382,8 @@ impl World {
             Verdict::Conflict { hunks: "<<<<".into() }
         } else if self.strikes(faults.check_fails) {
             Verdict::Failed { checks: runs(false) }
+        } else if self.strikes(faults.rejected / 4) {
+            Verdict::Rejected { why: "a repository of its own".into() }
         } else if nothing {
             return self.report(Input::ChangeChecked {
                 effect,

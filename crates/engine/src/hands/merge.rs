@@ -36,9 +36,7 @@ impl Hands {
             Ok(Merge::Conflict(conflict)) => Verdict::Conflict { hunks: conflict.hunks },
             Ok(Merge::Candidate(candidate)) => self.check(repository, candidate.commit, &order).await?,
             Ok(Merge::Nothing) => self.check(repository, onto, &order).await?,
-            Err(error) if error.kind == workspace::ErrorKind::Rejected => {
-                Verdict::Conflict { hunks: error.to_string() }
-            }
+            Err(error) if error.blames_the_files() => Verdict::Rejected { why: super::turn::evidence(&error) },
             Err(error) => return Err(error.into()),
         };
         Ok(Input::ChangeChecked { effect, verdict })

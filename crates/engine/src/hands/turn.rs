@@ -8,10 +8,13 @@ use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
-use workspace::{BranchName, INSIDE_WORK};
+use workspace::{BranchName, INSIDE_WORK, Repository};
 
 /// Paths outside a write-set that are told at most.
 const OUTSIDE_MAX: usize = 50;
+
+/// Bytes of what is told of files that cannot be taken over.
+const EVIDENCE_BYTES_MAX: usize = 4 * 1024;
 
 /// How long the end of a turn waits for bills of calls that outlive it; shorter than the grace of a cancelled turn.
 const BILLS: Duration = Duration::from_secs(5);
@@ -103,26 +106,49 @@ impl Hands {
         if live.scratch {
             return Ok(Work::None);
         }
+        let globs = match &order.writes {
+            Writes::Anything => None,
+            Writes::Only(globs) => Some(globs.as_slice()),
+            Writes::Nothing => Some([].as_slice()),
+        };
+        let globs = globs.map(Globs::compile).transpose().map_err(|error| Failed::fatal(error.what))?;
+        match self.kept(live, order, globs.as_ref(), self.repository()?).await {
+            Ok(work) => Ok(work),
+            Err(error) if error.blames_the_files() => Ok(Work::Rejected { why: evidence(&error) }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn kept(
+        &self,
+        live: &Live,
+        order: &Order,
+        globs: Option<&Globs>,
+        repository: &Repository,
+    ) -> workspace::Result<Work> {
         let label = format!("{} at the end of turn {}", live.name, order.turn);
         let checkpoint = live.workspace.checkpoint(&label, self.tools.clock.now().0).await?;
         let commit = checkpoint.commit.to_string();
         if checkpoint.files_changed == 0 {
             return Ok(Work::Unchanged { commit });
         }
-        let outside = match &order.writes {
-            Writes::Anything => Vec::new(),
-            Writes::Only(globs) => self.outside(&checkpoint, globs).await?,
-            Writes::Nothing => self.outside(&checkpoint, &[]).await?,
+        let outside = match globs {
+            None => Vec::new(),
+            Some(globs) => {
+                let changed = repository.changed_paths(&checkpoint.base, &checkpoint.commit).await?;
+                let outside = globs.outside(changed.iter().map(String::as_str));
+                outside.into_iter().take(OUTSIDE_MAX).map(str::to_owned).collect()
+            }
         };
         Ok(Work::Changed { commit, paths: u32::try_from(checkpoint.files_changed).unwrap_or(u32::MAX), outside })
     }
+}
 
-    async fn outside(&self, checkpoint: &workspace::Checkpoint, globs: &[String]) -> Result<Vec<String>, Failed> {
-        let globs = Globs::compile(globs).map_err(|error| Failed::fatal(error.what))?;
-        let changed = self.repository()?.changed_paths(&checkpoint.base, &checkpoint.commit).await?;
-        let outside = globs.outside(changed.iter().map(String::as_str));
-        Ok(outside.into_iter().take(OUTSIDE_MAX).map(str::to_owned).collect())
-    }
+/// What an agent is told of files that cannot be taken over.
+pub(super) fn evidence(error: &workspace::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.floor_char_boundary(EVIDENCE_BYTES_MAX));
+    text
 }
 
 /// The conversation of a turn.

@@ -236,6 +236,16 @@ fn turn_ended_with_a_claim() {
             turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1806000 ✱ run_turn
         "#]],
     );
+    let rejected = Work::Rejected { why: "too large".into() };
+    let ended_rejected = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: rejected, said: None };
+    check(
+        and(at_work(), [submitted("k"), ended_rejected]),
+        expect![[r#"
+            turn_ended attempt=0 stop=done work=rejected(why(too large))
+            turn_owed attempt=0 brief=returned(rejected(too large))
+            turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1806000 ✱ run_turn
+        "#]],
+    );
     let report = TaskSpec { writes: Writes::Nothing, checks: vec![], ..task("a", &[]) };
     let reporting = vec![open(None), plan(1, vec![report]), prepared(), ready(1)];
     check(
@@ -333,6 +343,13 @@ fn change_checked() {
         and(verifying(), [verdict(Verdict::Failed { checks: vec![] })]),
         expect![[r#"
             change_returned change=0 why=checks([0])
+            turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1807000 ✱ run_turn
+        "#]],
+    );
+    check(
+        and(verifying(), [verdict(Verdict::Rejected { why: "a repository in it".into() })]),
+        expect![[r#"
+            change_returned change=0 why=rejected(a repository in it)
             turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1807000 ✱ run_turn
         "#]],
     );

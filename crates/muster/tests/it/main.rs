@@ -23,6 +23,7 @@ mod kill_points;
 mod kill_random;
 mod lost_agents;
 mod people;
+mod rejected;
 mod rules;
 mod sandbox;
 mod scenario;

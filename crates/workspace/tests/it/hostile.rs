@@ -2,7 +2,7 @@
 
 use crate::place::{AT_MS, Place, agent, branch, write};
 use std::{fs, os::unix::fs::PermissionsExt};
-use workspace::{ErrorKind, Merge, Repository, SandboxExtras, Workspace};
+use workspace::{ErrorKind, Merge, Repository, SandboxExtras, Started, Workspace};
 
 async fn started(place: &Place) -> (Repository, Workspace) {
     let repository = place.prepare().await;
@@ -73,6 +73,24 @@ async fn the_agents_own_configuration_has_no_say_in_its_checkpoint() {
     let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
     let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
     assert_eq!(paths, [".gitattributes", "attributes", "new.txt"]);
+}
+
+/// git refuses an address of a submodule that is an option: whoever checked such a commit out could be made to run something.
+#[tokio::test]
+async fn files_that_cannot_be_saved_do_not_stand_in_the_way_of_the_next_task() {
+    let place = Place::filled();
+    let (_, workspace) = started(&place).await;
+    let work = place.work("evil");
+    write(&work.join("new.txt"), "mine\n");
+    write(&work.join(".gitmodules"), "[submodule \"x\"]\n\tpath = x\n\turl = -x\n");
+    let refused = workspace.checkpoint("x", AT_MS).await.unwrap_err();
+    assert!(refused.blames_the_files() && refused.to_string().contains("submodule"), "{refused}");
+    assert_eq!(workspace.start_task(&branch("t2"), &place.head(), AT_MS).await.unwrap(), Started::Fresh(None));
+    assert!(!work.join("new.txt").exists() && work.join("a.txt").exists());
+    let aside = work.with_file_name("aside");
+    assert_eq!(fs::read_to_string(aside.join("new.txt")).unwrap(), "mine\n", "nothing is lost");
+    write(&work.join("new.txt"), "next\n");
+    assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap().files_changed, 1);
 }
 
 #[tokio::test]
