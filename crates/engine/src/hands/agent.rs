@@ -123,6 +123,16 @@ impl Live {
         self.tasks.end();
     }
 
+    /// Does something for a turn; nothing comes of it when the turn is to end first.
+    pub(crate) async fn unless_cancelled<T>(&self, turn: EffectId, work: impl Future<Output = T>) -> Option<T> {
+        let mut cancelled = self.cancelled.subscribe();
+        tokio::select! {
+            biased;
+            _ = cancelled.wait_for(|cancelled| *cancelled == Some(turn)) => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Waits for the agent's answer to a prompt; asks the agent to end the turn as soon as that is wanted. It may have been wanted before the
     /// agent was told of the turn: then it is asked right after.
     pub(crate) async fn answer<T>(&self, turn: EffectId, session: &SessionId, prompt: impl Future<Output = T>) -> T {

@@ -65,7 +65,11 @@ impl Hands {
                 .await
                 .map_err(Failed::from)?;
         }
-        let Opened { session, resumed, anew } = self.session(live, order).await?;
+        // A turn that is to end before its agent was told of it ends without the agent, which may be slow to open a session.
+        let Some(opened) = live.unless_cancelled(order.id, self.session(live, order)).await else {
+            return Ok((Stop::Cancelled, None));
+        };
+        let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
         let prompt = live.connection.prompt(&session, &text, order.turn, resumed);
         let outcome = live.answer(order.id, &session, prompt).await?;

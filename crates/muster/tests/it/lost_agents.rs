@@ -72,3 +72,28 @@ fn programs_that_agents_leave_behind_are_ended() {
     bench.run(&[]).expect(0);
     bench.wait_until_all_processes_are_gone();
 }
+
+#[test]
+fn a_turn_can_be_cancelled_while_its_agent_opens_no_session() {
+    // The first one says hello and never opens a session; the one after it does.
+    let hello = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"agentCapabilities":{"mcpCapabilities":{"http":true}}}}"#;
+    let hello = hello.replace('"', "\\042");
+    let command = format!(
+        "[ -e ~/met ] && exec {MUSTER} __native; touch ~/met; read -r _; printf '{hello}\\012'; while read -r _; do :; done"
+    );
+    let script = r#"  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: write_file, args: {path: note.txt, content: "done\n"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#;
+    let bench = stranger(&command, "", script);
+    let mut running = bench.start_run(&["--all"]);
+    running.wait_for("turn 1 begins");
+    bench.muster(&["pause"]).expect(0);
+    running.end().expect(3);
+    bench.muster(&["resume", "last", "--json"]).expect(0);
+    let journal = bench.journal();
+    assert!(journal.of("turn_ended").any(|fact| fact["stop"] == "cancelled"));
+    assert_eq!(journal.of("agent_stopping").filter(|fact| fact["reason"] == "unresponsive").count(), 0);
+}
