@@ -63,7 +63,7 @@ pub struct Sandboxed {
     pub stdout: OwnedFd,
     /// Read end of its standard error.
     pub stderr: OwnedFd,
-    /// With [`crate::Network::Gateway`]: what listens on [`crate::GATEWAY`] inside. Who connects to it is this sandbox.
+    /// With [`crate::Network::Gateway`] and [`crate::Network::Hosts`]: what listens on [`crate::GATEWAY`] inside. Who connects to it is this sandbox.
     pub listener: Option<TcpListener>,
     /// Its processes.
     pub tree: Tree,

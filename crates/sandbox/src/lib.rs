@@ -1,7 +1,8 @@
 //! Runs one process, and all that it starts, under a policy that the kernel enforces.
 //!
-//! Why a crate: this is the wall between the agents and the machine, so it is small, has no async runtime, and is the
-//! only place with `unsafe`. It knows nothing of agents, git or models.
+//! Why a crate: this is the wall between the agents and the machine, so it is small, and the only place with `unsafe`. It
+//! knows nothing of agents, git or models. What launches and what runs inside has no async runtime; only [`egress`], the
+//! proxy that a caller may serve a sandbox with, waits on many connections and runs on the caller's.
 //!
 //! # How to use it
 //!
@@ -25,7 +26,7 @@
 //! # Ok::<(), sandbox::SandboxError>(())
 //! ```
 //!
-//! Everything here blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
+//! Everything here but [`egress`] blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
 //! non-blocking, and a [`Tree`] is itself a descriptor that becomes readable when all its processes are gone (for
 //! `tokio`: an `AsyncFd<Tree>`); [`Tree::try_wait`] then tells how. A caller with many sandboxes calls
 //! [`raise_open_files`] first.
@@ -69,8 +70,8 @@
 //! * To run anything with less than was asked for: each part either holds or the launch fails with the reason.
 //! * To inherit: environment, open files, signal masks, keyrings and capabilities of the caller do not reach the program.
 //! * To allow system calls that undo the sandbox, whoever asks. What the filter refuses is counted: [`Tree::denials`].
-//! * To allow single hosts: carried in [`Policy`], refused at launch.
 
+pub mod egress;
 mod error;
 mod host;
 mod inside;

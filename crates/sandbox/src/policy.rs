@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::egress::HostRule;
+
 /// Everything that one sandboxed process, and all that it starts, may see, reach and use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -165,15 +167,15 @@ pub enum Network {
     None,
     /// The same, and a listener on [`GATEWAY`] inside, handed to the caller: the only way out.
     Gateway,
-    /// The same as [`Network::Gateway`], and whoever serves the listener lets these hosts through as a proxy. Not enforced
-    /// yet: a launch that asks for it is refused.
-    Hosts(Vec<String>),
+    /// The same as [`Network::Gateway`], and whoever serves the listener lets these hosts through with an
+    /// [`egress::Proxy`](crate::egress::Proxy). The list may be empty: then nothing is let through, with a reason.
+    Hosts(Vec<HostRule>),
     /// The network of the host. The operator must want this; a project file must not be able to ask for it. Names are
     /// resolved only if `/etc/resolv.conf` is bound; the host's abstract sockets are kept away by Landlock from version 6.
     Open,
 }
 
-/// The address of the donated listener inside every sandbox with [`Network::Gateway`].
+/// The address of the donated listener inside every sandbox with [`Network::Gateway`] or [`Network::Hosts`].
 pub const GATEWAY: std::net::SocketAddrV4 = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 3128);
 
 /// Whether the process may start others.
@@ -284,6 +286,16 @@ mod tests {
         assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
         let error = serde_json::from_str::<Policy>(r#"{"limits": {"memory": 1}}"#).unwrap_err().to_string();
         assert!(error.contains("unknown field `memory`"), "{error}");
+    }
+
+    #[test]
+    fn hosts_are_lines_of_text_and_a_wrong_one_is_an_error() {
+        let read = |hosts: &str| serde_json::from_str::<Policy>(&format!(r#"{{"network": {{"hosts": {hosts}}}}}"#));
+        let policy = read(r#"["crates.io", "*.crates.io:443"]"#).unwrap();
+        let text = serde_json::to_string(&policy.network).unwrap();
+        assert_eq!(text, r#"{"hosts":["crates.io:443","*.crates.io:443"]}"#);
+        let error = read(r#"["*:443"]"#).unwrap_err().to_string();
+        assert!(error.contains("`*:443` cannot be allowed"), "{error}");
     }
 
     #[test]

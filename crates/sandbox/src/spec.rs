@@ -78,7 +78,7 @@ impl Spec {
             tmp_bytes: policy.filesystem.tmp_bytes,
             terminals: policy.filesystem.terminals,
             shared_memory: policy.processes != Processes::None,
-            net: net(&policy.network)?,
+            net: net(&policy.network),
             landlock_optional: policy.allow_degraded.contains(&Layer::Landlock),
             seccomp_optional: policy.allow_degraded.contains(&Layer::Seccomp),
             filter: Filter::compile(
@@ -241,12 +241,11 @@ fn programs(launch: &Launch) -> Result<Option<Vec<PathBuf>>, SandboxError> {
     Ok(Some(listed))
 }
 
-fn net(network: &Network) -> Result<Net, SandboxError> {
+fn net(network: &Network) -> Net {
     match network {
-        Network::None => Ok(Net::Loopback),
-        Network::Gateway => Ok(Net::Gateway),
-        Network::Open => Ok(Net::Host),
-        Network::Hosts(_) => Err(refused("network: hosts cannot be enforced yet; use none or gateway")),
+        Network::None => Net::Loopback,
+        Network::Gateway | Network::Hosts(_) => Net::Gateway,
+        Network::Open => Net::Host,
     }
 }
 
@@ -345,7 +344,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_enforced_is_refused_by_name() {
-        assert!(refusal(|policy| policy.network = Network::Hosts(vec!["a.test:443".into()])).contains("hosts"));
         assert!(refusal(|policy| policy.identity.uid = 0).contains("root"));
     }
 
@@ -377,6 +375,16 @@ mod tests {
         };
         assert_ne!(once(), once());
         assert_eq!(Spec::compile(&launch(|_| {})).unwrap().filter.once, None);
+    }
+
+    #[test]
+    fn who_may_reach_hosts_gets_a_listener_for_the_proxy() {
+        let wants =
+            |network: Network| Spec::compile(&launch(|policy| policy.network = network)).unwrap().wants_listener();
+        assert!(wants(Network::Hosts(vec!["a.test:443".parse().unwrap()])));
+        assert!(wants(Network::Hosts(Vec::new())));
+        assert!(wants(Network::Gateway));
+        assert!(!wants(Network::None) && !wants(Network::Open));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod calls;
 mod children;
 mod death;
+mod egress;
 mod files;
 mod limits;
 mod network;
