@@ -61,6 +61,9 @@ pub enum Rejected {
     /// One attempt has made more calls than any sane agent makes.
     #[error("this attempt has made too many calls")]
     TooManyCalls,
+    /// Enough refusals of the network are recorded for this agent.
+    #[error("enough refusals of agent {0} are recorded; further ones are only counted")]
+    TooManyRefusals(AgentId),
     /// A text is empty.
     #[error("the text is empty")]
     Empty,
@@ -151,6 +154,7 @@ impl Mission {
             Input::InterruptAsked { agent, key, question, default } => {
                 self.interrupt_asked(now, agent, key, question, default)
             }
+            Input::EgressRefused { agent, refusal } => self.egress_refused(agent, refusal),
             Input::ChangeChecked { effect, verdict } => self.change_checked(now, effect, verdict),
             Input::ChangeMerged { effect } => self.change_merged(effect),
             Input::ResultPublished { effect } => self.result_published(effect),
@@ -280,6 +284,7 @@ impl Mission {
                 self.apply_interrupt_raised(*interrupt, about, question, *deadline, default, key.as_deref());
             }
             Fact::InterruptAnswered { interrupt, answer, .. } => self.apply_interrupt_answered(*interrupt, answer),
+            Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
             Fact::BudgetRaised { by } => self.apply_budget_raised(*by),

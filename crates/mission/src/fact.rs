@@ -249,6 +249,26 @@ pub enum Fact {
         by: By,
     },
 
+    /// An agent was not let to a host of the network.
+    EgressRefused {
+        /// Which agent.
+        agent: AgentId,
+        /// The host as the agent asked for it.
+        host: String,
+        /// The port; 0 when none could be read.
+        port: u16,
+        /// Why not.
+        reason: String,
+        /// The line to add to the hosts of the agent's policy to allow it, if a line could.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        allow: Option<String>,
+        /// How many times, since the last such fact about the same.
+        times: u64,
+        /// Whether this is the last such fact of the agent: further refusals are not recorded.
+        #[serde(default)]
+        last: bool,
+    },
+
     /// Money set aside for an attempt.
     LeaseGranted {
         /// Which attempt.

@@ -109,6 +109,13 @@ pub enum Input {
         /// What is taken when nobody answers in time.
         default: Option<String>,
     },
+    /// The proxy of an agent's sandbox refused it a host. Nothing follows from it. → `EgressRefused`
+    EgressRefused {
+        /// Which agent.
+        agent: AgentId,
+        /// What was refused.
+        refusal: Refusal,
+    },
     /// The merge queue has tried a change. Answers `VerifyChange`. → `ChangeVerified` or `ChangeReturned`
     ChangeChecked {
         /// The effect that this answers.
@@ -327,6 +334,21 @@ pub enum Topic {
     Alerts,
     /// What was made.
     Artifacts,
+}
+
+/// A host that an agent was not let to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The host as the agent asked for it.
+    pub host: String,
+    /// The port; 0 when none could be read.
+    pub port: u16,
+    /// Why not, for people.
+    pub reason: String,
+    /// The line to add to the hosts of the agent's policy to allow it, if a line could.
+    pub allow: Option<String>,
+    /// How many times it was refused since it was last told.
+    pub times: u64,
 }
 
 /// What kind of failure an effect met; decides what happens next.

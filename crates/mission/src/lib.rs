@@ -37,6 +37,7 @@
 //! | `ChangeMerged` | → `Merged` ⇒ `VerifyStarted`, `Assigned`…, or `Closing` |
 //! | `MessageSent`, `MessagesRead` | → `MessageSent`, `MessagesRead` |
 //! | `InterruptAsked` | → `InterruptRaised` |
+//! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
 //! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `UsageSettled` | → `UsageSettled` |
@@ -56,6 +57,7 @@ mod budget;
 mod closing;
 mod decide;
 mod effect;
+mod egress;
 mod fact;
 mod id;
 mod input;
@@ -75,7 +77,7 @@ pub use decide::{Rejected, Standing};
 pub use effect::{Effect, EffectKind};
 pub use fact::Fact;
 pub use id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
-pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Stop, To, Topic, Usage, Verdict, Work};
+pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Refusal, Stop, To, Topic, Usage, Verdict, Work};
 pub use limits::Limits;
 pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
 pub use reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason};

@@ -28,6 +28,10 @@ pub const INTERRUPTS_MAX: usize = 1_024;
 pub const KEYS_MAX: usize = 4_096;
 /// Most bytes of the settings text that a mission carries for its driver.
 pub const SETTINGS_BYTES_MAX: usize = 1024 * 1024;
+/// Most refusals of the network that are recorded for one agent; the last says that further ones are not.
+pub const REFUSALS_MAX: u32 = 64;
+/// Most bytes of the name of a host (RFC 1035).
+pub const HOST_BYTES_MAX: usize = 253;
 /// Most timers worked off in one decision; the rest follows in the next one.
 pub const TIMERS_PER_DECISION: usize = 64;
 

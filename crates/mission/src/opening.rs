@@ -64,6 +64,7 @@ impl Mission {
                 inbox: VecDeque::new(),
                 last_read: None,
                 past_keys: BTreeSet::new(),
+                refusals: 0,
             });
         }
         let agents = 0..self.agents.len() as u32;

@@ -120,6 +120,8 @@ pub struct Agent {
     pub attempt: Option<AttemptId>,
     /// How many attempts of it have failed in this mission.
     pub failures: u32,
+    /// How many refusals of the network are recorded for it.
+    pub refusals: u32,
     pub(crate) start_failures: u32,
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) last_read: Option<LastRead>,

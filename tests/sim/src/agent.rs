@@ -24,6 +24,8 @@ pub enum Step {
         /// What it costs.
         cost: Option<u64>,
     },
+    /// It tries to reach a host that it may not reach, on this port.
+    Reach(u16),
     /// It claims to be done.
     Submit,
     /// Its process ends.
@@ -103,10 +105,11 @@ impl Script {
 }
 
 fn draw_step(rng: &mut Rng, faults: &Faults, part: &Part<'_>) -> Step {
-    match rng.below(10) {
+    match rng.below(11) {
         0..=2 => Step::Send(draw_recipient(rng, part)),
         3 | 4 => Step::Read(rng.below(4) as u32),
         5 => Step::Checkpoint,
+        6 => Step::Reach(rng.below(4) as u16),
         _ => {
             let worst = rng.range(1, 400);
             let paid = if rng.chance(faults.overspends) { worst + rng.below(300) } else { rng.range(0, worst) };

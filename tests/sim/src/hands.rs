@@ -5,7 +5,7 @@ use crate::{
     rules::{Rule, broken},
     world::{Event, Origin, Plant, Tell, World},
 };
-use mission::{AgentId, ChangeId, EffectId, Fact, Input, Micros, Mission, Rejected, Stop, Usage};
+use mission::{AgentId, ChangeId, EffectId, Fact, Input, Micros, Mission, Refusal, Rejected, Stop, Usage};
 
 impl World {
     /// Lets one thing happen; returns what is told to the mission at once. `mission` is the state as the gateway may read it.
@@ -111,6 +111,7 @@ impl World {
                 let default = default.then(|| "my default".to_owned());
                 Input::InterruptAsked { agent, key: key.clone(), question: "What now?".into(), default }
             }
+            Step::Reach(port) => Input::EgressRefused { agent, refusal: refusal(port) },
             Step::Submit => Input::ResultSubmitted { agent, key: key.clone(), summary: format!("done {key}") },
             Step::Die => {
                 self.step_done(agent, effect);
@@ -223,6 +224,11 @@ impl World {
             }
         }
     }
+}
+
+fn refusal(port: u16) -> Refusal {
+    let (host, reason) = ("host.test".to_owned(), "no rule names it".to_owned());
+    Refusal { allow: Some(format!("{host}:{port}")), host, port, reason, times: 1 }
 }
 
 fn reported(input: Input) -> Tell {

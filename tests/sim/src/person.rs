@@ -4,7 +4,7 @@
 use crate::rng::Rng;
 use mission::{
     About, AgentId, Answer, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason,
-    Status, Stop, TaskId, To, Usage, Verdict, Work,
+    Refusal, Status, Stop, TaskId, To, Usage, Verdict, Work,
 };
 
 /// What a person says at random.
@@ -16,9 +16,13 @@ pub fn whim(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         38 => Input::Cancel,
         39..=54 => Input::Retry { task: TaskId(rng.below(tasks + 1) as u32) },
         _ => {
-            let open: Vec<InterruptId> = mission.interrupts().map(|(id, _)| id).collect();
-            let interrupt = *rng.pick(&open)?;
+            let open: Vec<(InterruptId, bool)> =
+                mission.interrupts().map(|(id, open)| (id, open.about == About::Budget)).collect();
+            let money = open.iter().find(|(_, about_money)| *about_money);
+            let (interrupt, about_money) = *money.or_else(|| rng.pick(&open))?;
             let answer = match rng.below(8) {
+                // Such a question is rare, and without an answer soon over.
+                4..=6 if about_money => Answer::Text("0.002".into()),
                 0 => Answer::Text("0.01".into()),
                 1 => Answer::Text("whatever".into()),
                 2 => Answer::Text("$0.000040".into()),
@@ -54,7 +58,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let agent = AgentId(rng.below(14) as u32);
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
-    Some(match rng.below(17) {
+    Some(match rng.below(18) {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
@@ -74,6 +78,10 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         13 => Input::Answered { interrupt: InterruptId(9_999), answer: Answer::Approve },
         14 => Input::ProposePlan(Box::default()),
         15 => Input::Woke,
+        16 => Input::EgressRefused {
+            agent: AgentId(99),
+            refusal: Refusal { host: key(), port: 0, reason: key(), allow: None, times: 1 },
+        },
         _ => Input::UsageSettled { attempt: AttemptId(9_999), usage: Usage::default() },
     })
 }

@@ -163,6 +163,8 @@ fn messages_once(mission: &Mission, world: &World, shadow: &Shadow) -> Result<()
 fn within_limits(mission: &Mission) -> Result<(), Violation> {
     let full = mission.agents().find(|(agent, _)| mission.unread(*agent) > limits::INBOX_MAX);
     hold(Rule::WithinLimits, full.is_none(), || format!("the inbox of {full:?}"))?;
+    let noisy = mission.agents().find(|(_, agent)| agent.refusals > limits::REFUSALS_MAX);
+    hold(Rule::WithinLimits, noisy.is_none(), || format!("the refusals of {noisy:?}"))?;
     let open = mission.interrupts().count();
     hold(Rule::WithinLimits, open <= limits::INTERRUPTS_MAX, || format!("{open} interrupts"))?;
     let (queued, attempts) = (mission.queue().count(), mission.attempts().count());

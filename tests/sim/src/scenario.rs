@@ -105,7 +105,7 @@ impl Faults {
             check_fails: rate(400),
             conflicts: rate(300),
             asks: rate(300),
-            person: rate(60),
+            person: rate(150),
             late_bill: rate(200).saturating_sub(100),
             overspends: rate(200).saturating_sub(100),
             nonsense: rate(60),

@@ -26,6 +26,8 @@ pub struct Shadow {
     pub done: BTreeSet<TaskId>,
     skipped: BTreeSet<TaskId>,
     keys: BTreeSet<String>,
+    /// Agents whose last refusal is recorded.
+    enough: BTreeSet<AgentId>,
     /// Micro-dollars of all bills.
     pub settled: u64,
     /// How many bills there were.
@@ -84,6 +86,11 @@ impl Shadow {
             }
             Fact::MessageSent { message, from, to, .. } => self.message_sent(*message, *from, to),
             Fact::MessagesRead { agent, key, upto } => self.messages_read(*agent, key, *upto),
+            Fact::EgressRefused { agent, last, .. }
+                if self.enough.contains(agent) || (*last && !self.enough.insert(*agent)) =>
+            {
+                return Err(broken(Rule::WithinLimits, format!("{fact:?} after the last")));
+            }
             Fact::TaskSkipped { task, .. } if !self.skipped.insert(*task) => {
                 return Err(broken(Rule::TallyCounts, format!("{task} is skipped twice")));
             }

@@ -3,6 +3,7 @@
 use super::{
     degraded::{Degraded, degraded},
     reasons::Reason,
+    refused::Refusals,
     trail::Trail,
     words::{first_line, return_evidence, return_word},
 };
@@ -19,6 +20,7 @@ pub(super) struct History {
     pub(super) messages: Vec<MessageView>,
     pub(super) reasons: Vec<Reason>,
     pub(super) notes: Vec<Note>,
+    pub(super) refused: Refusals,
     pub(super) asked_at_ms: BTreeMap<InterruptId, u64>,
     /// The commit that stands in the user's repository.
     pub(super) published: Option<String>,
@@ -136,6 +138,7 @@ impl History {
             _ => None,
         };
         self.take(*at_ms, fact);
+        self.refused.take(|agent| self.trail.agent_name(agent).to_owned(), fact);
         if let Some(text) = misfortune(fact) {
             let subject = self.trail.subject(fact);
             let agent = subject.agent.map(|agent| self.trail.agent_name(agent).to_owned());

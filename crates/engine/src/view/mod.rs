@@ -16,6 +16,7 @@ mod host;
 mod list;
 mod readings;
 mod reasons;
+mod refused;
 mod report;
 mod standing;
 mod tail;
@@ -36,6 +37,7 @@ pub use host::{Guarantee, HostView, Tool};
 pub use list::MissionLine;
 pub use readings::{Readings, ViewError};
 pub use reasons::Reason;
+pub use refused::RefusedView;
 pub use report::{NotDone, Report, TaskReport};
 pub use standing::{
     AgentView, AnswerWith, Ending, InterruptView, MissionView, MoneyView, QueuedView, SpendView, TallyView, TaskView,

@@ -4,6 +4,7 @@
 //! from (a pause at the cap, a person's answer).
 
 use super::{
+    refused::remedy,
     trail::Trail,
     words::{
         answer_word, brief_word, count, first_line, outcome_word, pause_word, return_evidence, return_word, short,
@@ -107,6 +108,9 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         }
         Fact::InterruptAnswered { interrupt, answer, by } => {
             chosen(format!("{interrupt} is answered: {}", answer_word(answer)), answered_because(*by))
+        }
+        Fact::EgressRefused { host, port, reason, allow, .. } => {
+            chosen(format!("it may not connect to {host}:{port}"), format!("{reason}{}", remedy(allow.as_deref())))
         }
         Fact::LeaseGranted { micros, .. } => chosen(
             format!("{micros} more of the budget is set aside for it"),

@@ -5,6 +5,7 @@ use super::{
     document::{self, Block, code, text},
     history::{AttemptView, CheckView, History, MessageView, Note, TaskHistory},
     reasons::{self, Reason},
+    refused::{self, RefusedView},
     standing::{Ending, MissionView, SpendView, TaskView},
     words::{cost, count, duration, short},
 };
@@ -29,6 +30,8 @@ pub struct Report {
     pub messages: Vec<MessageView>,
     /// Assignments, answers, pauses and what they were for.
     pub decisions: Vec<Reason>,
+    /// Hosts that agents were not let to, each once.
+    pub refused: Vec<RefusedView>,
     /// What went wrong on the way, mended or not.
     pub notes: Vec<Note>,
 }
@@ -98,6 +101,7 @@ impl Report {
             degraded: history.degraded,
             messages: history.messages,
             decisions: history.reasons,
+            refused: history.refused.into_views(),
             notes: history.notes,
             mission,
         }
@@ -136,6 +140,9 @@ impl Report {
                 vec![text(format!("{} {who}: {}", utc(reason.at_ms), reasons::one_line(reason)))]
             }),
         ));
+        if !self.refused.is_empty() {
+            blocks.extend([heading(2, "Refused network access"), refused::table(&self.refused)]);
+        }
         blocks.extend(self.costs());
         blocks.extend(section(
             "What went wrong on the way",

@@ -122,6 +122,11 @@ impl Teller {
             Fact::InterruptAnswered { interrupt, answer, by } => {
                 (Step, format!("{interrupt} answered by {}: {}", by_word(*by), answer_word(answer)))
             }
+            Fact::EgressRefused { host, port, reason, times, last, .. } => {
+                let times = if *times > 1 { format!(" ({times} times more)") } else { String::new() };
+                let last = if *last { "; further refusals are only counted" } else { "" };
+                (Notice, format!("may not connect to {host}:{port}: {reason}{times}{last}"))
+            }
             Fact::LeaseGranted { micros, .. } => (Detail, format!("gets {micros} more")),
             Fact::UsageSettled { usage, .. } => {
                 let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());

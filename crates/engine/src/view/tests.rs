@@ -618,3 +618,77 @@ fn a_report_is_one_page_without_scripts_and_the_same_as_json() {
     assert_eq!(json["mission"]["money"]["unknown_calls"], 1);
     assert_eq!(json["take_it"][0], "git merge muster/kit-a1b2c");
 }
+
+fn refused(agent: u32, host: &str, times: u64, last: bool) -> Fact {
+    let allow = Some(format!("{host}:443"));
+    Fact::EgressRefused {
+        agent: AgentId(agent),
+        host: host.to_owned(),
+        port: 443,
+        reason: "no rule of `network: hosts` names it".to_owned(),
+        allow,
+        times,
+        last,
+    }
+}
+
+/// Both agents are turned away, one of them again and again; a trick has no line that would allow it.
+fn turned_away() -> Vec<Fact> {
+    let trick = Fact::EgressRefused {
+        agent: AgentId(0),
+        host: "2130706433|<b>".to_owned(),
+        port: 80,
+        reason: "that is no host name".to_owned(),
+        allow: None,
+        times: 1,
+        last: false,
+    };
+    let more =
+        [refused(0, "pypi.org", 1, false), trick, refused(1, "pypi.org", 1, false), refused(0, "pypi.org", 9, true)];
+    middle().into_iter().chain(more).collect()
+}
+
+#[test]
+fn refused_hosts_in_tail_and_explain() {
+    let mut teller = Teller::default();
+    let lines: Vec<String> =
+        turned_away().iter().map(|fact| teller.tell(fact)).map(|line| format!("{line:?}")).collect();
+    check(
+        &lines[25..].join("\n"),
+        expect![[r#"
+        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
+        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to 2130706433|<b>:80: that is no host name" }
+        Line { weight: Notice, agent: Some("builder-2"), task: Some("dates"), text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
+        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it (9 times more); further refusals are only counted" }"#]],
+    );
+    let explanation = Explanation::of("kit-a1b2c".to_owned(), history(turned_away()), Some("builder-2")).unwrap();
+    let text = explanation.text(&when);
+    check(
+        text.split_once("+28s").unwrap().1,
+        expect![[r#"
+          builder-2, dates: it may not connect to pypi.org:443
+              because no rule of `network: hosts` names it; to allow it, add `pypi.org:443` to the hosts of its role
+    "#]],
+    );
+}
+
+#[test]
+fn refused_hosts_have_a_section_of_the_report() {
+    let history = history(turned_away());
+    let report = Report::of(MissionView::of(&row(), &history, &[]), history);
+    let markdown = report.markdown();
+    let section = markdown.split_once("## Refused network access\n").unwrap().1.split("\n## ").next().unwrap();
+    check(
+        section,
+        expect![[r#"
+
+        | agent | host | times | why | to allow it, add to the role's hosts |
+        |---|---|---|---|---|
+        | builder-1 | `2130706433\|<b>:80` | 1 | that is no host name | cannot be allowed |
+        | builder-1 | `pypi.org:443` | 10 (the last recorded of this agent) | no rule of \`network: hosts\` names it | `pypi.org:443` |
+        | builder-2 | `pypi.org:443` | 1 | no rule of \`network: hosts\` names it | `pypi.org:443` |
+    "#]],
+    );
+    let json = serde_json::to_value(&report.refused[0]).unwrap();
+    assert_eq!((json["times"].as_u64(), json["allow"].as_str()), (Some(1), None));
+}

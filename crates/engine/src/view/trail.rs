@@ -102,7 +102,9 @@ impl Trail {
             | Fact::AgentDown { agent }
             | Fact::MessagesRead { agent, .. }
             | Fact::MessageSent { from: agent, .. } => Subject { agent: Some(*agent), ..Subject::default() },
-            Fact::AgentStartFailed { agent, .. } | Fact::AgentLost { agent, .. } => self.of_agent(*agent),
+            Fact::AgentStartFailed { agent, .. }
+            | Fact::AgentLost { agent, .. }
+            | Fact::EgressRefused { agent, .. } => self.of_agent(*agent),
             Fact::Assigned { attempt, .. }
             | Fact::SessionOpened { attempt, .. }
             | Fact::TurnStarted { attempt, .. }

@@ -432,6 +432,51 @@ fn interrupt_asked() {
 }
 
 #[test]
+fn egress_refused() {
+    let refused = |agent: u32, host: &str| Input::EgressRefused {
+        agent: AgentId(agent),
+        refusal: Refusal {
+            host: host.into(),
+            port: 443,
+            reason: "no rule names it".into(),
+            allow: Some(format!("{host}:443")),
+            times: 9,
+        },
+    };
+    check(
+        and(at_work(), [refused(0, "a.test")]),
+        expect![[r#"
+            egress_refused agent=0 host=a.test port=443 reason=no rule names it allow=a.test:443 times=9 last=false
+        "#]],
+    );
+    let many = |count: u32| (0..count).map(|host| refused(0, &format!("{host}.test")));
+    check(
+        and(at_work(), many(limits::REFUSALS_MAX)),
+        expect![[r#"
+            egress_refused agent=0 host=63.test port=443 reason=no rule names it allow=63.test:443 times=9 last=true
+        "#]],
+    );
+    check(
+        and(at_work(), many(limits::REFUSALS_MAX + 1)),
+        expect![[r#"
+            refused: enough refusals of agent a0 are recorded; further ones are only counted
+        "#]],
+    );
+    check(
+        and(at_work(), [refused(7, "a.test")]),
+        expect![[r#"
+            refused: there is no agent a7
+        "#]],
+    );
+    check(
+        and(at_work(), [refused(0, &"a".repeat(254))]),
+        expect![[r#"
+            refused: the text has 254 bytes, at most 253 are allowed
+        "#]],
+    );
+}
+
+#[test]
 fn answered() {
     let parked = and(at_work(), [asked("q"), ended(2, Stop::Done)]);
     check(
