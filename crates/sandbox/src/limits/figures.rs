@@ -1,4 +1,4 @@
-//! The two cheap figures of the machine: available memory, and free space of the file systems concerned.
+//! The cheap figures of the machine: available memory, memory ever given out, and free space of the file systems concerned.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,6 +31,8 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     pub memory: Falls,
+    /// Bytes of memory that the machine has ever given out; never goes down, whatever is released.
+    pub given_out: u64,
     /// By device.
     disks: BTreeMap<u64, Falls>,
 }
@@ -79,6 +81,7 @@ impl Figures {
         if let Some(bytes) = available(&meminfo) {
             self.memory.see(bytes);
         }
+        self.given_out = given_out(&fs::read_to_string("/proc/vmstat").unwrap_or_default());
     }
 
     /// The figures of the file systems of these places together.
@@ -102,6 +105,12 @@ fn room_in(space: &sys::Space) -> u64 {
     space.available.saturating_sub(floor).max(space.available / 2)
 }
 
+/// The sum of `pgalloc_*` of `/proc/vmstat` (pages, one line for each zone), in bytes; 0 where that is not told.
+fn given_out(vmstat: &str) -> u64 {
+    let zones = vmstat.lines().filter_map(|line| line.strip_prefix("pgalloc_")?.split_once(' ')?.1.parse::<u64>().ok());
+    zones.sum::<u64>().saturating_mul(sys::page_bytes())
+}
+
 /// `MemAvailable` of `/proc/meminfo`, in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -111,6 +120,12 @@ fn available(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_given_out_is_the_sum_of_the_zones() {
+        let text = "nr_free_pages 7\npgalloc_dma 1\npgalloc_normal 2\nallocstall_normal 9\n";
+        assert_eq!(given_out(text), 3 * sys::page_bytes());
+    }
 
     #[test]
     fn available_memory_is_read() {

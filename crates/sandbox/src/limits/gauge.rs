@@ -3,7 +3,8 @@
 //! The idea: a tree can only grow by what the machine loses. The free memory of the machine and the free space of a file
 //! system cost one cheap call each, however many sandboxes there are. As long as they have not *fallen* by what a sandbox
 //! has left, it cannot have crossed its limit, and nobody needs to look at it. Falls are added up and rises do not count,
-//! so that somebody else's release hides only what happens between the same two looks; for that there is a slow pace.
+//! so that somebody else's release hides only what happens between the same two looks. What memory the machine has ever
+//! given out hides nothing, but grows all the time on a busy machine: it is asked at a slower pace.
 
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,8 @@ pub(super) struct Gauge {
 const SHARE: u64 = 8;
 /// The slow pace of looks after a fall by a share of what is left.
 const SOME: Duration = Duration::from_secs(10);
+/// How long what others release may hide what a sandbox takes.
+const HIDDEN: Duration = Duration::from_secs(1);
 /// A measurement that took some time is not repeated before this many times as long have passed.
 const REST: u32 = 9;
 
@@ -74,6 +77,14 @@ impl Gauge {
             || age >= SOME && fallen >= left / SHARE
             || self.slow.is_some_and(|slow| age >= slow && fallen > 0);
         worth_it && age >= self.cost * REST
+    }
+
+    /// Whether to measure because the machine has given out as much as is left since the last measurement, although others may have
+    /// released as much meanwhile, so that it shows nowhere else.
+    pub fn may_be_hidden(&self, given_out: u64, now: Instant) -> bool {
+        let left = self.limit.saturating_sub(self.used.unwrap_or(0));
+        let age = now.saturating_duration_since(self.measured);
+        given_out >= left && age >= HIDDEN && age >= self.cost * REST
     }
 
     /// Whether it could cross its limit within two looks, if all that falls is its doing and goes on as between the last two.
@@ -140,6 +151,14 @@ mod tests {
         let (gauge, start) = self::gauge(Some(0), Some(60 * S));
         assert!(!gauge.is_due(51, start + 59 * S));
         assert!(gauge.is_due(51, start + 60 * S));
+    }
+
+    #[test]
+    fn what_others_release_hides_for_a_second_only() {
+        let (gauge, start) = gauge(Some(400), None);
+        assert!(!gauge.may_be_hidden(600, start + S / 2));
+        assert!(!gauge.may_be_hidden(599, start + 100 * S));
+        assert!(gauge.may_be_hidden(600, start + S));
     }
 
     #[test]

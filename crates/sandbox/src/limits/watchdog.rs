@@ -1,9 +1,9 @@
 //! The thread that ends trees which have crossed a limit that nothing else keeps.
 //!
-//! It exists only while there is such a tree. Four times a second it looks at two figures of the whole machine: available
-//! memory, and free space of the file systems concerned; only trees that could have crossed their limit since they were
-//! last measured ([`Gauge`]) are measured. So hundreds of idle sandboxes cost what one costs. When a limit comes close
-//! quickly, it looks more often.
+//! It exists only while there is such a tree. Four times a second it looks at a few figures of the whole machine: available
+//! memory, memory ever given out, and free space of the file systems concerned; only trees that could have crossed their
+//! limit since they were last measured ([`Gauge`]) are measured. So hundreds of idle sandboxes cost what one costs. When a
+//! limit comes close quickly, it looks more often.
 //!
 //! A tree is ended for what *it* uses, never because others use much. But a disk that it alone filled would take everybody
 //! with it, so it may add at most what was free when it began, less a floor.
@@ -75,8 +75,15 @@ struct Watch {
 
 #[derive(Debug)]
 struct Gauges {
-    memory: Option<Gauge>,
+    memory: Option<Memory>,
     disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    gauge: Gauge,
+    /// [`Figures::given_out`] at the last measurement.
+    given_out_then: u64,
 }
 
 #[derive(Debug)]
@@ -133,7 +140,10 @@ impl Watchdog {
         let figures = &state.figures;
         let now = Instant::now();
         let gauges = Gauges {
-            memory: memory.map(|limit| Gauge::new(limit, Some(0), figures.memory.total, Some(MEMORY_SLOW), now)),
+            memory: memory.map(|limit| Memory {
+                gauge: Gauge::new(limit, Some(0), figures.memory.total, Some(MEMORY_SLOW), now),
+                given_out_then: figures.given_out,
+            }),
             disk: disk.map(|limit| Disk::new(limit, &places, figures, now)),
         };
         let gauges = Mutex::new(gauges);
@@ -198,9 +208,11 @@ impl Shared {
         }
         let Gauges { memory, disk } = &mut *lock(&tree.gauges);
         let mut close = false;
-        if let Some(gauge) = memory {
-            let falls = figures.memory;
-            if gauge.is_due(falls.total, Instant::now()) {
+        if let Some(Memory { gauge, given_out_then }) = memory {
+            let (falls, now) = (figures.memory, Instant::now());
+            let given_out = figures.given_out.saturating_sub(*given_out_then);
+            if gauge.is_due(falls.total, now) || gauge.may_be_hidden(given_out, now) {
+                *given_out_then = figures.given_out;
                 self.measure_memory(tree, gauge, falls.total);
             }
             close |= gauge.is_close(falls.total, falls.last);

@@ -137,6 +137,12 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
     Ok(Space { free: bytes(found.f_bfree), available: bytes(found.f_bavail), total: bytes(found.f_blocks) })
 }
 
+/// Bytes of a page of memory.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: no pointers are involved.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 /// A path for the kernel.
 pub(super) fn c_string(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)

@@ -11,8 +11,8 @@ mod process;
 mod socket;
 
 pub(crate) use file::{
-    Space, drain, make_dir, make_file, make_link, open_beneath, open_dir, pipe, readable, set_mode, set_nonblocking,
-    space, stat_mode, wait_readable,
+    Space, drain, make_dir, make_file, make_link, open_beneath, open_dir, page_bytes, pipe, readable, set_mode,
+    set_nonblocking, space, stat_mode, wait_readable,
 };
 pub(crate) use filter::{FilterInstruction, memory_file, random, refuse_call};
 pub(crate) use mount::{
