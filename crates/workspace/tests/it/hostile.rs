@@ -23,12 +23,187 @@ fn plant(place: &Place, command: &str) {
     write(&work.join(".git/config"), &config);
     write(&work.join(".gitattributes"), "* filter=evil merge=evil diff=evil\n");
     write(&work.join("attributes"), "* filter=evil\n");
+    plant_hooks(place, command);
+}
+
+fn plant_hooks(place: &Place, command: &str) {
     let names = "post-checkout pre-commit post-commit commit-msg post-index-change reference-transaction post-rewrite pre-push pre-merge-commit post-merge";
     for hook in names.split(' ') {
-        let path = work.join(".git/hooks").join(hook);
+        let path = place.work("evil").join(".git/hooks").join(hook);
         write(&path, &format!("#!/bin/sh\n{command}\n"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+/// Takes an agent's work the whole way: saved, merged, checked, published, and the tree used again.
+async fn take_the_whole_way(place: &Place, repository: &Repository, workspace: Workspace) {
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    drop(workspace);
+    let workspace = repository.clone_for(&agent("evil")).await.unwrap();
+    let Merge::Candidate(tip) = repository.merge_candidate(&saved.base, &saved.commit, "x", AT_MS).await.unwrap()
+    else {
+        panic!("no candidate")
+    };
+    repository.check(&tip.commit, &[], &SandboxExtras::default()).await.unwrap();
+    repository.advance(&saved.base, &tip.commit).await.unwrap();
+    workspace.start_task(&branch("t2"), &tip.commit, AT_MS).await.unwrap();
+    repository.publish(&place.user, &branch("muster/x"), &tip.commit, None).await.unwrap();
+    repository.fsck().await.unwrap();
+}
+
+/// One kind of attack, planted in an agent's repository: nothing of it runs when the work is taken, and all of it would if git were
+/// run there on the host with these arguments.
+async fn nothing_runs_of(attack: impl Fn(&Place, &str), careless: &[&str]) {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let marker = place.temp.path().join("marker");
+    let command = format!("touch {}", marker.display());
+    attack(&place, &command);
+    write(&place.work("evil").join("a.txt"), "changed\n");
+    take_the_whole_way(&place, &repository, workspace).await;
+    assert!(!marker.exists());
+    attack(&place, &command);
+    write(&place.work("evil").join("a.txt"), "changed again\n");
+    let who = ["-c", "safe.directory=*", "-c", "user.name=x", "-c", "user.email=x@localhost"];
+    // Where the agent's git runs, what it borrows from is at another place.
+    let borrowed = place.dir.join("hub.git/objects");
+    let mut git = std::process::Command::new("git");
+    git.args(who).args(careless).current_dir(place.work("evil")).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", borrowed);
+    let said = (!marker.exists()).then(|| git.output().unwrap());
+    assert!(marker.exists(), "the attack itself does not work: {said:?}");
+}
+
+fn configure(place: &Place, more: &str) {
+    let config = place.work("evil").join(".git/config");
+    let before = fs::read_to_string(&config).unwrap_or_default();
+    write(&config, &format!("{before}\n{more}\n"));
+}
+
+#[tokio::test]
+async fn git_hooks() {
+    nothing_runs_of(plant_hooks, &["commit", "-a", "-m", "x"]).await;
+}
+
+#[tokio::test]
+async fn git_fsmonitor() {
+    nothing_runs_of(|place, command| configure(place, &format!("[core]\n\tfsmonitor = {command}")), &["status"]).await;
+}
+
+#[tokio::test]
+async fn git_filters() {
+    let plant = |place: &Place, command: &str| {
+        write(&place.work("evil").join(".gitattributes"), "* filter=evil\n");
+        let filter = format!("[filter \"evil\"]\n\tclean = {command}\n\tsmudge = {command}\n\trequired = true");
+        configure(place, &filter);
+    };
+    nothing_runs_of(plant, &["add", "-A"]).await;
+}
+
+#[tokio::test]
+async fn git_programs() {
+    let plant = |place: &Place, command: &str| {
+        write(&place.work("evil").join(".gitattributes"), "* diff=evil merge=evil\n");
+        let programs = format!(
+            "[diff]\n\texternal = {command}\n[diff \"evil\"]\n\tcommand = {command}\n\ttextconv = {command}\n[merge \"evil\"]\n\tdriver = {command}\n\
+             [core]\n\teditor = {command}\n\tpager = {command}\n\tsshCommand = {command}\n[gpg]\n\tprogram = {command}\n[commit]\n\tgpgSign = true\n\
+             [alias]\n\tx = !{command}\n[credential]\n\thelper = !{command}"
+        );
+        configure(place, &programs);
+    };
+    nothing_runs_of(plant, &["diff"]).await;
+}
+
+#[tokio::test]
+async fn git_submodules() {
+    let plant = |place: &Place, command: &str| {
+        let work = place.work("evil");
+        write(&work.join(".gitmodules"), "[submodule \"x\"]\n\tpath = x\n\turl = https://localhost/x\n");
+        fs::create_dir_all(work.join("x")).unwrap();
+        configure(place, &format!("[submodule \"x\"]\n\turl = https://localhost/x\n\tupdate = !{command};:"));
+        // The submodule is a repository of its own, with its own monitor.
+        let inner = work.join("x/.git");
+        write(&inner.join("config"), &format!("[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {command}\n"));
+        write(&inner.join("HEAD"), "ref: refs/heads/main\n");
+        fs::create_dir_all(inner.join("objects")).unwrap();
+        fs::create_dir_all(inner.join("refs")).unwrap();
+        write(&work.join("x/file"), "x\n");
+    };
+    nothing_runs_of(plant, &["-C", "x", "status"]).await;
+}
+
+/// The user's repository is reachable by nobody but its user: what an agent points at does not exist where its git runs.
+#[tokio::test]
+async fn git_alternates() {
+    let place = Place::filled();
+    let (repository, workspace) = started(&place).await;
+    let other = Place::new();
+    other.write("secret.txt", "somebody else's\n");
+    let secret = other.commit("secret");
+    let work = place.work("evil");
+    let objects = other.user.join(".git/objects");
+    let alternates = work.join(".git/objects/info/alternates");
+    let hub = fs::read_to_string(&alternates).unwrap_or_default();
+    write(&alternates, &format!("{hub}{}\n", objects.display()));
+    write(&work.join(".git/refs/heads/t"), &format!("{secret}\n"));
+    write(&work.join("b.txt"), "changed\n");
+    let taken = workspace.checkpoint("x", AT_MS).await;
+    let vault = place.dir.join("vault.git");
+    let has = |dir: &std::path::Path| {
+        let args = ["cat-file", "-e", &format!("{secret}^{{commit}}")];
+        std::process::Command::new("git").args(args).current_dir(dir).output().unwrap().status.success()
+    };
+    assert!(has(&other.user) && !has(&vault), "{taken:?}");
+    if let Ok(saved) = taken {
+        let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
+        assert!(!paths.iter().any(|path| path == "secret.txt"), "{paths:?}");
+    }
+}
+
+#[tokio::test]
+async fn git_worktree_link() {
+    let place = Place::filled();
+    let (_repository, workspace) = started(&place).await;
+    let work = place.work("evil");
+    let before = place.fingerprint();
+    let user_git = place.user.join(".git");
+    write(&work.join(".git/commondir"), &format!("{}\n", user_git.display()));
+    write(&work.join(".git/gitdir"), &format!("{}\n", user_git.display()));
+    configure(&place, &format!("[core]\n\tworktree = {}", place.user.display()));
+    write(&work.join("b.txt"), "changed\n");
+    let _ = workspace.checkpoint("x", AT_MS).await;
+    workspace.start_task(&branch("after"), &place.head(), AT_MS).await.unwrap();
+    assert_eq!(before, place.fingerprint());
+    assert_eq!(fs::read_to_string(place.user.join("b.txt")).unwrap(), "b\n");
+}
+
+#[tokio::test]
+async fn git_config_include() {
+    let attack = |place: &Place, command: &str| {
+        let included = place.temp.path().join("included");
+        write(&included, &format!("[core]\n\tfsmonitor = {command}\n"));
+        let include = format!("[include]\n\tpath = {0}\n[includeIf \"gitdir:/\"]\n\tpath = {0}", included.display());
+        configure(place, &include);
+    };
+    nothing_runs_of(attack, &["status"]).await;
+}
+
+#[tokio::test]
+async fn git_refs() {
+    let place = Place::filled();
+    let (_repository, workspace) = started(&place).await;
+    let vault = place.dir.join("vault.git");
+    let refs = |dir: &std::path::Path| crate::place::git(dir, &["for-each-ref", "--format=%(refname) %(objectname)"]);
+    let (user, mission) = (refs(&place.user), refs(&vault));
+    let work = place.work("evil");
+    for name in ["heads/main", "heads/muster/x", "muster/mission", "remotes/origin/main", "tags/v1"] {
+        write(&work.join(".git/refs").join(name), &format!("{}\n", place.head()));
+    }
+    write(&work.join("b.txt"), "changed\n");
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    assert_eq!(refs(&place.user), user);
+    let added: Vec<String> = refs(&vault).lines().filter(|line| !mission.contains(line)).map(str::to_owned).collect();
+    assert!(mission.lines().all(|line| refs(&vault).contains(line)), "a ref of the mission was moved");
+    assert!(added.iter().all(|line| line.ends_with(saved.commit.as_str())), "{added:?}");
 }
 
 #[tokio::test]
@@ -93,8 +268,9 @@ async fn files_that_cannot_be_saved_do_not_stand_in_the_way_of_the_next_task() {
     assert_eq!(workspace.checkpoint("x", AT_MS).await.unwrap().files_changed, 1);
 }
 
+/// Links out of the tree are saved as links.
 #[tokio::test]
-async fn links_out_of_the_tree_are_saved_as_links() {
+async fn git_symlinks() {
     let place = Place::filled();
     let (repository, workspace) = started(&place).await;
     let secret = place.temp.path().join("secret");
