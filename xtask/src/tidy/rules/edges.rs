@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["mission", "store", "workspace", "agents", "gateway", "api"]),
     ("muster", &["api", "engine", "native"]),
     ("sim", &["mission"]),
+    ("probes", &["sandbox"]),
     ("bench-adapter", &["mission", "store", "agents", "gateway", "api", "engine", "native"]),
     ("xtask", &["api"]),
 ];

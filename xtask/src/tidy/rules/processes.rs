@@ -1,4 +1,5 @@
-//! Processes are started by `workspace` and `sandbox`, so that none runs in an agent's tree outside a sandbox.
+//! Processes are started by `workspace` and `sandbox`, so that none runs in an agent's tree outside a sandbox. The hostile
+//! program of `probes` tries to.
 
 use super::uses;
 use crate::tidy::{finding::Finding, tree::Tree};
@@ -10,7 +11,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[(
 )];
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    let files = tree.rust.iter().filter(|file| !matches!(file.package.as_str(), "workspace" | "sandbox" | "xtask"));
+    let files =
+        tree.rust.iter().filter(|file| !matches!(file.package.as_str(), "workspace" | "sandbox" | "probes" | "xtask"));
     let files = files.filter(|file| EXCEPTIONS.iter().all(|(path, _)| *path != file.path));
     let paths = ["std::process::Command", "process::Command", "tokio::process", "Command::new"];
     let what = "processes are started by `workspace` and `sandbox` only";
