@@ -98,6 +98,11 @@ impl Spec {
         self.net == Net::Gateway
     }
 
+    /// Whether every program that the binds let execute may be executed.
+    pub fn executes_anything(&self) -> bool {
+        self.programs.is_none() && self.filter.once.is_none()
+    }
+
     /// The bytes that [`Spec::decode`] reads, without a length in front.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();

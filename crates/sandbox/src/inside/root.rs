@@ -58,7 +58,7 @@ pub(super) fn enter(spec: &Spec, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     add_devices(root, spec).map_err(Step::Mounts.failed("making /dev"))?;
     add_binds(root, spec, trees)?;
     for dir in ["tmp", "dev/shm"] {
-        add_writable(root, Path::new(dir)).map_err(Step::Mounts.failed(dir))?;
+        add_writable(root, Path::new(dir), spec.executes_anything()).map_err(Step::Mounts.failed(dir))?;
     }
     sys::set_attributes(root, SEALED, false)
         .and_then(|()| sys::detach_old_root(root))
@@ -134,12 +134,13 @@ fn add_binds(root: BorrowedFd<'_>, spec: &Spec, trees: Vec<OwnedFd>) -> Result<(
     Ok(())
 }
 
-/// A directory of the root that stays writable when the root is sealed.
-fn add_writable(root: BorrowedFd<'_>, dir: &Path) -> io::Result<()> {
+/// A directory of the root that stays writable when the root is sealed. Where only certain programs may be executed,
+/// nothing that is written here may be, not even by giving it to a loader.
+fn add_writable(root: BorrowedFd<'_>, dir: &Path, executes: bool) -> io::Result<()> {
     let place = place(root, dir, true)?;
     sys::set_mode(place.as_fd(), 0o1777)?;
     let tree = sys::bind_fd(place.as_fd())?;
-    sys::set_attributes(tree.as_fd(), PRIVATE, false)?;
+    sys::set_attributes(tree.as_fd(), Attributes { no_exec: !executes, ..PRIVATE }, false)?;
     sys::move_to(tree.as_fd(), place.as_fd())
 }
 

@@ -156,6 +156,11 @@ fn only_listed_programs_are_executed() {
         assert!(report.landlock_abi.is_some(), "this host cannot show it");
         assert_eq!(output.out, "end\n", "{output:?}");
         assert_eq!(output.err.matches("Permission denied").count(), 3, "{output:?}");
+        let loader =
+            "for l in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1; do [ ! -e $l ] || $l /tmp/cat /; done";
+        let script = format!("cp /bin/ls /tmp/cat; {loader}");
+        let output = host.run(listed(&["/bin/sh", "/usr/bin/cp"]), &["sh", "-c", &script]);
+        assert!(output.out.is_empty() && output.err.contains("failed to map segment"), "{output:?}");
         let output = host.run(listed(&["/bin/sh", "/bin/ls"]), &["sh", "-c", "ls -d /work"]);
         assert_eq!((output.exit, output.out.as_str()), (Exit::Code(0), "/work\n"));
         let refusal = host.refusal(listed(&["/bin/sh", "/usr/bin/no-such"]), &["sh"]);
