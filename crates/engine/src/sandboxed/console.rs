@@ -129,11 +129,32 @@ mod tests {
 
     #[test]
     fn a_limit_and_a_hint() {
-        expect_test::expect![[""]]
-            .assert_eq(&told(Exit::Limit(Limit::Wall), "curl: (6) Could not resolve host: crates.io"));
-        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::Cpu), ""));
-        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::FileSize), ""));
-        expect_test::expect![[""]].assert_eq(&told(Exit::Limit(Limit::Memory), ""));
+        expect_test::expect![[r#"
+            sandbox: ended by its limit: wall is 10 min 0 s
+              to allow more: limits: {wall: 1200s}
+            sandbox: network: none: crates.io was to be reached, and no name is resolved inside
+              to allow it: network: {hosts: ["crates.io:443"]}
+            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+        "#]]
+        .assert_eq(&told(Exit::Limit(Limit::Wall), "curl: (6) Could not resolve host: crates.io"));
+        expect_test::expect![[r#"
+            sandbox: ended by its limit: cpu_time is 1 min 0 s
+              to allow more: limits: {cpu_time: 120s}
+            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+        "#]]
+        .assert_eq(&told(Exit::Limit(Limit::Cpu), ""));
+        expect_test::expect![[r#"
+            sandbox: ended by its limit: file is 4GiB
+              to allow more: limits: {file: 8GiB}
+            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+        "#]]
+        .assert_eq(&told(Exit::Limit(Limit::FileSize), ""));
+        expect_test::expect![[r#"
+            sandbox: ended by its limit: tree_memory is 1GiB
+              to allow more: limits: {tree_memory: 2GiB}
+            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+        "#]]
+        .assert_eq(&told(Exit::Limit(Limit::Memory), ""));
     }
 
     #[test]
@@ -142,6 +163,11 @@ mod tests {
         let listed = "refused: `sync` (system call), not in allowed_syscalls; to allow it add `sync` there".to_owned();
         let refused = vec![never, listed];
         let console = console(&workspace::presets::check(), Path::new("/"), Exit::Code(0), "", refused, &[]);
-        expect_test::expect![[""]].assert_eq(&console.text(Some(Path::new("policy.yaml"))));
+        expect_test::expect![[r#"
+            sandbox: refused 3 times: `ptrace` (system call), which is never allowed in a sandbox
+            sandbox: refused: `sync` (system call), not in allowed_syscalls; to allow it add `sync` there
+            sandbox: lines to add belong in policy.yaml
+        "#]]
+        .assert_eq(&console.text(Some(Path::new("policy.yaml"))));
     }
 }

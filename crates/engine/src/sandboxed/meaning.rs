@@ -315,7 +315,55 @@ mod tests {
 
     #[test]
     fn in_plain_words() {
-        expect_test::expect![[""]].assert_eq(&Meaning::of(&resolved(), &host(Some(7))).text());
+        expect_test::expect![[r#"
+            begins with the preset check
+
+            files, held by a mount namespace, and Landlock (version 7 here)
+              read, execute         the system's programs and what they need (2 folders and files)
+              read, write, execute  /srv/work
+              read                  /srv/data as /data
+              read                  /etc/group, /etc/hosts, /etc/nsswitch.conf, /etc/passwd (made up; the host's are not shown)
+              read, write, execute  a private /tmp and /dev/shm, 2GiB together, gone at the end
+              its own               /proc and /dev with terminals
+              nothing else          does not exist inside
+
+            network, held by a network namespace whose only way out is a proxy that knows these hosts
+              through a proxy  crates.io:443
+              nothing else     names are resolved outside; private addresses are refused unless named
+
+            system calls, held by a seccomp filter
+              allowed         @tool (what this policy's processes need)
+              in all          255 calls, some of them only with harmless arguments
+              not among them  ptrace, process_vm_readv, mount, unshare, setns, bpf, io_uring_setup, keyctl, perf_event_open, userfaultfd, init_module
+
+            processes, held by a process namespace, which sees no other and dies whole
+              tree  any program that it can see; all of them live and die with it
+
+            limits, held by resource limits, and the sandbox's own watch
+              memory      8GiB, each process
+              processes   1024 with threads, two of them the sandbox's own
+              open_files  4096, each process
+              file        4GiB, each file
+              tmp         2GiB
+              cpu_time    1 min 30 s, each process
+              wall        10 min 0 s
+              no limit    tree_memory, disk, cpu_percent
+
+            environment, held by an environment made from nothing
+              usual         HOME, LANG, PATH, SHELL, USER
+              its own       TOKEN
+              nothing else  no variable of the caller is inherited
+
+            identity, held by a user namespace
+              inside   user 1000, group 1000, no capabilities
+              outside  a user that nobody else on this machine is
+
+            protection that this policy does without
+              landlock: may be missing; this host has it (version 7) and it is used
+
+            left to the rules on permission
+              a sentence
+        "#]].assert_eq(&Meaning::of(&resolved(), &host(Some(7))).text());
     }
 
     #[test]

@@ -161,17 +161,24 @@ mod tests {
               git  NOT FOUND  for merges
 
             This host:
-              kernel     6.8.0
-              Landlock   version 4
-              asked by   an ordinary user; agents are the same one
-              state in   /home/a/muster
-              disk free  1.5 GiB
+              kernel            6.8.0
+              Landlock          version 4
+              control groups    cannot be made: limits of a whole tree are watched by the sandbox
+              container engine  not found; only `backend: docker` needs one
+              in a container    yes: there is /.dockerenv
+              asked by          an ordinary user; agents are the same one
+              state in          /home/a/muster
+              disk free         1.5 GiB
 
             not guaranteed: own network
               it does not hold
 
             git cannot be run inside a sandbox: no such file
               help: install it with the system's packages
+
+            no control groups: version 2 is not mounted
+
+            inside a container, its engine must allow user namespaces and mounts: see docs/sandbox.md
 
             missions cannot be run here: what is not enforced is refused, not skipped
         "]]
