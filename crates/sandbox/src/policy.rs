@@ -271,7 +271,7 @@ pub enum Layer {
     /// The filter of system calls. Cannot be given up with [`Processes::None`], which rests on it.
     Seccomp,
     /// A control group (cgroup v2) of its own. Without one `cpu_percent` does not hold; memory of the whole tree is watched
-    /// instead, which needs nobody's leave.
+    /// instead, which needs nobody's leave. On macOS no limit of a whole tree holds, and this gives them all up.
     Cgroup,
 }
 

@@ -40,9 +40,9 @@ pub fn unenforceable(policy: &Policy) -> Vec<String> {
                 format!("files: {host} cannot appear at {inside}; show it at its own place")
             }),
         ),
-        (limits.tree_memory_bytes.is_some(), unlimited("tree_memory")),
-        (limits.cpu_percent.is_some(), unlimited("cpu_percent")),
-        (limits.disk_bytes.is_some(), unlimited("disk")),
+        (limits.tree_memory_bytes.is_some() && !given_up(Layer::Cgroup), unlimited("tree_memory")),
+        (limits.cpu_percent.is_some() && !given_up(Layer::Cgroup), unlimited("cpu_percent")),
+        (limits.disk_bytes.is_some() && !given_up(Layer::Cgroup), unlimited("disk")),
         (policy.identity != Identity::default(), "identity: programs run as whoever starts them; leave it out".to_owned()),
         (policy.backend != Backend::Kernel, "backend: a container is not sandbox-exec; use kernel".to_owned()),
     ];
@@ -50,7 +50,7 @@ pub fn unenforceable(policy: &Policy) -> Vec<String> {
 }
 
 fn unlimited(key: &str) -> String {
-    format!("limits: {key} cannot be counted for a whole tree; leave it out")
+    format!("limits: {key} cannot be counted for a whole tree; allow_degraded: [cgroup] gives it up")
 }
 
 /// The profile, for a program at this path (which is all that may be executed with `processes: none`).
@@ -153,7 +153,7 @@ mod tests {
             Bind::write_execute("/Users/me/project", "/Users/me/project"),
             Bind::read("/Users/me/say \"hi\"", "/Users/me/say \"hi\""),
         ];
-        policy.allow_degraded = vec![Layer::Seccomp, Layer::Namespaces];
+        policy.allow_degraded = vec![Layer::Seccomp, Layer::Namespaces, Layer::Cgroup];
         policy
     }
 
@@ -173,9 +173,11 @@ mod tests {
         };
         assert!(refused(&listed).starts_with("allowed_syscalls: there is no filter"));
         assert!(refused(&|policy| policy.allow_degraded = vec![Layer::Seccomp]).starts_with("namespaces"));
-        assert!(refused(&|policy| policy.limits.tree_memory_bytes = Some(1)).contains("tree_memory"));
-        assert!(refused(&|policy| policy.limits.cpu_percent = Some(1)).contains("cpu_percent"));
-        assert!(refused(&|policy| policy.limits.disk_bytes = Some(1)).contains("disk"));
+        let counted = refused(&|policy| {
+            policy.allow_degraded.retain(|layer| *layer != Layer::Cgroup);
+            policy.limits.cpu_percent = Some(1);
+        });
+        assert!(["tree_memory", "cpu_percent", "disk"].iter().all(|key| counted.contains(key)), "{counted}");
         assert!(refused(&|policy| policy.identity.uid = 7).contains("identity"));
         assert!(
             refused(&|policy| policy.filesystem.binds.push(Bind::read("/a", "/b"))).contains("/a cannot appear at /b")
