@@ -340,14 +340,16 @@ mod tests {
               tree  any program that it can see; all of them live and die with it
 
             limits, held by resource limits, and the sandbox's own watch
-              memory      8GiB, each process
-              processes   1024 with threads, two of them the sandbox's own
-              open_files  4096, each process
-              file        4GiB, each file
-              tmp         2GiB
-              cpu_time    1 min 30 s, each process
-              wall        10 min 0 s
-              no limit    tree_memory, disk, cpu_percent
+              memory       8GiB, each process
+              tree_memory  16GiB, all together
+              processes    1024 with threads, two of them the sandbox's own
+              open_files   4096, each process
+              file         4GiB, each file
+              disk         64GiB, all together
+              tmp          2GiB
+              cpu_time     1 min 30 s, each process
+              wall         10 min 0 s
+              no limit     cpu_percent
 
             environment, held by an environment made from nothing
               usual         HOME, LANG, PATH, SHELL, USER

@@ -1,6 +1,6 @@
 //! `muster sandbox`: programs under a policy as a person runs them, as root and as an ordinary user.
 
-use crate::support::{MUSTER, child::Running};
+use crate::support::{bench::MUSTER, child::Running};
 use rustix::process::Signal;
 use std::{
     fs,
@@ -75,6 +75,8 @@ fn a_program_behaves_as_if_there_were_no_sandbox() {
     each(|person| {
         person.ends(&[&RUN[..], &["sh", "-c", "echo out; exit 7"]].concat(), 7, "out\n", &[]);
         person.ends(&[&RUN[..], &["sh", "-c", "echo made > file; cat file"]].concat(), 0, "made\n", &[]);
+        // The folder is below /tmp, which is the sandbox's own: what is shown there must be seen, and stay.
+        assert_eq!(fs::read_to_string(person.dir.path().join("work/file")).unwrap(), "made\n");
         person.ends(&[&RUN[..], &["sh", "-c", "kill -TERM $$"]].concat(), 143, "", &[]);
         let mut child = person.command(&[&RUN[..], &["sort"]].concat());
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -243,7 +245,7 @@ fn a_policy_is_explained() {
             "",
             &["macOS cannot hold", "[seccomp]"],
         );
-        person.write("policy.yaml", "allow_degraded: [seccomp, namespaces]\n");
+        person.write("policy.yaml", "allow_degraded: [seccomp, namespaces, cgroup]\n");
         let profile = person.run(&["sandbox", "explain", "policy.yaml", "--as", "seatbelt"]);
         assert!(String::from_utf8_lossy(&profile.stdout).starts_with("(version 1)\n(deny default)\n"), "{profile:?}");
     });

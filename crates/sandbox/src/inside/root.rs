@@ -56,10 +56,11 @@ pub(super) fn enter(spec: &Spec, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     add_links_and_files(root, spec)?;
     add_proc(root).map_err(Step::Mounts.failed("mounting /proc"))?;
     add_devices(root, spec).map_err(Step::Mounts.failed("making /dev"))?;
-    add_binds(root, spec, trees)?;
+    // Before the binds: what is shown below `/tmp` would be hidden otherwise.
     for dir in ["tmp", "dev/shm"] {
         add_writable(root, Path::new(dir), spec.executes_anything()).map_err(Step::Mounts.failed(dir))?;
     }
+    add_binds(root, spec, trees)?;
     sys::set_attributes(root, SEALED, false)
         .and_then(|()| sys::detach_old_root(root))
         .map_err(Step::Mounts.failed("leaving the host's files"))
