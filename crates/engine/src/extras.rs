@@ -8,7 +8,9 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
-use workspace::{Access, Backend, Bind, Identity, Layer, LimitExtras, Network, Preset, Processes, SandboxExtras};
+use workspace::{
+    Access, Backend, Bind, Identity, Layer, LimitExtras, Network, Preset, Processes, SandboxExtras, egress::HostRule,
+};
 
 /// What a sandbox offers beyond the usual.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,14 @@ pub struct Extras {
 }
 
 impl Extras {
+    /// The hosts that an agent may reach beyond the gateway, if its network is of that kind.
+    pub(crate) fn hosts(&self) -> Option<Vec<HostRule>> {
+        match &self.network {
+            Some(Network::Hosts(rules)) => Some(rules.clone()),
+            _ => None,
+        }
+    }
+
     /// The settings of a policy. Variables of the caller are not part of it: they would come to lie in the journal.
     pub fn of(policy: &CheckedPolicy, places: Places<'_>) -> Self {
         let preset = policy.preset.map(preset).unwrap_or_default();

@@ -17,6 +17,7 @@ mod clock;
 mod console;
 pub mod control;
 mod driver;
+mod egress;
 mod engine;
 mod extras;
 mod fault;

@@ -1,7 +1,8 @@
 //! What answers inside an agent's sandbox, on the listener that was made in there and given to us: the model gateway and the agent tools.
 //!
 //! The listener that a connection comes in on is the agent; nobody else can reach it. The session's key is asked for as well, so that a
-//! program that the agent runs without giving it the key gets nothing.
+//! program that the agent runs without giving it the key gets nothing. Of the proxy to allowed hosts no key is asked: what an agent may reach, all
+//! that it starts may.
 
 use crate::{meter::Meter, tools::AgentTools};
 use gateway::{Gateway, Session};
@@ -14,13 +15,14 @@ use rmcp::transport::streamable_http_server::{
 };
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
 };
+use workspace::egress::{Proxy, ProxyLimits, Replay, Served, Traffic};
 
 /// Where the agent tools are.
 pub(crate) const MCP_PATH: &str = "/mcp";
-/// Connections of one agent at one time.
+/// Connections of one agent at one time, beside those through its proxy.
 const CONNECTIONS_MAX: usize = 64;
 /// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,12 +30,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 type Body = UnsyncBoxBody<bytes::Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Mcp = StreamableHttpService<AgentTools, NeverSessionManager>;
 
-/// Answers on an agent's listener until the task is aborted.
+/// Answers on an agent's listener until the task is aborted. `proxy` lets it through to the hosts of its policy, if there are any.
 pub(crate) fn agent(
     listener: std::net::TcpListener,
     gateway: Gateway<Meter>,
     session: Session,
     tools: AgentTools,
+    proxy: Option<Proxy>,
 ) -> io::Result<AbortHandle> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -42,7 +45,7 @@ pub(crate) fn agent(
     config.json_response = true;
     config.sse_keep_alive = None;
     let mcp = Mcp::new(move || Ok(tools.clone()), Arc::new(NeverSessionManager::default()), config);
-    let door = Arc::new(Door { gateway, session, mcp });
+    let door = Arc::new(Door { gateway, session, mcp, proxy });
     Ok(tokio::spawn(accept(listener, door)).abort_handle())
 }
 
@@ -50,12 +53,23 @@ struct Door {
     gateway: Gateway<Meter>,
     session: Session,
     mcp: Mcp,
+    proxy: Option<Proxy>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let traffic = self.proxy.iter().flat_map(Proxy::traffic);
+        for (host, Traffic { connections, sent, received }) in traffic {
+            tracing::info!(host, connections, sent, received, "an agent used the network");
+        }
+    }
 }
 
 async fn accept(listener: TcpListener, door: Arc<Door>) {
+    let proxied = if door.proxy.is_some() { ProxyLimits::default().connections } else { 0 };
     let mut connections = JoinSet::new();
     loop {
-        while connections.len() >= CONNECTIONS_MAX {
+        while connections.len() >= CONNECTIONS_MAX + proxied {
             connections.join_next().await;
         }
         while connections.try_join_next().is_some() {}
@@ -64,12 +78,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
                 // Without it a small answer waits for the peer's acknowledgement; it works without, only slower.
                 let _ = stream.set_nodelay(true);
                 let door = Arc::clone(&door);
-                connections.spawn(async move {
-                    let answer = service_fn(|request| door.answer(request));
-                    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                });
+                connections.spawn(async move { door.serve(stream).await });
             }
             // A client that is gone before it was let in, or no free descriptor: neither is the listener's end.
             Err(error) => {
@@ -81,6 +90,22 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
 }
 
 impl Door {
+    /// One connection: to the proxy, if there is one and the first words are for it; else to the gateway and the tools.
+    async fn serve(&self, stream: TcpStream) {
+        let (stream, first) = match &self.proxy {
+            None => (stream, Vec::new()),
+            Some(proxy) => match proxy.serve(stream, Vec::new()).await {
+                Served::Done => return,
+                Served::Other(stream, first) => (stream, first),
+            },
+        };
+        let answer = service_fn(|request| self.answer(request));
+        let stream = TokioIo::new(Replay::new(first, stream));
+        if let Err(error) = http1::Builder::new().serve_connection(stream, answer).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         if request.uri().path() != MCP_PATH {
             let answer = self.gateway.handle(&self.session, request).await;

@@ -11,9 +11,10 @@ use crate::{
     repository::Repository,
     watch::Watch,
 };
-use sandbox::{Bind, Launch, Network, Policy, presets};
+use sandbox::{Bind, Launch, Network, Policy, egress, presets};
 use std::{
     ffi::OsString,
+    net::TcpListener,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -114,8 +115,10 @@ impl Repository {
         let policy = self.check_policy(dir, command, extras);
         let ours: Vec<&str> = our_variables().map(|(name, _)| name).collect();
         let args = ["-c", SCRIPT, "sh", checkout, &command.run, &ours.join(" ")].map(OsString::from);
+        let network = policy.network.clone();
         let launch = Launch { policy, program: "/bin/sh".into(), args: args.into(), cwd: INSIDE_WORK.into() };
-        let Process { stdin, mut stdout, stderr, control, .. } = Process::launch(&self.launcher, launch).await?;
+        let Process { stdin, mut stdout, stderr, control, listener } = Process::launch(&self.launcher, launch).await?;
+        let _way_out = way_out(listener, network)?;
         drop(stdin);
         if !begins(&mut stdout).await {
             control.kill();
@@ -141,12 +144,21 @@ impl Repository {
         extras.apply(&mut policy);
         if let Some(network @ Network::Hosts(_)) = &extras.network {
             policy.network = network.clone();
+            policy.env.extend(egress::proxy_variables());
         }
         // Behind our own time-out, which counts from the end of the check-out.
         let behind = CHECKOUT_TIMEOUT + command.timeout;
         policy.limits.wall_ms = Some(program::millis(behind));
         policy
     }
+}
+
+/// Serves the hosts that a check may reach, until it is dropped. Refusals are answered inside and told nobody.
+fn way_out(listener: Option<TcpListener>, network: Network) -> Result<Option<egress::Serving>> {
+    let (Some(listener), Network::Hosts(rules)) = (listener, network) else { return Ok(None) };
+    let proxy = egress::Proxy::new(egress::HostRules::new(rules), |_| {});
+    let serving = egress::serve(&tokio::runtime::Handle::current(), listener, proxy);
+    serving.map(Some).map_err(|error| Error::io("serving the hosts of a check", &error))
 }
 
 /// What our git needs for the check-out and the check must not see.

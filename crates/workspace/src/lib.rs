@@ -71,8 +71,8 @@ pub use workspace::{Started, Workspace};
 // What the binary and the engine need of the sandbox, so that nothing but this crate depends on it.
 pub use sandbox::{
     Access, Backend, Bind, Cgroups, Denial, Exit, GATEWAY, HostReport, Identity, Launch, Launcher, Layer, Limit,
-    Limits, Network, Ownership, Policy, Preset, Processes, SandboxError, Terminals, allowed_syscalls, host_report,
-    launcher_main, launcher_main_with,
+    Limits, Network, Ownership, Policy, Preset, Processes, SandboxError, Terminals, allowed_syscalls, egress,
+    host_report, launcher_main, launcher_main_with,
     presets::{self, is_system},
     raise_open_files, seatbelt,
 };

@@ -23,7 +23,7 @@ pub struct Process {
     pub stdout: pipe::Receiver,
     /// Its standard error.
     pub stderr: pipe::Receiver,
-    /// What listens on 127.0.0.1:3128 inside, if the process may use the gateway. Whoever connects to it is this process.
+    /// What listens on 127.0.0.1:3128 inside, if the process may use the gateway or hosts. Whoever connects to it is this process.
     /// It is blocking; make it non-blocking before giving it to tokio.
     pub listener: Option<TcpListener>,
     /// Waiting and killing.

@@ -5,7 +5,7 @@ use super::{
     body::{Body, Control},
     broker::Broker,
 };
-use crate::{serve, settings::RoleSettings, tools::AgentTools};
+use crate::{egress, serve, settings::RoleSettings, tools::AgentTools};
 use agents::{
     AgentProgram,
     acp::{Connection, McpServer, SessionId, Settings, Tap, Update, Updates},
@@ -210,7 +210,8 @@ impl Hands {
         let tasks = Tasks::default();
         if let Some(listener) = body.listener {
             let tools = AgentTools::new(self, self.handle.clone(), id, brokered);
-            let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone());
+            let proxy = role.extras.hosts().map(|rules| egress::proxy(self.handle.clone(), id, rules));
+            let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone(), proxy);
             tasks.add(served.map_err(|error| Failed::transient(error.to_string()))?);
         }
         let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method, ..Settings::default() };

@@ -664,10 +664,10 @@ fn refused_hosts_in_tail_and_explain() {
     let explanation = Explanation::of("kit-a1b2c".to_owned(), history(turned_away()), Some("builder-2")).unwrap();
     let text = explanation.text(&when);
     check(
-        text.split_once("+28s").unwrap().1,
+        text.split_once("+28s  ").unwrap().1,
         expect![[r#"
           builder-2, dates: it may not connect to pypi.org:443
-              because no rule of `network: hosts` names it; to allow it, add `pypi.org:443` to the hosts of its role
+                because no rule of `network: hosts` names it; to allow it, add `pypi.org:443` to the hosts of its role
     "#]],
     );
 }

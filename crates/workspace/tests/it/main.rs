@@ -8,6 +8,7 @@ mod commands;
 mod hostile;
 mod inspect;
 mod merges;
+mod network;
 mod place;
 mod publish;
 mod stores;
