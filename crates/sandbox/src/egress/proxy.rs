@@ -277,7 +277,8 @@ impl Shared {
                 let first = async {
                     tokio::select! {
                         biased;
-                        read = more(client, bytes) => read.is_ok(),
+                        // Who has nothing to say may still listen, and begins no handshake.
+                        read = more(client, bytes) => read.map_or_else(|error| is_end(&error), |()| true),
                         _ = upstream.readable() => true,
                     }
                 };
@@ -330,6 +331,11 @@ async fn read_head(client: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<He
             head => return Ok(head),
         }
     }
+}
+
+/// Whether the other side has said all, as against one that is gone.
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// Reads what is there, at least one byte. Loses nothing when it is dropped.

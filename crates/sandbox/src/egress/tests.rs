@@ -113,6 +113,20 @@ async fn on_other_ports_the_server_may_speak_first_and_a_half_close_is_passed_on
 }
 
 #[tokio::test]
+async fn who_only_listens_gets_what_the_server_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scene = scene(&["a.test:22 private"], [("a.test", vec![listener.local_addr().unwrap()])]);
+    let mut client = scene.connect().await;
+    client.write_all(b"CONNECT a.test:22 HTTP/1.1\r\n\r\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+    stream.write_all(b"hello").await.unwrap();
+    drop(stream);
+    assert_eq!(rest(&mut client).await, format!("{CONNECTED}hello"));
+}
+
+#[tokio::test]
 async fn a_plain_request_is_written_anew_for_the_server() {
     let server = Server::new(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     let scene = scene(&["a.test:80 private"], [("a.test", vec![server.at])]);
