@@ -43,4 +43,6 @@ pub use order::{BadOrder, Order, Reply};
 pub use settings::{Places, PriceSettings, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
-pub use workspace::{HostReport, Launcher, RepoFacts, RepoProblem, host_report, launcher_main, launcher_main_with};
+pub use workspace::{
+    HostReport, Launcher, RepoFacts, RepoProblem, guest_main, host_report, launcher_main, launcher_main_with,
+};

@@ -1,7 +1,7 @@
 //! `muster`: turns a goal into merged, verified commits by a team of coding agents.
 //!
-//! The binary is also what it runs inside its sandboxes: two hidden subcommands, looked for before anything else is done, launch a sandbox
-//! and are our own agent. Everything else is the command line.
+//! The binary is also what it runs inside its sandboxes: three hidden subcommands, looked for before anything else is done, launch a sandbox,
+//! are the first process of a container, and are our own agent. Everything else is the command line.
 
 mod cli;
 mod commands;
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
         Some("__sandbox") => engine::launcher_main_with(std::env::args_os().skip(2)),
+        Some("__sandbox-guest") => engine::guest_main(),
         Some("__native") => native::main(),
         _ => cli::main(),
     }

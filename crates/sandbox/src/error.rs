@@ -43,6 +43,14 @@ pub enum SandboxError {
         /// What to do about it; empty, or a sentence with a space in front.
         advice: String,
     },
+    /// The container engine cannot be reached, or refused.
+    #[error("the container engine: {what}{advice}")]
+    Engine {
+        /// What happened, in the engine's own words where it said any.
+        what: String,
+        /// What to do about it; empty, or sentences with a full stop and a space in front.
+        advice: String,
+    },
     /// The launcher process could not be started, died or did not answer.
     #[error("the sandbox launcher failed: {what}: {source}")]
     Launcher {

@@ -16,13 +16,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
+use crate::docker::{self, Docker};
 use crate::error::SandboxError;
 use crate::limits::{Cgroups, Keeper, WatchCounts};
-use crate::policy::Policy;
+use crate::policy::{Backend, Policy};
 use crate::seccomp::Denials;
 use crate::spec::Spec;
 use crate::sys;
-use crate::tree::{Tree, timed_out};
+use crate::tree::{Holder, Tree, timed_out};
 use crate::wire::{self, Reply};
 
 /// How long a launch may take before it counts as failed. Generous: a busy machine is not a broken one.
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     control: Mutex<Arc<OwnedFd>>,
     /// Limits of whole trees.
     keeper: Keeper,
+    docker: Docker,
     /// Dropped last: waits until the launcher process is gone.
     _spawner: Spawner,
 }
@@ -126,6 +128,7 @@ impl Launcher {
     }
 
     fn start(command: Vec<OsString>, keeper: Keeper) -> Result<Self, SandboxError> {
+        let docker = Docker::new(docker::program_of(&command));
         let (starts, requests) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("sandbox-spawner".to_owned())
@@ -133,18 +136,28 @@ impl Launcher {
             .map_err(SandboxError::launcher("starting its thread"))?;
         let control = start(&starts).map_err(SandboxError::launcher("starting it"))?;
         let control = Mutex::new(Arc::new(control));
-        let shared = Shared { starts: Mutex::new(starts), control, keeper, _spawner: Spawner(Some(thread)) };
+        let shared = Shared { starts: Mutex::new(starts), control, keeper, docker, _spawner: Spawner(Some(thread)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Sends launches with [`Backend::Docker`] to the engine at this Unix socket, from the next one on. Without it they go to
+    /// the first of the usual ones that is there: `/var/run/docker.sock`, then those of the user, then Podman's.
+    pub fn use_engine(&self, socket: impl Into<PathBuf>) {
+        self.shared.docker.use_engine(socket.into());
+    }
+
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
-    /// on any error nothing runs. Blocks for about two milliseconds; may be called from many threads at once.
+    /// on any error nothing runs. Blocks for about two milliseconds, with a container for as long as the engine
+    /// takes; may be called from many threads at once.
     pub fn launch(&self, launch: &Launch) -> Result<Sandboxed, SandboxError> {
         self.launch_on(launch, Terminals::default())
     }
 
     /// The same for a program that a person talks with: terminals in place of some of its pipes.
     pub fn launch_on(&self, launch: &Launch, terminals: Terminals) -> Result<Sandboxed, SandboxError> {
+        if let Backend::Docker { image } = &launch.policy.backend {
+            return self.shared.docker.launch(launch, image, terminals, &self.shared.keeper);
+        }
         let mut spec = Spec::compile(launch)?;
         let mut kept = self.shared.keeper.prepare(&launch.policy)?;
         spec.group = kept.group().map(Path::to_owned);
@@ -161,7 +174,7 @@ impl Launcher {
         let (init, denials, listener) = started(reply, &spec)?;
         let init = Arc::new(init);
         let begun = self.shared.keeper.begin(&mut kept, &launch.policy, &init);
-        let tree = Tree::new(init, reports, denials, kept, Arc::clone(&self.shared));
+        let tree = Tree::new(init, reports, denials, kept, Holder::Launcher { _shared: Arc::clone(&self.shared) });
         begun.map_err(SandboxError::launcher("watching its limits"))?;
         Ok(Sandboxed { stdin, stdout, stderr, listener, tree })
     }
@@ -182,10 +195,10 @@ impl Launcher {
 }
 
 /// What comes with a launch that succeeded: init's pidfd, the counters of refused calls, the donated listener.
-type Donated = (OwnedFd, Denials, Option<TcpListener>);
+pub(crate) type Donated = (OwnedFd, Denials, Option<TcpListener>);
 
 /// The answer to a launch: what comes with it, or why not.
-fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<Donated, SandboxError> {
+pub(crate) fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<Donated, SandboxError> {
     if let Reply::Failed(failure) = reply {
         return Err(failure.into_error(spec));
     }
@@ -202,16 +215,17 @@ fn started((reply, fds): (Reply, Vec<OwnedFd>), spec: &Spec) -> Result<Donated, 
 }
 
 /// The pipes and the socket of one launch, both ends.
-struct Plumbing {
-    reports: OwnedFd,
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    theirs: [OwnedFd; 4],
+pub(crate) struct Plumbing {
+    pub reports: OwnedFd,
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    /// The other end of each, in the same order.
+    pub theirs: [OwnedFd; 4],
 }
 
 impl Plumbing {
-    fn new(terminals: Terminals) -> io::Result<Self> {
+    pub fn new(terminals: Terminals) -> io::Result<Self> {
         let (reports, their_reports) = sys::socket_pair(sys::Socket::Stream)?;
         let (their_stdin, stdin) = sys::pipe()?;
         let (stdout, their_stdout) = sys::pipe()?;

@@ -2,7 +2,8 @@
 //!
 //! Why a crate: this is the wall between the agents and the machine, so it is small, and the only place with `unsafe`. It
 //! knows nothing of agents, git or models. What launches and what runs inside has no async runtime; only [`egress`], the
-//! proxy that a caller may serve a sandbox with, waits on many connections and runs on the caller's.
+//! proxy that a caller may serve a sandbox with, waits on many connections and runs on the caller's, and a container engine
+//! is asked on a thread with one of its own.
 //!
 //! # How to use it
 //!
@@ -57,6 +58,11 @@
 //! that by name), memory behind descriptors that are on their way through a socket, and pages of shared memory that no
 //! process has in its mappings any more although it could. It acts some ten to three hundred milliseconds after the fact.
 //!
+//! # In a container
+//!
+//! With [`Backend::Docker`] an engine makes the walls, and a guest of ours is process 1 in them; everything else is the
+//! same, and so is what [`Launcher::launch`] returns. The module `docker` tells how.
+//!
 //! # Ownership of files
 //!
 //! Inside, the process is an ordinary user ([`Identity`]). When the caller is an ordinary user, that is the caller. When the
@@ -71,6 +77,7 @@
 //! * To inherit: environment, open files, signal masks, keyrings and capabilities of the caller do not reach the program.
 //! * To allow system calls that undo the sandbox, whoever asks. What the filter refuses is counted: [`Tree::denials`].
 
+mod docker;
 pub mod egress;
 mod error;
 mod host;
@@ -88,7 +95,7 @@ mod wire;
 
 pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
-pub use inside::{launcher_main, launcher_main_with};
+pub use inside::{guest_main, launcher_main, launcher_main_with};
 pub use launcher::{Launch, Launcher, Sandboxed, Terminals};
 pub use limits::{Cgroups, WatchCounts};
 pub use policy::{

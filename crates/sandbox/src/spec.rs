@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::SandboxError;
 use crate::launcher::Launch;
 use crate::policy::{Access, Backend, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
+use crate::presets;
 use crate::seccomp::{Filter, Instruction};
 use crate::sys;
 use crate::wire::{Reader, Writer};
@@ -59,9 +60,10 @@ impl Spec {
         let policy = &launch.policy;
         refuse_unenforced(policy)?;
         refuse_contradictions(policy)?;
-        let (links, mut binds): (Vec<_>, Vec<_>) = policy.filesystem.binds.iter().cloned().partition(|bind| {
-            link_target(bind).is_some_and(|target| policy.filesystem.binds.iter().any(|other| covers(other, &target)))
-        });
+        let (links, mut binds) = match policy.backend {
+            Backend::Kernel => links_and_binds(policy),
+            Backend::Docker { .. } => (Vec::new(), without_the_hosts_programs(policy)),
+        };
         binds.iter().try_for_each(check_bind)?;
         binds.sort_by(|a, b| a.inside.cmp(&b.inside));
         if let Some(pair) = binds.windows(2).find(|pair| pair[0].inside == pair[1].inside) {
@@ -202,9 +204,6 @@ fn refused(what: impl Into<String>) -> SandboxError {
 
 /// What the policy language has and this version cannot enforce.
 fn refuse_unenforced(policy: &Policy) -> Result<(), SandboxError> {
-    if policy.backend != Backend::Kernel {
-        return Err(refused("the docker back end is not there yet; use kernel"));
-    }
     if policy.identity.uid == 0 || policy.identity.gid == 0 {
         return Err(refused("nothing runs as root inside a sandbox; choose ids other than 0"));
     }
@@ -252,6 +251,23 @@ fn net(network: &Network) -> Net {
         Network::Gateway | Network::Hosts(_) => Net::Gateway,
         Network::Open => Net::Host,
     }
+}
+
+/// What is a link inside, and what is mounted.
+fn links_and_binds(policy: &Policy) -> (Vec<Bind>, Vec<Bind>) {
+    let binds = &policy.filesystem.binds;
+    let is_link =
+        |bind: &Bind| link_target(bind).is_some_and(|target| binds.iter().any(|other| covers(other, &target)));
+    binds.iter().cloned().partition(is_link)
+}
+
+/// In a container the programs are the image's: the host's would hide them, and may not fit its C library.
+fn without_the_hosts_programs(policy: &Policy) -> Vec<Bind> {
+    policy.filesystem.binds.iter().filter(|bind| !is_the_hosts(bind)).cloned().collect()
+}
+
+fn is_the_hosts(bind: &Bind) -> bool {
+    presets::is_system(&bind.host) && *bind == Bind::system(&bind.host)
 }
 
 /// On hosts where `/bin` is a link to `/usr/bin`, a link inside says the same as a mount and costs nothing.

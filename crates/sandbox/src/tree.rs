@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
+use crate::docker::Ending;
 use crate::launcher::Shared;
 use crate::limits::Kept;
 use crate::seccomp::{Denial, Denials};
@@ -22,8 +23,16 @@ pub struct Tree {
     exit: Option<Exit>,
     /// What keeps the limits that hold for all processes together.
     kept: Kept,
-    /// The launcher must outlive its sandboxes: they die with it.
-    _launcher: Arc<Shared>,
+    holder: Holder,
+}
+
+/// What must outlive a sandbox.
+#[derive(Debug)]
+pub(crate) enum Holder {
+    /// The launcher: its sandboxes die with it.
+    Launcher { _shared: Arc<Shared> },
+    /// The engine, which removes the container and knows why it ended.
+    Container(Ending),
 }
 
 /// How a sandbox ended.
@@ -61,20 +70,16 @@ impl Limit {
 }
 
 impl Tree {
-    pub(crate) fn new(
-        init: Arc<OwnedFd>,
-        reports: OwnedFd,
-        denials: Denials,
-        kept: Kept,
-        launcher: Arc<Shared>,
-    ) -> Self {
-        Self { init, reports, denials, exit: None, kept, _launcher: launcher }
+    pub(crate) fn new(init: Arc<OwnedFd>, reports: OwnedFd, denials: Denials, kept: Kept, holder: Holder) -> Self {
+        Self { init, reports, denials, exit: None, kept, holder }
     }
 
     /// Kills every process of the sandbox, however deeply hidden. Returns at once; harmless when it is gone already.
     pub fn kill(&self) {
-        // The only failure is that there is nothing left to kill.
-        let _ = sys::pidfd_kill(self.init.as_fd());
+        // There is nothing left to kill, or it belongs to another user: init ends when we say no more.
+        if sys::pidfd_kill(self.init.as_fd()).is_err() {
+            sys::hang_up(self.reports.as_fd());
+        }
         self.kept.kill();
     }
 
@@ -131,7 +136,11 @@ impl Tree {
 impl Tree {
     /// A killed tree may have been killed for a limit.
     fn crossed(&self, exit: Exit) -> Exit {
-        self.kept.crossed().map_or(exit, Exit::Limit)
+        let by_engine = || match &self.holder {
+            Holder::Launcher { .. } => None,
+            Holder::Container(ending) => ending.ran_out_of_memory().then_some(Limit::Memory),
+        };
+        self.kept.crossed().or_else(by_engine).map_or(exit, Exit::Limit)
     }
 }
 

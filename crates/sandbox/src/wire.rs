@@ -51,6 +51,7 @@ pub(crate) enum Step {
     Programs,
     Cwd,
     Exec,
+    Container,
 }
 
 const STEPS: &[Step] = &[
@@ -68,6 +69,7 @@ const STEPS: &[Step] = &[
     Step::Programs,
     Step::Cwd,
     Step::Exec,
+    Step::Container,
 ];
 
 impl Failure {
@@ -108,6 +110,10 @@ fn advice(step: Step, errno: i32) -> &'static str {
         }
         (Step::Seccomp, _) => {
             " The kernel must be able to filter system calls (CONFIG_SECCOMP_FILTER); or list `seccomp` under allow_degraded to do without the filter"
+        }
+        (Step::Container, _) => {
+            " The container engine did not give what it was asked for: look at its version and settings, or use the kernel \
+             back end; a filter of system calls can be given up with `seccomp` under allow_degraded"
         }
         _ => "",
     }

@@ -1,5 +1,8 @@
-//! The hidden subcommand of `muster` that launches sandboxes, as a program of its own.
+//! The hidden subcommands of `muster` that launch sandboxes, as a program of their own.
 
 fn main() -> std::process::ExitCode {
-    workspace::launcher_main()
+    match std::env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
+        Some("__sandbox-guest") => workspace::guest_main(),
+        _ => workspace::launcher_main(),
+    }
 }

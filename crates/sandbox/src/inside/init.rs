@@ -22,12 +22,12 @@ use crate::wire::{self, Failure, Reply, Step};
 const OOM_SCORE: &str = "500";
 
 /// A sandbox that stands, with its program running.
-struct Standing {
-    program: Started,
-    denials: Denials,
+pub(super) struct Standing {
+    pub program: Started,
+    pub denials: Denials,
     /// Readable when a process has ended.
-    ends: OwnedFd,
-    deadline: Option<Instant>,
+    pub ends: OwnedFd,
+    pub deadline: Option<Instant>,
 }
 
 /// Sets the sandbox up and stays until it is over.
@@ -90,14 +90,15 @@ fn set_up_network(spec: &Spec) -> io::Result<Option<TcpListener>> {
     }
 }
 
-fn give_up_privileges() -> io::Result<()> {
+pub(super) fn give_up_privileges() -> io::Result<()> {
     sys::no_new_privileges()?;
     sys::drop_all_capabilities()?;
     sys::set_dumpable(false)?;
     sys::block_child_signals()
 }
 
-fn start(spec: &Spec, program: Program, stdio: &[OwnedFd; 3], lacks: Lacks) -> Result<Started, Failure> {
+/// Starts the program; returns when it has been executed.
+pub(super) fn start(spec: &Spec, program: Program, stdio: &[OwnedFd; 3], lacks: Lacks) -> Result<Started, Failure> {
     let mut plan = plan(spec, program, stdio).map_err(Step::Request.failed("reading the request"))?;
     let started = match lacks.seccomp {
         false => sys::spawn_program(&plan),
@@ -154,7 +155,7 @@ fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan>
 }
 
 /// Waits for the program, the caller or the clock, whichever ends first. When this process ends, the kernel kills the rest.
-fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
+pub(super) fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
     let Standing { program, denials, ends, deadline } = standing;
     let Started { pid, mut refusals } = program;
     let counters = denials.as_fd().as_raw_fd();

@@ -4,6 +4,7 @@
 //! no secret to pass on. The *stage* reads one spec, does what only the caller's identity can do, makes the namespaces and
 //! is gone. *Init* is process 1 inside: it sets everything up, starts the program, and then only waits.
 
+mod guest;
 mod init;
 mod lacks;
 mod lock;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use crate::sys::{self, Forked};
 use crate::wire::{self, Failure, Reply, Step};
+pub use guest::guest_main;
 use lacks::Lacks;
 use owners::Owners;
 

@@ -108,6 +108,22 @@ pub(crate) fn stat_mode(fd: BorrowedFd<'_>) -> io::Result<u32> {
     }
 }
 
+/// Whether the file system at a path is mounted read-only.
+pub(crate) fn is_read_only(path: &CStr) -> io::Result<bool> {
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` ends in NUL; `stat` is filled by the call when it succeeds.
+    unsafe {
+        check_int(libc::statvfs(path.as_ptr(), stat.as_mut_ptr()))?;
+        Ok(stat.assume_init().f_flag & libc::ST_RDONLY != 0)
+    }
+}
+
+/// Whether this process may write at a path.
+pub(crate) fn can_write(path: &CStr) -> bool {
+    // SAFETY: `path` ends in NUL.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK) == 0 }
+}
+
 /// Changes the permission bits of a directory reference.
 pub(crate) fn set_mode(dir: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     // SAFETY: the path is a constant that ends in NUL.

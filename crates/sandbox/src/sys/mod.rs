@@ -11,8 +11,8 @@ mod process;
 mod socket;
 
 pub(crate) use file::{
-    Space, drain, make_dir, make_file, make_link, open_beneath, open_dir, page_bytes, pipe, readable, set_mode,
-    set_nonblocking, space, stat_mode, wait_readable,
+    Space, can_write, drain, is_read_only, make_dir, make_file, make_link, open_beneath, open_dir, page_bytes, pipe,
+    readable, set_mode, set_nonblocking, space, stat_mode, wait_readable,
 };
 pub(crate) use filter::{FilterInstruction, memory_file, random, refuse_call};
 pub(crate) use mount::{
@@ -21,7 +21,7 @@ pub(crate) use mount::{
 };
 pub use privilege::HOST_ID_OF_ROOTS_AGENTS;
 pub(crate) use privilege::{
-    HostIdentity, HostIds, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across,
+    HostIdentity, HostIds, caller, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across,
     landlock_abi, new_session_keyring, no_new_privileges, set_dumpable,
 };
 pub use process::raise_open_files;
@@ -31,7 +31,7 @@ pub(crate) use process::{
     spawn_program, stand_back, watch_children,
 };
 pub(crate) use socket::{
-    Socket, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,
+    Socket, hang_up, loopback_up, receive_exact, receive_with_fds, send_all, send_with_fds, set_host_name, socket_pair,
 };
 
 use std::io;

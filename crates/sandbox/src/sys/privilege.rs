@@ -29,8 +29,7 @@ pub(crate) enum HostIdentity {
 impl HostIdentity {
     /// Who the sandboxed processes of this caller are.
     pub fn of_sandboxes() -> io::Result<Self> {
-        // SAFETY: these calls cannot fail and involve no pointers.
-        let caller = unsafe { HostIds { uid: libc::geteuid(), gid: libc::getegid() } };
+        let caller = caller();
         if caller.uid != 0 {
             return Ok(Self::Caller(caller));
         }
@@ -87,6 +86,12 @@ fn free_id(map: &str) -> Free {
 pub(crate) fn enter_user_namespace() -> io::Result<()> {
     // SAFETY: no pointers are involved.
     unsafe { check_int(libc::unshare(libc::CLONE_NEWUSER)).map(drop) }
+}
+
+/// Who this process is.
+pub(crate) fn caller() -> HostIds {
+    // SAFETY: these calls cannot fail and involve no pointers.
+    unsafe { HostIds { uid: libc::geteuid(), gid: libc::getegid() } }
 }
 
 /// Whether this process is root.

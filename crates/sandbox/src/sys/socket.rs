@@ -109,6 +109,12 @@ pub(crate) fn send_all(socket: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<(
     Ok(())
 }
 
+/// Tells the other end that nothing more will come; what it said before can still be read.
+pub(crate) fn hang_up(socket: BorrowedFd<'_>) {
+    // SAFETY: no pointers are involved. The only failure is that the other end is gone.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
+}
+
 /// Fills `bytes` from a stream, or fails.
 pub(crate) fn receive_exact(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;

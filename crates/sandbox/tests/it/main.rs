@@ -4,6 +4,7 @@
 mod calls;
 mod children;
 mod death;
+mod docker;
 mod egress;
 mod files;
 mod limits;

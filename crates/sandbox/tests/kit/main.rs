@@ -2,13 +2,14 @@
 //! things inside a sandbox.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+mod container;
 mod trees;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
 
-use sandbox::{Launch, Launcher, presets};
+use sandbox::{Backend, Launch, Launcher, Policy, presets};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -18,10 +19,14 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> ExitCode {
     match args {
         ["__sandbox", words @ ..] => return sandbox::launcher_main_with(words.iter().map(Into::into)),
+        ["__sandbox-guest", ..] => return sandbox::guest_main(),
         ["as", uid, rest @ ..] => return become_user(uid.parse().unwrap(), rest),
         ["without-namespaces", rest @ ..] => return without_namespaces(rest),
         ["deny", call, errno, rest @ ..] => return deny(call.parse().unwrap(), errno.parse().unwrap(), rest),
         ["engine", token] => engine(token),
+        ["docker-engine", socket, image] => docker_engine(socket, image),
+        ["ask", address, line] => println!("{}", ask(address, line)),
+        ["container", description, root] => return container::run(description, root),
         ["try-memory", bytes] => println!("{}", memory(bytes.parse().unwrap())),
         ["try-files"] => println!("{}", files()),
         ["try-processes"] => println!("{}", processes()),
@@ -100,6 +105,31 @@ fn engine(token: &str) {
     print!("{line}");
     std::io::stdout().flush().unwrap();
     stay();
+}
+
+/// An engine with one container; says "ready" and waits to be killed.
+fn docker_engine(socket: &str, image: &str) {
+    let exe = std::env::current_exe().unwrap();
+    let launcher = Launcher::new(vec![exe.into(), "__sandbox".into()]).unwrap();
+    launcher.use_engine(socket);
+    let policy = Policy { backend: Backend::Docker { image: image.to_owned() }, ..presets::tool() };
+    let script = "setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & echo ready; sleep 1000";
+    let launch = Launch { policy, program: "sh".into(), args: vec!["-c".into(), script.into()], cwd: "/".into() };
+    let sandboxed = launcher.launch(&launch).unwrap();
+    let mut line = String::new();
+    BufReader::new(File::from(sandboxed.stdout)).read_line(&mut line).unwrap();
+    print!("{line}");
+    std::io::stdout().flush().unwrap();
+    stay();
+}
+
+/// Says a line to a server and returns all that it answers.
+fn ask(address: &str, line: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Runs a sandbox until it has used up a second, and tells how much processor time this process's own children have used
