@@ -176,3 +176,18 @@ impl Workspace {
         Process::launch(&self.launcher, Launch { policy, program: path, args, cwd: INSIDE_WORK.into() }).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_chooses_what_enforces_a_policy() {
+        let mut policy = sandbox::presets::check();
+        SandboxExtras::default().apply(&mut policy);
+        assert_eq!(policy.backend, Backend::Kernel);
+        let backend = Backend::Docker { image: "tools:3".to_owned() };
+        SandboxExtras { backend: backend.clone(), ..SandboxExtras::default() }.apply(&mut policy);
+        assert_eq!(policy.backend, backend);
+    }
+}

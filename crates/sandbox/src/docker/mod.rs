@@ -1,7 +1,7 @@
 //! Sandboxes in containers of Docker or Podman: the same policy, with an image's programs.
 //!
-//! Why: where a team has an image with its tools, or a host forbids user namespaces to ordinary users. It is not a
-//! stronger wall than the kernel back end, and slower to start by two orders of magnitude.
+//! Why: a team may keep its tools in an image. It is not a stronger wall than the kernel back end, and slower to start by
+//! two orders of magnitude.
 //!
 //! # How a launch goes
 //!
