@@ -13,7 +13,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
         Some("__sandbox") => engine::launcher_main_with(std::env::args_os().skip(2)),
-        Some("__sandbox-guest") => engine::guest_main(),
+        Some("__sandbox-guest") => engine::guest_main(std::env::args_os().skip(2)),
         Some("__native") => native::main(),
         _ => cli::main(),
     }

@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
-        Some("__sandbox-guest") => workspace::guest_main(),
+        Some("__sandbox-guest") => workspace::guest_main(std::env::args_os().skip(2)),
         _ => workspace::launcher_main(),
     }
 }

@@ -274,5 +274,5 @@ fn engine_error(what: impl Into<String>, advice: impl Into<String>) -> SandboxEr
 pub(crate) fn program_of(command: &[std::ffi::OsString]) -> PathBuf {
     let program = command.first().map(PathBuf::from).unwrap_or_default();
     // Another process's `/proc/self/exe` is another program.
-    if program == Path::new("/proc/self/exe") { std::env::current_exe().unwrap_or(program) } else { program }
+    if program == Path::new("/proc/self/exe") { std::fs::read_link(&program).unwrap_or(program) } else { program }
 }

@@ -4,7 +4,7 @@
 //! cannot express (Landlock, limits per process, the donated listener), starts the program, and takes everything with it
 //! when it goes: because it is process 1, and because nothing inside can end it, its end is the end of all.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -28,9 +28,10 @@ use crate::wire::{self, Failure, Reply, Step};
 const NOT_THE_IMAGES: &[&str] = &["/proc", "/dev", "/sys", "/tmp", INSIDE];
 
 /// The whole of the hidden subcommand `__sandbox-guest SOCKET`: process 1 of a container that [`crate::Launcher`] asked
-/// an engine for. Call it first thing in `main`, before any thread is started or file opened.
-pub fn guest_main() -> ExitCode {
-    let Some(socket) = std::env::args_os().nth(2) else {
+/// an engine for. `words` are what follows the subcommand. Call it first thing in `main`, before any thread is started or
+/// file opened.
+pub fn guest_main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Some(socket) = words.into_iter().next() else {
         eprintln!("sandbox guest: the path of the socket is missing");
         return ExitCode::FAILURE;
     };

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> ExitCode {
     match args {
         ["__sandbox", words @ ..] => return sandbox::launcher_main_with(words.iter().map(Into::into)),
-        ["__sandbox-guest", ..] => return sandbox::guest_main(),
+        ["__sandbox-guest", words @ ..] => return sandbox::guest_main(words.iter().map(Into::into)),
         ["as", uid, rest @ ..] => return become_user(uid.parse().unwrap(), rest),
         ["without-namespaces", rest @ ..] => return without_namespaces(rest),
         ["deny", call, errno, rest @ ..] => return deny(call.parse().unwrap(), errno.parse().unwrap(), rest),
