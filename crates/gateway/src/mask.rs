@@ -280,7 +280,7 @@ mod tests {
                 (0..=chunk.len()).map(move |at| char::from(BASE64[(all >> (18 - 6 * at) & 63) as usize]))
             })
             .collect();
-        while text.len() % 4 != 0 {
+        while !text.len().is_multiple_of(4) {
             text.push('=');
         }
         text

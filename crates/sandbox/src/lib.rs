@@ -1,9 +1,8 @@
 //! Runs one process, and all that it starts, under a policy that the kernel enforces.
 //!
 //! Why a crate: this is the wall between the agents and the machine, so it is small, and the only place with `unsafe`. It
-//! knows nothing of agents, git or models. What launches and what runs inside has no async runtime; only [`egress`], the
-//! proxy that a caller may serve a sandbox with, waits on many connections and runs on the caller's, and a container engine
-//! is asked on a thread with one of its own.
+//! knows nothing of agents, git or models. What launches and what runs inside has no async runtime; a container engine is
+//! asked on a thread with one of its own.
 //!
 //! # How to use it
 //!
@@ -27,7 +26,7 @@
 //! # Ok::<(), sandbox::SandboxError>(())
 //! ```
 //!
-//! Everything here but [`egress`] blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
+//! Everything here blocks, for about two milliseconds in [`Launcher::launch`]. For async use, the pipes can be made
 //! non-blocking, and a [`Tree`] is itself a descriptor that becomes readable when all its processes are gone (for
 //! `tokio`: an `AsyncFd<Tree>`); [`Tree::try_wait`] then tells how. A caller with many sandboxes calls
 //! [`raise_open_files`] first.
@@ -78,7 +77,6 @@
 //! * To allow system calls that undo the sandbox, whoever asks. What the filter refuses is counted: [`Tree::denials`].
 
 mod docker;
-pub mod egress;
 mod error;
 mod host;
 mod inside;
@@ -93,6 +91,7 @@ mod sys;
 mod tree;
 mod wire;
 
+pub use egress;
 pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
 pub use inside::{guest_main, launcher_main, launcher_main_with};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::egress::HostRule;
+use egress::HostRule;
 
 /// Everything that one sandboxed process, and all that it starts, may see, reach and use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +168,7 @@ pub enum Network {
     /// The same, and a listener on [`GATEWAY`] inside, handed to the caller: the only way out.
     Gateway,
     /// The same as [`Network::Gateway`], and whoever serves the listener lets these hosts through with an
-    /// [`egress::Proxy`](crate::egress::Proxy). The list may be empty: then nothing is let through, with a reason.
+    /// [`egress::Proxy`](egress::Proxy). The list may be empty: then nothing is let through, with a reason.
     Hosts(Vec<HostRule>),
     /// The network of the host. The operator must want this; a project file must not be able to ask for it. Names are
     /// resolved only if `/etc/resolv.conf` is bound; the host's abstract sockets are kept away by Landlock from version 6.

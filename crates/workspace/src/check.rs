@@ -11,7 +11,7 @@ use crate::{
     repository::Repository,
     watch::Watch,
 };
-use sandbox::{Bind, Launch, Network, Policy, egress, presets};
+use sandbox::{Bind, GATEWAY, Launch, Network, Policy, egress, presets};
 use std::{
     ffi::OsString,
     net::TcpListener,
@@ -144,7 +144,7 @@ impl Repository {
         extras.apply(&mut policy);
         if let Some(network @ Network::Hosts(_)) = &extras.network {
             policy.network = network.clone();
-            policy.env.extend(egress::proxy_variables());
+            policy.env.extend(egress::proxy_variables(GATEWAY));
         }
         // Behind our own time-out, which counts from the end of the check-out.
         let behind = CHECKOUT_TIMEOUT + command.timeout;

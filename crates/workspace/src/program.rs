@@ -4,7 +4,7 @@ use crate::{
     Process, Result, Workspace,
     layout::{INSIDE_HOME, INSIDE_WORK},
 };
-use sandbox::{Access, Backend, Bind, Identity, Launch, Layer, Network, Policy, Preset, Processes, egress};
+use sandbox::{Access, Backend, Bind, GATEWAY, Identity, Launch, Layer, Network, Policy, Preset, Processes, egress};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
@@ -156,7 +156,7 @@ impl Workspace {
             _ => Network::None,
         };
         if matches!(policy.network, Network::Hosts(_)) {
-            policy.env.extend(egress::proxy_variables());
+            policy.env.extend(egress::proxy_variables(GATEWAY));
         }
         let dirs = self.layout.agent(&self.agent);
         let access = extras.work.unwrap_or(extras.preset.work_access());

@@ -108,7 +108,7 @@ impl Scene {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut policy = host.policy();
         policy.network = Network::Hosts(rules.clone());
-        policy.env.extend(proxy_variables());
+        policy.env.extend(proxy_variables(sandbox::GATEWAY));
         let here = AlwaysHere(SocketAddr::from(([127, 0, 0, 1], port)));
         let proxy = Proxy::with(HostRules::new(rules), ProxyLimits::default(), here, on_refused);
         Self { runtime, policy, proxy }

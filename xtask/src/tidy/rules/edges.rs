@@ -6,7 +6,8 @@ use crate::tidy::{finding::Finding, tree::Tree};
 const EDGES: &[(&str, &[&str])] = &[
     ("mission", &[]),
     ("api", &[]),
-    ("sandbox", &[]),
+    ("egress", &[]),
+    ("sandbox", &["egress"]),
     ("gateway", &[]),
     ("workspace", &["sandbox"]),
     ("agents", &["workspace", "api"]),

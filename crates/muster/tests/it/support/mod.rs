@@ -7,6 +7,6 @@ pub mod journal;
 pub mod repo;
 pub mod server;
 
-pub use bench::{Bench, MUSTER, Outcome};
+pub use bench::{Bench, Outcome};
 pub use child::Running;
 pub use journal::Journal;

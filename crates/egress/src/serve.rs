@@ -1,6 +1,7 @@
 //! The proxy on a donated listener, with nothing else behind it.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -9,7 +10,6 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::proxy::{Proxy, Served, answer};
 use super::relay::farewell;
-use crate::policy::GATEWAY;
 
 /// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -60,9 +60,9 @@ async fn connection(stream: TcpStream, proxy: Proxy) {
     }
 }
 
-/// The variables that make programs inside use the proxy; upper and lower case, because programs differ.
-pub fn proxy_variables() -> impl Iterator<Item = (String, String)> {
-    let proxy = format!("http://{GATEWAY}");
+/// The variables that make programs use a proxy at `door`; upper and lower case, because programs differ.
+pub fn proxy_variables(door: SocketAddrV4) -> impl Iterator<Item = (String, String)> {
+    let proxy = format!("http://{door}");
     let direct = "127.0.0.1,localhost,::1".to_owned();
     [("http_proxy", proxy.clone()), ("https_proxy", proxy), ("no_proxy", direct)]
         .into_iter()
