@@ -62,7 +62,8 @@ impl Scene<'_> {
         {
             return Some(hint);
         }
-        if says(NAMES) {
+        // Node's word; in small letters it stands in Python's `FileNotFoundError` too.
+        if says(NAMES) || line.contains("ENOTFOUND") {
             return self.no_name(line);
         }
         if says(&["network is unreachable", "enetunreach"]) {
@@ -243,7 +244,6 @@ const NAMES: &[&str] = &[
     "unable to resolve host",
     "failed to lookup address",
     "getaddrinfo",
-    "enotfound",
     "eai_again",
 ];
 

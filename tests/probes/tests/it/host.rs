@@ -133,7 +133,9 @@ fn policy(scene: &Scene, place: Place, name: &str) -> Policy {
     policy.filesystem.binds.push(Bind::read(scene.path("hub.git"), "/hub"));
     policy.filesystem.tmp_bytes = 16 << 20;
     let limits = &mut policy.limits;
-    (limits.memory_bytes, limits.file_bytes) = (64 << 20, 8 << 20);
+    // Those that execute what they copied need room for a whole program, one with what a debugger reads.
+    let file_bytes = if name.starts_with("res_") { 8 << 20 } else { 256 << 20 };
+    (limits.memory_bytes, limits.file_bytes) = (64 << 20, file_bytes);
     (limits.processes, limits.open_files) = (64, 256);
     (limits.tree_memory_bytes, limits.disk_bytes) = TREE_LIMITS;
     limits.wall_ms = Some(if outstays(name) { 250 } else { 10_000 });
