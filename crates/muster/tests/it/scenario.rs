@@ -19,6 +19,8 @@ pub struct Scenario {
     person: Person,
     /// What is done to the user's repository before.
     before: fn(&Bench),
+    /// What happens once when the mission has begun.
+    once_begun: fn(&Bench),
     /// What happens once when a run says this; answers whether it has happened.
     when_said: Option<(&'static str, Reaction)>,
     /// The exit code at the end.
@@ -27,6 +29,13 @@ pub struct Scenario {
 
 /// Does something; answers whether it is done.
 type Reaction = fn(&Bench) -> bool;
+
+/// What has happened already of what happens once.
+#[derive(Default)]
+struct Happened {
+    begun: bool,
+    said: bool,
+}
 
 /// What a person does when the mission waits for one.
 #[derive(Clone, Copy)]
@@ -72,11 +81,11 @@ impl Scenario {
     }
 
     fn until_over(&self, bench: &Bench, first: Command, fault: Option<&str>, mut look: impl FnMut(&Bench)) -> Story {
-        let (mut killed, mut runs, mut reacted) = (None, 0, false);
+        let (mut killed, mut runs, mut happened) = (None, 0, Happened::default());
         let mut command = first;
         while runs < RUNS_MAX {
             let armed = fault.filter(|_| killed.is_none());
-            let run = self.run(bench, command, armed, &mut reacted);
+            let run = self.run(bench, command, armed, &mut happened);
             runs += 1;
             match run.code {
                 None => {
@@ -99,21 +108,29 @@ impl Scenario {
         panic!("{}: not over after {runs} runs: {}", self.name, bench.show());
     }
 
-    fn run(&self, bench: &Bench, mut command: Command, fault: Option<&str>, reacted: &mut bool) -> Ended {
+    fn run(&self, bench: &Bench, mut command: Command, fault: Option<&str>, happened: &mut Happened) -> Ended {
         command.arg("--all").envs(fault.map(|fault| ("MUSTER_FAULT", fault)));
         let mut running = Running::start(command);
         if let Some((said, react)) = self.when_said {
             while let Some(line) = running.line() {
-                if !*reacted && line.contains(said) {
-                    *reacted = react(bench);
+                self.begun(bench, happened);
+                if !happened.said && line.contains(said) {
+                    happened.said = react(bench);
                 }
             }
         }
         let ended = running.end();
+        self.begun(bench, happened);
         if ended.code.is_none() && fault.is_none() {
             panic!("{}: killed without a crash point: {ended}", self.name);
         }
         ended
+    }
+
+    fn begun(&self, bench: &Bench, happened: &mut Happened) {
+        if !std::mem::replace(&mut happened.begun, true) {
+            (self.once_begun)(bench);
+        }
     }
 
     /// Does what the person does about everything that waits. Answers with the answer that was killed, if one was.
@@ -209,6 +226,7 @@ const SOLO: Scenario = Scenario {
     script: &[WRITES],
     person: Person::Absent,
     before: as_it_is,
+    once_begun: |_| {},
     when_said: None,
     ends: 0,
 };
@@ -416,10 +434,12 @@ const ABSENT: Scenario = Scenario {
     ..SOLO
 };
 
-/// The checks need a folder that is not there; it is made while the merge queue tries again.
+/// The checks need a folder that is gone once the mission has begun; it is made again while the merge queue tries again.
 const STUCK: Scenario = Scenario {
     name: "stuck",
     more: "checks: {read: [~/needed]}\n",
+    before: |bench| std::fs::create_dir_all(bench.path("user/needed")).unwrap(),
+    once_begun: |bench| std::fs::remove_dir(bench.path("user/needed")).unwrap(),
     when_said: Some(("tried again later", |bench| std::fs::create_dir_all(bench.path("user/needed")).is_ok())),
     ..SOLO
 };
