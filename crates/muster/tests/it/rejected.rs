@@ -38,9 +38,8 @@ replies:
     bench.run(&[]).expect(0);
     let journal = bench.journal();
     assert_eq!((journal.count("attempt_failed"), journal.count("merged")), (0, 1));
-    let returns = &bench.show()["tasks"][0]["attempts"][0]["returns"];
-    let why = returns[0]["why"].as_str().unwrap();
-    assert!(why.contains("cannot be taken over") && returns[1].is_null(), "{returns}");
+    let told: Vec<_> = journal.of("turn_owed").map(|fact| &fact["brief"]["returned"]["rejected"]).collect();
+    assert!(told.len() == 1 && told[0].as_str().is_some_and(|why| why.contains("submodule")), "{told:?}");
     assert_eq!(bench.repo.git(&["ls-tree", "--name-only", &bench.repo.branch()]), "note.txt");
 }
 
@@ -60,8 +59,9 @@ replies:
     let plan = NOTE.replace("    writes: [note.txt]\n", "");
     let bench = Bench::new(&plan, CONFIG, script, &[]);
     bench.run(&[]).expect(0);
-    let returns = &bench.show()["tasks"][0]["attempts"][0]["returns"];
-    assert!(returns[0]["evidence"].as_str().unwrap().contains("inner is a repository of its own"), "{returns}");
+    let journal = bench.journal();
+    let told: Vec<_> = journal.of("change_returned").map(|fact| &fact["why"]["rejected"]).collect();
+    assert!(told.len() == 1 && told[0].as_str().is_some_and(|why| why.contains("inner is a repository")), "{told:?}");
 }
 
 /// The agent never mends it, so a person is asked, who lets the task be; the next task of the same agent is not in its way.
