@@ -67,8 +67,9 @@
 //! Inside, the process is an ordinary user ([`Identity`]). When the caller is an ordinary user, that is the caller. When the
 //! caller is root, it is a host id that belongs to nobody ([`HOST_ID_OF_ROOTS_AGENTS`]), and binds with
 //! [`Ownership::Agent`] are id-mapped, so that what is root's on disk is the agent's inside. Either way the files that an
-//! agent makes belong to the caller on disk. Because such a file could be given a set-user-id bit, a directory that root
-//! binds to write in is closed to other users (its mode loses `rwx` for group and others) at launch.
+//! agent makes belong to the caller on disk. The filter of system calls keeps such a file from ever getting a set-user-id
+//! bit. Where the policy gives that filter up, a directory that root binds to write in is closed to other users instead (its
+//! mode loses `rwx` for group and others) at launch.
 //!
 //! # What it refuses
 //!

@@ -28,12 +28,13 @@ const PRIVATE: Attributes<'_> = Attributes { read_only: false, no_exec: false, d
 const SEALED: Attributes<'_> = Attributes { read_only: true, no_exec: true, devices: false, owners: None };
 const DEVICE: Attributes<'_> = Attributes { read_only: false, no_exec: true, devices: true, owners: None };
 
-/// A bind as a mount that is attached nowhere yet, with everything set that holds for it.
-pub(super) fn open_bind(bind: &Bind, owners: &Owners) -> Result<OwnedFd, Failure> {
+/// A bind as a mount that is attached nowhere yet, with everything set that holds for it. Without a filter of system calls
+/// (`unfiltered`) what root lets be written is closed to other users on the host, for good.
+pub(super) fn open_bind(bind: &Bind, owners: &Owners, unfiltered: bool) -> Result<OwnedFd, Failure> {
     let host = bind.host.to_string_lossy();
     let tree = sys::clone_tree(&bind.host).map_err(Step::Bind.failed(host.clone()))?;
     let owners = owners.of(bind)?;
-    if owners.is_some() && bind.access.writes() {
+    if unfiltered && owners.is_some() && bind.access.writes() {
         close_to_others(tree.as_fd()).map_err(Step::Bind.failed(host.clone()))?;
     }
     let attributes =
@@ -43,7 +44,8 @@ pub(super) fn open_bind(bind: &Bind, owners: &Owners) -> Result<OwnedFd, Failure
     Ok(tree)
 }
 
-/// What an agent makes here will be root's on disk; nobody else may reach it, should it carry a set-user-id bit.
+/// What an agent makes here will be root's on disk; nobody else may reach it, should it carry a set-user-id bit, which
+/// only the filter of system calls keeps it from.
 fn close_to_others(tree: BorrowedFd<'_>) -> io::Result<()> {
     let mode = sys::stat_mode(tree)?;
     if mode & libc::S_IFMT == libc::S_IFDIR && mode & 0o077 != 0 { sys::set_mode(tree, mode & 0o7700) } else { Ok(()) }
@@ -121,7 +123,7 @@ fn add_devices(root: BorrowedFd<'_>, spec: &Spec) -> io::Result<()> {
 fn add_binds(root: BorrowedFd<'_>, spec: &Spec, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let mut trees = trees.into_iter();
     for bind in &spec.binds {
-        let tree = trees.next().map_or_else(|| open_bind(bind, &Owners::Same), Ok)?;
+        let tree = trees.next().map_or_else(|| open_bind(bind, &Owners::Same, false), Ok)?;
         let attach = || {
             let is_dir = sys::stat_mode(tree.as_fd())? & libc::S_IFMT == libc::S_IFDIR;
             sys::move_to(tree.as_fd(), place(root, inside(&bind.inside), is_dir)?.as_fd())

@@ -56,7 +56,8 @@ fn prepare(reports: &OwnedFd, stdio: &[OwnedFd; 3], owners: &Owners) -> Result<P
     let HostIdentity::Separate(ids) = identity else {
         return Ok((spec, Vec::new(), identity.ids(), group));
     };
-    let trees = spec.binds.iter().map(|bind| root::open_bind(bind, owners)).collect::<Result<_, _>>()?;
+    let trees =
+        spec.binds.iter().map(|bind| root::open_bind(bind, owners, spec.seccomp_optional)).collect::<Result<_, _>>()?;
     // Programs open `/dev/stderr`, which only the owner of a pipe may. A terminal stays with whoever sits at it.
     let give = |end: &OwnedFd| match end.is_terminal() {
         true => Ok(()),

@@ -103,13 +103,32 @@ fn system_files_keep_the_owners_they_have() {
 }
 
 #[test]
-fn what_root_lets_an_agent_write_is_closed_to_others() {
+fn a_directory_that_root_lets_be_written_stays_as_it_is_behind_the_filter() {
     each(|host| {
         fs::set_permissions(host.path("work"), fs::Permissions::from_mode(0o755)).unwrap();
-        host.sh(host.policy(), "true");
-        let mode = fs::metadata(host.path("work")).unwrap().mode() & 0o777;
-        assert_eq!(mode, if host.is_root { 0o700 } else { 0o755 });
+        let refused = host.run(host.policy(), &["sh", "-c", "cp /bin/true /work/t && chmod 4755 /work/t"]);
+        assert!(
+            refused.exit != sandbox::Exit::Code(0) && refused.err.contains("Operation not permitted"),
+            "{refused:?}"
+        );
+        assert_eq!(mode(host, "work"), 0o755);
+        assert_eq!(mode(host, "work/t"), 0o755);
     });
+}
+
+#[test]
+fn without_the_filter_it_is_closed_to_others() {
+    each(|host| {
+        fs::set_permissions(host.path("work"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut policy = host.policy();
+        policy.allow_degraded.push(sandbox::Layer::Seccomp);
+        host.sh(policy, "true");
+        assert_eq!(mode(host, "work"), if host.is_root { 0o700 } else { 0o755 });
+    });
+}
+
+fn mode(host: &Host, name: &str) -> u32 {
+    fs::metadata(host.path(name)).unwrap().mode() & 0o7777
 }
 
 #[test]
