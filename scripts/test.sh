@@ -50,6 +50,7 @@ step "rules of the house" cargo xtask tidy
 step "published schemas" cargo xtask schema --check
 step "cargo-deny" install_deny
 step "dependencies" cargo deny --locked check bans licenses sources
+step "programs for the tests" scripts/agents.sh
 step "tests" tests
 step "modelled agents" cargo test --package bench-adapter --features modelled --locked
 step "simulator, $SEEDS seeds" cargo run --locked --release --package sim -- --seeds "$SEEDS"

@@ -8,10 +8,13 @@ mod docker;
 mod egress;
 mod files;
 mod limits;
+mod model;
 mod network;
 mod privileges;
+mod real;
 mod refusal;
 mod report;
+mod thousand;
 mod trees;
 mod work;
 

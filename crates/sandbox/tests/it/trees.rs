@@ -13,13 +13,13 @@ use crate::{KIT, ORDINARY};
 const MIB: u64 = 1 << 20;
 
 /// A caller of its own: the watchdog is in the process that launches.
-struct Caller {
-    prelude: Vec<String>,
+pub struct Caller {
+    pub prelude: Vec<String>,
     dir: TempDir,
 }
 
 /// Runs a test with root as the caller, if the tests run as root, and with an ordinary user.
-fn each(test: impl Fn(&Caller)) {
+pub fn each(test: impl Fn(&Caller)) {
     if crate::is_root() {
         test(&Caller::new(Vec::new(), 0));
         test(&Caller::new(vec!["as".to_owned(), ORDINARY.to_string()], ORDINARY));
@@ -47,8 +47,12 @@ impl Caller {
         String::from_utf8(told.stdout).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    pub fn uid(&self) -> u32 {
+        if self.prelude.is_empty() { unsafe { libc::geteuid() } } else { ORDINARY }
     }
 
     /// How a program ended that used something `count` times with `bytes` each.
@@ -139,11 +143,11 @@ fn idle_sandboxes_are_left_alone() {
 }
 
 /// A control group of the tests, in the version 2 tree of this host, delegated to a user.
-struct Delegated(PathBuf);
+pub struct Delegated(PathBuf);
 
 impl Delegated {
     /// None where there is no such tree or nothing can be made in it.
-    fn new(uid: u32) -> Option<Self> {
+    pub fn new(uid: u32) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let mount = mounts.lines().find_map(|line| {
             let mut words = line.split(' ').skip(1);
@@ -158,20 +162,24 @@ impl Delegated {
         }
         Some(Self(root))
     }
+
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Drop for Delegated {
     fn drop(&mut self) {
         // Fails, and so does the test, when a group of a sandbox is left.
-        fs::remove_dir(self.0.join("callers")).and_then(|()| fs::remove_dir(&self.0)).unwrap();
+        let removed = fs::remove_dir(self.0.join("callers")).and_then(|()| fs::remove_dir(&self.0));
+        assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
     }
 }
 
 #[test]
 fn a_group_is_entered_killed_and_removed() {
     each(|caller| {
-        let uid = if caller.prelude.is_empty() { unsafe { libc::geteuid() } } else { ORDINARY };
-        let Some(delegated) = Delegated::new(uid) else {
+        let Some(delegated) = Delegated::new(caller.uid()) else {
             eprintln!("not tried: no group can be made on this host");
             return;
         };

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
 mod container;
+mod launches;
 mod trees;
 
 use std::fs::{self, File};
@@ -43,6 +44,7 @@ fn run(args: &[&str]) -> ExitCode {
         ["idle", memory, disk, dir, count] => trees::idle(memory, disk, dir, count.parse().unwrap()),
         ["grouped", root] => trees::grouped(root),
         ["use", what, count, bytes] => trees::use_up(what, count.parse().unwrap(), bytes.parse().unwrap()),
+        ["launches", count, token, groups] => launches::launches(count.parse().unwrap(), token, groups),
         ["usage"] => println!("{}", usage()),
         _ => panic!("unknown: {args:?}"),
     }
