@@ -1,4 +1,4 @@
-//! The three wire formats that agents speak, where they are served, and how each says no.
+//! The four wire formats that agents speak, where they are served, and how each says no.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -16,18 +16,22 @@ pub enum Format {
     /// Anthropic Messages: `POST /v1/messages`.
     #[serde(rename = "anthropic")]
     Anthropic,
+    /// Gemini: `POST /v1beta/models/MODEL:generateContent` and `:streamGenerateContent`, the same below `/v1`.
+    #[serde(rename = "gemini")]
+    Gemini,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 3] = [Format::OpenAiChat, Format::OpenAiResponses, Format::Anthropic];
+    pub const ALL: [Format; 4] = [Format::OpenAiChat, Format::OpenAiResponses, Format::Anthropic, Format::Gemini];
 
-    /// The name used in configuration files: `openai-chat`, `openai-responses` or `anthropic`.
+    /// The name used in configuration files: `openai-chat`, `openai-responses`, `anthropic` or `gemini`.
     pub fn name(self) -> &'static str {
         match self {
             Format::OpenAiChat => "openai-chat",
             Format::OpenAiResponses => "openai-responses",
             Format::Anthropic => "anthropic",
+            Format::Gemini => "gemini",
         }
     }
 
@@ -36,27 +40,30 @@ impl Format {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The path that the gateway serves it on.
+    /// The path that the gateway serves it on; of Gemini, whose paths hold the model, what most of them begin with.
     pub fn path(self) -> &'static str {
         match self {
             Format::OpenAiChat => "/v1/chat/completions",
             Format::OpenAiResponses => "/v1/responses",
             Format::Anthropic => "/v1/messages",
+            Format::Gemini => "/v1beta/models",
         }
     }
 
-    /// The format served on that path (without query).
-    pub fn of_path(path: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|format| format.path() == path)
-    }
-
-    /// The shape in which an error on `path` is told: Anthropic's below `/v1/messages`, OpenAI's elsewhere.
+    /// The shape in which an error on `path` is told: that of the API that the path belongs to, OpenAI's elsewhere.
     pub(crate) fn of_errors_on(path: &str) -> Format {
-        if path.starts_with(Format::Anthropic.path()) { Format::Anthropic } else { Format::OpenAiChat }
+        if path.starts_with(Format::Anthropic.path()) {
+            Format::Anthropic
+        } else if path.starts_with("/v1beta/") || (path.starts_with("/v1/models/") && path.contains(':')) {
+            Format::Gemini
+        } else {
+            Format::OpenAiChat
+        }
     }
 
     /// An error body in the format's own shape, as the vendors' API references document it: OpenAI's
-    /// `{"error":{message,type,param,code}}`, Anthropic's `{"type":"error","error":{type,message}}`.
+    /// `{"error":{message,type,param,code}}`, Anthropic's `{"type":"error","error":{type,message}}`, Gemini's
+    /// `{"error":{code,message,status,details}}`.
     pub(crate) fn error_body(self, status: u16, code: &str, message: &str) -> Bytes {
         let body = match self {
             Format::OpenAiChat | Format::OpenAiResponses => {
@@ -64,6 +71,12 @@ impl Format {
             }
             Format::Anthropic => {
                 json!({"type": "error", "error": {"type": anthropic_type(status), "message": message}})
+            }
+            Format::Gemini => {
+                let info = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code,
+                    "domain": "muster"});
+                json!({"error": {"code": status, "message": message, "status": gemini_status(status),
+                    "details": [info]}})
             }
         };
         Bytes::from(body.to_string())
@@ -97,18 +110,34 @@ fn anthropic_type(status: u16) -> &'static str {
     }
 }
 
+/// The names of `google.rpc.Code` for HTTP's numbers.
+fn gemini_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        402 => "FAILED_PRECONDITION",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        499 => "CANCELLED",
+        400..=499 => "INVALID_ARGUMENT",
+        501 => "UNIMPLEMENTED",
+        502 | 503 | 529 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        _ => "INTERNAL",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_and_paths_lead_back_to_the_format() {
+    fn names_lead_back_to_the_format() {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(format));
-            assert_eq!(Format::of_path(format.path()), Some(format));
             assert_eq!(serde_json::to_value(format).unwrap(), format.name());
         }
-        assert_eq!(Format::of_path("/v1/messages/count_tokens"), None);
     }
 
     #[test]
@@ -121,5 +150,10 @@ mod tests {
         let anthropic = Format::Anthropic.error_body(413, "request_too_large", "too big");
         expect_test::expect![[r#"{"type":"error","error":{"type":"request_too_large","message":"too big"}}"#]]
             .assert_eq(std::str::from_utf8(&anthropic).unwrap());
+        let gemini = Format::Gemini.error_body(429, "busy", "later");
+        expect_test::expect![[
+            r#"{"error":{"code":429,"message":"later","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"busy","domain":"muster"}]}}"#
+        ]]
+        .assert_eq(std::str::from_utf8(&gemini).unwrap());
     }
 }

@@ -19,11 +19,16 @@ use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
 use crate::price::{ModelPrice, PriceSource, Prices};
 use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
+use crate::route::{Named, Route};
 use crate::session::{Session, Sessions, Tag};
 use crate::upstream::{Http, Line, Upstream};
 
+/// What an error says of where something is served.
+const SERVED: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, \
+    /v1beta/models/MODEL:generateContent, :streamGenerateContent and :countTokens, and /v1/models";
+
 /// The model gateway. Clones are the same gateway.
-pub struct Gateway<L: Ledger>(Arc<Core<L>>);
+pub struct Gateway<L: Ledger>(pub(crate) Arc<Core<L>>);
 
 /// What a gateway is made of.
 #[derive(Clone, Debug)]
@@ -198,29 +203,34 @@ impl<L: Ledger> Gateway<L> {
         let _ = self.0.under_way.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// Answers one request of a session: `POST` of a call in any format, or `GET /v1/models`. Everything else, and
-    /// everything wrong, is answered with an error in the shape of the format that the path belongs to.
+    /// Answers one request of a session: `POST` of a call or of a count of tokens in any format, `GET` of the models.
+    /// Everything else, and everything wrong, is answered with an error in the shape of the format that the path
+    /// belongs to.
     pub async fn handle<B>(&self, session: &Session, request: Request<B>) -> Response<Body>
     where
         B: HttpBody,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let path = request.uri().path();
-        let format = Format::of_path(path);
-        let shape = format.unwrap_or(Format::of_errors_on(path));
+        let path = request.uri().path().to_owned();
+        let route = Route::of(&path);
+        let shape = route.map_or(Format::of_errors_on(&path), Route::format);
         if !session.admits(request.headers()) {
             return unauthorized(shape);
         }
-        match (format, request.method()) {
-            (Some(format), &Method::POST) => self.call(session, format, request).await.unwrap_or_else(|no| *no),
-            (None, &Method::GET) if path == "/v1/models" => self.models(),
+        match (route, request.method()) {
+            (Some(Route::Call { format, named }), &Method::POST) => {
+                self.call(session, format, named, request).await.unwrap_or_else(|no| *no)
+            }
+            (Some(Route::Count { format, model }), &Method::POST) => {
+                self.count(session, format, model, request).await.unwrap_or_else(|no| *no)
+            }
+            (Some(Route::Models(shape)), &Method::GET) => self.models(shape),
             (Some(_), _) => {
                 let message = format!("{} {path} is not served; calls are made with POST.", request.method());
                 problem(shape, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
             }
             (None, _) => {
-                let served = Format::ALL.map(Format::path).join(", ");
-                let message = format!("Nothing is served at {path}. Served are {served} and /v1/models.");
+                let message = format!("Nothing is served at {path}. Served are {SERVED}.");
                 problem(shape, StatusCode::NOT_FOUND, "not_found", &message)
             }
         }
@@ -234,6 +244,7 @@ impl<L: Ledger> Gateway<L> {
         &self,
         session: &Session,
         format: Format,
+        named: Option<Named<'_>>,
         request: Request<B>,
     ) -> Result<Response<Body>, Box<Response<Body>>>
     where
@@ -244,7 +255,7 @@ impl<L: Ledger> Gateway<L> {
         let body = self.collect(format, body).await?;
         let path_and_query = parts.uri.path_and_query().map_or(format.path(), |path| path.as_str()).to_owned();
         let digest = digest(&parts, &path_and_query, &body);
-        let wanted = request::read(format, body)
+        let wanted = request::read(format, named, body)
             .map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
         let line = self.line_for(session, format, &wanted.model)?;
         let call = Call {
@@ -266,7 +277,7 @@ impl<L: Ledger> Gateway<L> {
         }))
     }
 
-    async fn collect<B>(&self, format: Format, body: B) -> Result<Bytes, Box<Response<Body>>>
+    pub(crate) async fn collect<B>(&self, format: Format, body: B) -> Result<Bytes, Box<Response<Body>>>
     where
         B: HttpBody,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -289,7 +300,12 @@ impl<L: Ledger> Gateway<L> {
         }
     }
 
-    fn line_for(&self, session: &Session, format: Format, model: &str) -> Result<usize, Box<Response<Body>>> {
+    pub(crate) fn line_for(
+        &self,
+        session: &Session,
+        format: Format,
+        model: &str,
+    ) -> Result<usize, Box<Response<Body>>> {
         let pinned = session.pinned();
         let open = |line: &Line| pinned.as_ref().is_none_or(|name| *name == line.name) && line.serves(format, model);
         self.0.lines.iter().position(open).ok_or_else(|| {
@@ -302,23 +318,33 @@ impl<L: Ledger> Gateway<L> {
         })
     }
 
-    /// The models of all upstreams, in a shape that clients of both vendors read.
-    fn models(&self) -> Response<Body> {
+    /// The models that the upstreams are known to have, in a shape that clients of the vendors read.
+    fn models(&self, shape: Format) -> Response<Body> {
         let mut names: Vec<&str> = Vec::new();
         for line in &self.0.lines {
             names.extend(line.model_names().filter(|name| !names.contains(name)).collect::<Vec<_>>());
         }
-        let data: Vec<_> = names
-            .iter()
-            .map(|name| {
-                json!({"id": name, "object": "model", "created": 0, "owned_by": "muster", "type": "model",
-                    "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
-            })
-            .collect();
-        let list = json!({"object": "list", "data": data, "has_more": false,
-            "first_id": names.first(), "last_id": names.last()});
+        let list = if shape == Format::Gemini { gemini_list(&names) } else { openai_list(&names) };
         json_response(StatusCode::OK, Bytes::from(list.to_string()))
     }
+}
+
+fn gemini_list(names: &[&str]) -> serde_json::Value {
+    let model = |name: &&str| {
+        json!({"name": format!("models/{name}"), "displayName": name,
+            "supportedGenerationMethods": ["generateContent", "countTokens"]})
+    };
+    json!({"models": names.iter().map(model).collect::<Vec<_>>()})
+}
+
+/// OpenAI's list, with what Anthropic's clients look for beside it.
+fn openai_list(names: &[&str]) -> serde_json::Value {
+    let model = |name: &&str| {
+        json!({"id": name, "object": "model", "created": 0, "owned_by": "muster", "type": "model",
+            "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
+    };
+    let data: Vec<_> = names.iter().map(model).collect();
+    json!({"object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last()})
 }
 
 impl<L> Core<L> {
@@ -358,7 +384,7 @@ pub(crate) fn problem(format: Format, status: StatusCode, code: &str, message: &
     response
 }
 
-fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
+pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -11,7 +11,8 @@
 //!
 //! The way of one call, with the module that does it:
 //!
-//! 1. [`Gateway::handle`] checks path, key, size and JSON (`request`) and finds the upstream (`upstream`).
+//! 1. [`Gateway::handle`] checks path (`route`), key, size and JSON (`request`) and finds the upstream (`upstream`). A
+//!    count of tokens is passed on and back (`count`), and that is all.
 //! 2. The call then runs in a task of its own (`relay`), so that an agent that hangs up changes nothing in the books:
 //!    the ledger is asked for a stored answer, then for the money (`price` says the worst case).
 //! 3. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
@@ -19,6 +20,7 @@
 //! 4. The ledger settles; the held bytes are released.
 
 mod body;
+mod count;
 mod format;
 mod gateway;
 mod ledger;
@@ -27,6 +29,7 @@ mod meter;
 mod price;
 mod relay;
 mod request;
+mod route;
 pub mod scripted;
 mod serve;
 mod session;

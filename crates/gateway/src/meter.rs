@@ -2,7 +2,8 @@
 //!
 //! Every vendor counts its own way; [`Usage`] is one way for all. OpenAI's `prompt_tokens` and `input_tokens` include
 //! cached input, Anthropic's `input_tokens` excludes it. OpenAI's chat reports usage in one chunk near the end,
-//! Responses in the last event, Anthropic at the start and, cumulatively, near the end.
+//! Responses in the last event, Anthropic at the start and, cumulatively, near the end, Gemini so far in every chunk.
+//! A number that cannot be one (negative, absurd) is no report; two reports are one, the later.
 
 use serde::Deserialize;
 
@@ -11,9 +12,12 @@ use crate::ledger::Usage;
 
 mod anthropic;
 mod chat;
+mod count;
+mod gemini;
 mod responses;
 mod text;
 
+use count::Count;
 pub(crate) use text::TextBytes;
 
 /// Reads one answer.
@@ -28,6 +32,8 @@ pub(crate) struct Meter {
 pub(crate) struct Reading {
     pub(crate) input: Option<Input>,
     pub(crate) output_tokens: Option<u64>,
+    /// Output that was reported before it was whole.
+    pub(crate) output_floor: u64,
     pub(crate) reasoning_tokens: u64,
     /// Bytes of text, reasoning and tool arguments seen, for an estimate where the report is missing.
     pub(crate) text_bytes: u64,
@@ -77,6 +83,7 @@ impl Meter {
             Format::OpenAiChat => read(data, |chunk: chat::Chunk| chunk.into_reading(&mut self.reading, true)),
             Format::OpenAiResponses => read(data, |event: responses::Event| event.into_reading(&mut self.reading)),
             Format::Anthropic => read(data, |event: anthropic::Event| event.into_reading(&mut self.reading)),
+            Format::Gemini => read(data, |chunk: gemini::Response| chunk.into_reading(&mut self.reading)),
         }
     }
 
@@ -88,6 +95,7 @@ impl Meter {
                 read(body, |response: responses::Response| response.into_reading(&mut self.reading));
             }
             Format::Anthropic => read(body, |message: anthropic::Message| message.into_reading(&mut self.reading)),
+            Format::Gemini => read(body, |document: gemini::Document| document.into_reading(&mut self.reading)),
         }
     }
 }
@@ -115,7 +123,7 @@ impl Reading {
             cache_read_tokens: input.cache_read,
             cache_write_tokens: input.cache_write,
             cache_write_long_tokens: input.cache_write_long,
-            output_tokens: reported.unwrap_or_else(|| estimate.max(self.output_tokens.unwrap_or(0))),
+            output_tokens: reported.unwrap_or_else(|| estimate.max(self.output_tokens.unwrap_or(self.output_floor))),
             reasoning_tokens: self.reasoning_tokens,
             estimated: self.input.is_none() || reported.is_none(),
         }
@@ -135,29 +143,30 @@ impl Reading {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct OpenAiInputDetails {
-    cached_tokens: Option<u64>,
+    cached_tokens: Count,
     #[serde(alias = "cache_creation_tokens")]
-    cache_write_tokens: Option<u64>,
+    cache_write_tokens: Count,
     cache_write_tokens_details: Option<OpenAiWriteDetails>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct OpenAiWriteDetails {
-    ttl_12h_tokens: Option<u64>,
+    ttl_12h_tokens: Count,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct OpenAiOutputDetails {
-    reasoning_tokens: Option<u64>,
+    reasoning_tokens: Count,
 }
 
 impl OpenAiInputDetails {
     fn split(self, total: u64) -> Input {
-        let cache_read = self.cached_tokens.unwrap_or(0).min(total);
-        let written = self.cache_write_tokens.unwrap_or(0).min(total - cache_read);
-        let long = self.cache_write_tokens_details.and_then(|details| details.ttl_12h_tokens).unwrap_or(0).min(written);
+        let cache_read = self.cached_tokens.0.unwrap_or(0).min(total);
+        let written = self.cache_write_tokens.0.unwrap_or(0).min(total - cache_read);
+        let long =
+            self.cache_write_tokens_details.and_then(|details| details.ttl_12h_tokens.0).unwrap_or(0).min(written);
         Input { full: total - cache_read - written, cache_read, cache_write: written - long, cache_write_long: long }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: H
     }
     let outgoing = Outgoing {
         format: call.format,
+        model: call.model.clone(),
+        stream: call.stream,
         path_and_query: order.path_and_query,
         headers: order.headers,
         body: order.wanted.body.clone(),

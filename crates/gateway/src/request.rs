@@ -17,6 +17,9 @@ use serde_json::value::RawValue;
 
 use crate::format::Format;
 use crate::price::ModelPrice;
+use crate::route::Named;
+
+mod gemini;
 
 /// Tokens that providers add to what was sent.
 const INPUT_OVERHEAD_TOKENS: u64 = 1024;
@@ -60,10 +63,12 @@ struct Head<'a> {
     prompt: Option<IgnoredAny>,
 }
 
-/// Reads a request's body; the error is told to the agent.
-pub(crate) fn read(format: Format, body: Bytes) -> Result<Wanted, String> {
-    let head: Head<'_> =
-        serde_json::from_slice(&body).map_err(|error| format!("The request's body cannot be read as JSON: {error}"))?;
+/// Reads a request's body; the error is told to the agent. `named`: what its path said.
+pub(crate) fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Result<Wanted, String> {
+    if let Some(named) = named {
+        return gemini::read(named, body);
+    }
+    let head: Head<'_> = serde_json::from_slice(&body).map_err(not_json)?;
     let model = head.model.ok_or("The request names no model.")?;
     if head.background == Some(true) {
         return Err("Responses in the background are not carried: their cost would never be seen. \
@@ -75,7 +80,7 @@ pub(crate) fn read(format: Format, body: Bytes) -> Result<Wanted, String> {
     let tokens_max = match format {
         Format::OpenAiChat => head.max_completion_tokens.or(head.max_tokens),
         Format::OpenAiResponses => head.max_output_tokens,
-        Format::Anthropic => head.max_tokens,
+        Format::Anthropic | Format::Gemini => head.max_tokens,
     };
     let answers = if format == Format::OpenAiChat { head.n.unwrap_or(1).max(1) } else { 1 };
     let asking = (format == Format::OpenAiChat && stream).then(|| with_usage(&body, head.stream_options)).flatten();
@@ -110,6 +115,28 @@ impl Wanted {
     }
 }
 
+/// The model that a body names, if it does.
+pub(crate) fn model_of(body: &[u8]) -> Result<String, String> {
+    let head: ModelOnly<'_> = serde_json::from_slice(body).map_err(not_json)?;
+    serde_json::from_str(head.model.get()).map_err(|_| "The request's model is not a text.".to_owned())
+}
+
+#[derive(Deserialize)]
+struct ModelOnly<'a> {
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+fn not_json(error: serde_json::Error) -> String {
+    format!("The request's body cannot be read as JSON: {error}")
+}
+
+/// Where a value that was borrowed from `body` stands in it.
+fn place(body: &Bytes, value: &RawValue) -> Option<(usize, usize)> {
+    let start = (value.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    Some((start, start + value.get().len()))
+}
+
 fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     a.into_iter().chain(b).min()
 }
@@ -137,9 +164,7 @@ fn with_usage(body: &Bytes, options: Option<&RawValue>) -> Option<Bytes> {
     if fields.insert("include_usage".to_owned(), true.into()) == Some(true.into()) {
         return None;
     }
-    // `options` borrows from `body`, so that its place is the difference of the two addresses.
-    let start = (options.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
-    let end = start + options.get().len();
+    let (start, end) = place(body, options)?;
     Some([body.get(..start)?, &serde_json::to_vec(&fields).ok()?, body.get(end..)?].concat().into())
 }
 
@@ -154,7 +179,7 @@ mod tests {
     use crate::price::Prices;
 
     fn chat(body: &str) -> Wanted {
-        read(Format::OpenAiChat, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+        read(Format::OpenAiChat, None, Bytes::copy_from_slice(body.as_bytes())).unwrap()
     }
 
     fn sent(body: &str) -> String {
@@ -187,7 +212,7 @@ mod tests {
             assert_eq!(sent(body), body);
         }
         let responses = Bytes::from_static(br#"{"model":"m","stream":true}"#);
-        assert_eq!(read(Format::OpenAiResponses, responses.clone()).unwrap().body, responses);
+        assert_eq!(read(Format::OpenAiResponses, None, responses.clone()).unwrap().body, responses);
     }
 
     #[test]
@@ -199,8 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn gemini_names_its_model_in_the_path() {
+        let named = Named { model: "gemini-2.5-pro", stream: true };
+        let body = Bytes::from_static(
+            br#"{"contents":[],"generationConfig":{"maxOutputTokens":10,"candidateCount":2,"stopSequences":["x"]}}"#,
+        );
+        let wanted = read(Format::Gemini, Some(named), body.clone()).unwrap();
+        assert_eq!((wanted.model.as_str(), wanted.stream, wanted.body.clone()), ("gemini-2.5-pro", true, body));
+        assert_eq!(wanted.output_max(None), Some(20));
+        assert!(wanted.input_max(None).is_some());
+        for elsewhere in [r#"{"cachedContent":"cachedContents/1"}"#, r#"{"contents":[{"parts":[{"fileData":{}}]}]}"#] {
+            let wanted = read(Format::Gemini, Some(named), Bytes::from_static(elsewhere.as_bytes())).unwrap();
+            assert_eq!(wanted.input_max(None), None, "{elsewhere}");
+        }
+        assert!(read(Format::Gemini, Some(named), Bytes::from_static(b"[]")).is_err());
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
-        let error = |body: &str| read(Format::OpenAiChat, Bytes::copy_from_slice(body.as_bytes())).unwrap_err();
+        let error = |body: &str| read(Format::OpenAiChat, None, Bytes::copy_from_slice(body.as_bytes())).unwrap_err();
         assert!(error("{").contains("line 1 column 1"), "{}", error("{"));
         assert_eq!(error("{}"), "The request names no model.");
         assert!(error(r#"{"model":"a","model":"b"}"#).contains("duplicate field `model`"));
@@ -223,7 +265,7 @@ mod tests {
     #[test]
     fn input_kept_by_the_provider_is_bounded_by_the_model_alone() {
         let body = Bytes::from_static(br#"{"model":"gpt-5","previous_response_id":"resp_1"}"#);
-        let wanted = read(Format::OpenAiResponses, body).unwrap();
+        let wanted = read(Format::OpenAiResponses, None, body).unwrap();
         let prices = Prices::embedded();
         assert_eq!(wanted.input_max(prices.of("gpt-5").map(|(price, _)| price)), Some(272_000));
         assert_eq!(wanted.input_max(None), None);

@@ -110,14 +110,15 @@ impl Sessions {
     }
 }
 
-/// The hashes of the keys in `Authorization: Bearer` and in `x-api-key`; some clients send both.
+/// The hashes of the keys in `Authorization: Bearer`, `x-api-key` and `x-goog-api-key`; some clients send several.
 fn key_hashes(headers: &HeaderMap) -> impl Iterator<Item = [u8; 32]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
-    let api_key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
-    bearer.into_iter().chain(api_key).map(|key| Sha256::digest(key.as_bytes()).into())
+    let api_keys = ["x-api-key", "x-goog-api-key"].into_iter();
+    let api_keys = api_keys.filter_map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+    bearer.into_iter().chain(api_keys).map(|key| Sha256::digest(key.as_bytes()).into())
 }
 
 #[cfg(test)]

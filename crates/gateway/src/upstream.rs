@@ -63,6 +63,10 @@ pub(crate) struct Http(OnceLock<Option<reqwest::Client>>);
 /// What is sent upstream.
 pub(crate) struct Outgoing {
     pub(crate) format: Format,
+    /// The model as the upstream knows it.
+    pub(crate) model: String,
+    /// Whether a stream is asked for.
+    pub(crate) stream: bool,
     /// Path and query as the agent asked, e.g. `/v1/messages?beta=true`.
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
@@ -129,7 +133,7 @@ impl Line {
     pub(crate) async fn ask(&self, http: &Http, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let incoming = match &self.end {
-            LineEnd::Script(script) => script.answer(outgoing.format, &outgoing.body).await,
+            LineEnd::Script(script) => script.answer(&outgoing).await,
             LineEnd::Http { base, auth, .. } => http.post(base, auth.as_ref(), outgoing).await?,
         };
         Ok(incoming)
@@ -153,7 +157,7 @@ impl Http {
         auth: Option<&(HeaderName, HeaderValue)>,
         out: Outgoing,
     ) -> Result<Incoming, Unanswered> {
-        let url = format!("{base}{}", out.path_and_query.strip_prefix("/v1").unwrap_or(&out.path_and_query));
+        let url = format!("{base}{}", out.path_and_query);
         let mut headers = out.headers;
         HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| drop(headers.remove(name)));
         if let Some((name, value)) = auth {
@@ -183,9 +187,10 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 
 /// The agent's own key and what would describe the request wrongly. `accept-encoding` goes because usage is read from
 /// the answer, which must therefore not be compressed.
-static NOT_SENT_ON: [HeaderName; 7] = [
+static NOT_SENT_ON: [HeaderName; 8] = [
     header::AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
     header::HOST,
     header::CONTENT_LENGTH,
     header::ACCEPT_ENCODING,
@@ -209,7 +214,7 @@ fn client() -> Option<reqwest::Client> {
     builder.build().inspect_err(|error| tracing::error!(%error, "no HTTP client can be made")).ok()
 }
 
-/// The base that `/chat/completions` and its kin are put after.
+/// The address that paths such as `/v1/chat/completions` are put after.
 fn base(upstream: &str, url: &str) -> Result<String, SetupError> {
     let wrong = || SetupError::BaseUrl { upstream: upstream.to_owned(), url: url.to_owned() };
     let uri: Uri = url.parse().map_err(|_| wrong())?;
@@ -219,12 +224,14 @@ fn base(upstream: &str, url: &str) -> Result<String, SetupError> {
         return Err(wrong());
     }
     let trimmed = url.trim_end_matches('/');
-    Ok(if trimmed.ends_with("/v1") { trimmed.to_owned() } else { format!("{trimmed}/v1") })
+    let root = ["/v1", "/v1beta"].iter().find_map(|version| trimmed.strip_suffix(version));
+    Ok(root.unwrap_or(trimmed).to_owned())
 }
 
 fn auth(upstream: &str, format: Format, key: &SecretString) -> Result<(HeaderName, HeaderValue), SetupError> {
     let (name, text) = match format {
         Format::Anthropic => (HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
+        Format::Gemini => (HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
         _ => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
     };
     let mut value = HeaderValue::try_from(text).map_err(|_| SetupError::Key { upstream: upstream.to_owned() })?;
@@ -237,12 +244,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_may_end_in_v1_or_not() {
+    fn a_base_url_may_end_in_a_version_or_not() {
         for (given, made) in [
-            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
-            ("http://127.0.0.1:8000/", "http://127.0.0.1:8000/v1"),
-            ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
-            ("https://models.example.com/team/v1/", "https://models.example.com/team/v1"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+            ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000"),
+            ("http://127.0.0.1:8000/v1beta", "http://127.0.0.1:8000"),
+            ("https://models.example.com/team/v1/", "https://models.example.com/team"),
         ] {
             assert_eq!(base("u", given).unwrap(), made);
         }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
+use super::{Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
 
 #[derive(Deserialize)]
 pub(super) struct Chunk {
@@ -21,14 +21,15 @@ struct Choice {
     delta: Option<TextBytes>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct ChatUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
+    prompt_tokens: Count,
+    completion_tokens: Count,
     prompt_tokens_details: Option<OpenAiInputDetails>,
     completion_tokens_details: Option<OpenAiOutputDetails>,
     /// LiteLLM and other translators of Anthropic put cache writes here.
-    cache_creation_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Count,
 }
 
 impl Chunk {
@@ -54,13 +55,15 @@ impl Chunk {
 
 impl ChatUsage {
     fn into_reading(self, reading: &mut Reading) {
-        if let Some(total) = self.prompt_tokens {
+        if let Some(total) = self.prompt_tokens.0 {
             let mut details = self.prompt_tokens_details.unwrap_or_default();
-            details.cache_write_tokens = details.cache_write_tokens.or(self.cache_creation_input_tokens);
+            if details.cache_write_tokens.0.is_none() {
+                details.cache_write_tokens = self.cache_creation_input_tokens;
+            }
             reading.input = Some(details.split(total));
         }
-        reading.output_tokens = self.completion_tokens.or(reading.output_tokens);
+        reading.output_tokens = self.completion_tokens.0.or(reading.output_tokens);
         let details = self.completion_tokens_details.unwrap_or_default();
-        reading.reasoning_tokens = details.reasoning_tokens.unwrap_or(reading.reasoning_tokens);
+        reading.reasoning_tokens = details.reasoning_tokens.0.unwrap_or(reading.reasoning_tokens);
     }
 }

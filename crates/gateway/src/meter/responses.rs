@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
+use super::{Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
 
 #[derive(Deserialize)]
 pub(super) struct Event {
@@ -22,10 +22,11 @@ pub(super) struct Response {
     error: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct ResponsesUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+    input_tokens: Count,
+    output_tokens: Count,
     input_tokens_details: Option<OpenAiInputDetails>,
     output_tokens_details: Option<OpenAiOutputDetails>,
 }
@@ -60,12 +61,12 @@ impl Response {
 
     fn numbers(self, reading: &mut Reading) {
         if let Some(usage) = self.usage {
-            if let Some(total) = usage.input_tokens {
+            if let Some(total) = usage.input_tokens.0 {
                 reading.input = Some(usage.input_tokens_details.unwrap_or_default().split(total));
             }
-            reading.output_tokens = usage.output_tokens.or(reading.output_tokens);
+            reading.output_tokens = usage.output_tokens.0.or(reading.output_tokens);
             let details = usage.output_tokens_details.unwrap_or_default();
-            reading.reasoning_tokens = details.reasoning_tokens.unwrap_or(reading.reasoning_tokens);
+            reading.reasoning_tokens = details.reasoning_tokens.0.unwrap_or(reading.reasoning_tokens);
         }
         reading.service_tier = self.service_tier.or(reading.service_tier.take());
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::ScriptedBody;
 use super::conversation::Conversation;
 use super::render;
 use super::script::{Found, Raw, RawKind, Says, Script, ScriptedCall, ScriptedError, Step, StepUsage};
 use crate::format::Format;
-use crate::upstream::{Incoming, IncomingBody};
+use crate::upstream::{Incoming, IncomingBody, Outgoing};
 
 const BEYOND_THE_LAST_STEP: &str = "Nothing further to do.";
 
@@ -57,9 +57,10 @@ pub(super) struct AnswerUsage {
 
 impl Script {
     /// Answers a request.
-    pub(crate) async fn answer(&self, format: Format, body: &[u8]) -> Incoming {
-        let request: Value = serde_json::from_slice(body).unwrap_or_default();
-        let conversation = Conversation::read(format, &request);
+    pub(crate) async fn answer(&self, asked: &Outgoing) -> Incoming {
+        let (format, stream) = (asked.format, asked.stream);
+        let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let conversation = Conversation::read(format, &asked.model, &request);
         let Some(found) = self.find(&conversation) else {
             let message = format!(
                 "No reply of the script fits this request: none of its {} has a \"when\" that holds.",
@@ -74,22 +75,32 @@ impl Script {
         if let Some(Step { says: Says::Error(scripted), .. }) = found.of {
             return error(format, scripted);
         }
-        let stream = request["stream"] == true;
         let raw = found.of.and_then(|step| match &step.says {
             Says::Raw(raw) => Some(raw.kind),
             _ => None,
         });
         let mut answer = answer_of(&found, &conversation);
         answer.include_usage = request["stream_options"]["include_usage"] == true;
-        answer.usage = usage(found.of.map(|step| step.usage).unwrap_or_default(), body.len(), &answer);
+        answer.usage = usage(found.of.map(|step| step.usage).unwrap_or_default(), asked.body.len(), &answer);
+        // Gemini streams an array of JSON, unless it is asked for events.
+        let events = stream && (format != Format::Gemini || asked.path_and_query.contains("alt=sse"));
         let chunks = match (raw, stream) {
             (Some(RawKind::Garbage), _) => vec![Bytes::from_static(b"<html>This is not the API.</html>\n")],
-            (_, true) => render::stream(format, &answer),
+            (_, true) if events => render::stream(format, &answer),
+            (_, true) => render::array(&answer),
             (_, false) => vec![render::document(format, &answer)],
         };
-        let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+        let content_type = if events { "text/event-stream; charset=utf-8" } else { "application/json" };
         incoming(StatusCode::OK, content_type, ScriptedBody::new(chunks, raw == Some(RawKind::Truncated)))
     }
+}
+
+/// How many tokens a request has, as far as a script can say: its bytes divided by four, rounded up.
+pub(crate) fn count(format: Format, body: &[u8]) -> Bytes {
+    let tokens = (body.len() as u64).div_ceil(4);
+    let answer =
+        if format == Format::Gemini { json!({"totalTokens": tokens}) } else { json!({"input_tokens": tokens}) };
+    Bytes::from(answer.to_string())
 }
 
 fn answer_of(found: &Found<'_>, conversation: &Conversation<'_>) -> Answer {

@@ -18,8 +18,8 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn read(format: Format, request: &'a Value) -> Self {
-        let mut read = Conversation { model: request["model"].as_str().unwrap_or_default(), ..Conversation::default() };
+    pub(super) fn read(format: Format, model: &'a str, request: &'a Value) -> Self {
+        let mut read = Conversation { model, ..Conversation::default() };
         let tool = &request["tools"][0];
         match format {
             Format::OpenAiChat => {
@@ -34,6 +34,10 @@ impl<'a> Conversation<'a> {
             Format::Anthropic => {
                 read.first_tool = tool["name"].as_str();
                 items(&request["messages"]).for_each(|message| read.anthropic(message));
+            }
+            Format::Gemini => {
+                read.first_tool = tool["functionDeclarations"][0]["name"].as_str();
+                items(&request["contents"]).for_each(|content| read.gemini(content));
             }
         }
         read
@@ -70,6 +74,16 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    fn gemini(&mut self, content: &'a Value) {
+        if content["role"] == "model" {
+            return self.assistant();
+        }
+        self.user(&content["parts"]);
+        for result in items(&content["parts"]).map(|part| &part["functionResponse"]["response"]) {
+            self.tool_results.extend(all_texts(result));
+        }
+    }
+
     fn assistant(&mut self) {
         self.turns += usize::from(!self.assistant_spoke_last);
         self.assistant_spoke_last = true;
@@ -93,6 +107,16 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
 /// A text, or the texts among a list of parts (`text`, `input_text`, `output_text`).
 fn texts(content: &Value) -> impl Iterator<Item = &str> {
     content.as_str().into_iter().chain(items(content).filter_map(|part| part["text"].as_str()))
+}
+
+/// All texts inside a value: Gemini gives a tool's result any shape.
+fn all_texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().flat_map(all_texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(all_texts).collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -131,8 +155,17 @@ mod tests {
             {"role": "assistant", "content": "done"},
             {"role": "user", "content": [{"type": "text", "text": "more"}]},
         ]});
-        for (format, request) in Format::ALL.into_iter().zip([&chat, &responses, &anthropic]) {
-            let read = Conversation::read(format, request);
+        let gemini = json!({"systemInstruction": {"parts": [{"text": "not of the user"}]},
+            "tools": [{"functionDeclarations": [{"name": "look"}]}], "contents": [
+            {"role": "user", "parts": [{"text": "fix it"}]},
+            {"role": "model", "parts": [{"text": "I look"}, {"functionCall": {"name": "look", "args": {}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"output": "one"}}},
+                {"functionResponse": {"name": "look", "response": {"result": {"lines": ["two"]}}}}]},
+            {"role": "model", "parts": [{"text": "done"}]},
+            {"role": "user", "parts": [{"text": "more"}]},
+        ]});
+        for (format, request) in Format::ALL.into_iter().zip([&chat, &responses, &anthropic, &gemini]) {
+            let read = Conversation::read(format, "m", request);
             assert_eq!(read.user_texts, ["fix it", "more"], "{format:?}");
             assert_eq!(read.tool_results, ["one", "two"], "{format:?}");
             assert_eq!((read.turns, read.model, read.first_tool), (2, "m", Some("look")), "{format:?}");
@@ -142,6 +175,6 @@ mod tests {
     #[test]
     fn an_input_of_one_text_is_the_users() {
         let request = json!({"model": "m", "input": "hello"});
-        assert_eq!(Conversation::read(Format::OpenAiResponses, &request).user_texts, ["hello"]);
+        assert_eq!(Conversation::read(Format::OpenAiResponses, "m", &request).user_texts, ["hello"]);
     }
 }

@@ -58,6 +58,8 @@
 //! reply, step and call (`call_r0s1c0`; `toolu_r0s1c0` in Anthropic's format). A streamed text comes in pieces of at
 //! least 16 bytes and in at most 64 pieces.
 //!
+//! Asked to count tokens, a script answers with the request body's bytes divided by 4, rounded up.
+//!
 //! A scripted model costs nothing, unless the configuration gives its model a price.
 
 mod answer;
@@ -68,4 +70,5 @@ mod script;
 
 pub use script::{Script, ScriptError};
 
+pub(crate) use answer::count;
 pub(crate) use body::ScriptedBody;

@@ -8,6 +8,7 @@ use crate::format::Format;
 
 mod anthropic;
 mod chat;
+mod gemini;
 mod responses;
 
 const PIECE_BYTES_MIN: usize = 16;
@@ -19,6 +20,7 @@ pub(super) fn document(format: Format, answer: &Answer) -> Bytes {
         Format::OpenAiChat => chat::document(answer),
         Format::OpenAiResponses => responses::document(answer),
         Format::Anthropic => anthropic::document(answer),
+        Format::Gemini => gemini::document(answer),
     };
     Bytes::from(document.to_string())
 }
@@ -29,7 +31,13 @@ pub(super) fn stream(format: Format, answer: &Answer) -> Vec<Bytes> {
         Format::OpenAiChat => chat::stream(answer),
         Format::OpenAiResponses => responses::stream(answer),
         Format::Anthropic => anthropic::stream(answer),
+        Format::Gemini => gemini::stream(answer),
     }
+}
+
+/// The answer as Gemini's array of chunks.
+pub(super) fn array(answer: &Answer) -> Vec<Bytes> {
+    gemini::array(answer)
 }
 
 /// A text in the pieces that a stream brings it in.

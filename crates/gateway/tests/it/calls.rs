@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
 use crate::mock::{Mock, Play, Reply};
-use crate::support::{MODEL, Recorded, Scene, passthrough, read, recorded};
+use crate::support::{MODEL, Recorded, Scene, passthrough, path_of, read, recorded};
 
 fn streaming() -> String {
     format!(r#"{{"model":"{MODEL}","stream":true}}"#)
@@ -37,7 +37,7 @@ async fn the_end_of_an_answer_waits_for_its_settlement() {
             let mut scene = Scene::with(vec![passthrough(format, &mock.url)], Limits::default(), |books| {
                 books.may_settle = gate;
             });
-            let (_, mut body) = scene.call(format.path(), streaming()).await.into_parts();
+            let (_, mut body) = scene.call(&path_of(format, true), streaming()).await.into_parts();
 
             scene.settlements.recv().await.unwrap();
             let before = arrived(&mut body);
@@ -60,7 +60,7 @@ async fn events_pass_while_the_model_is_still_speaking() {
         ];
         let mock = Mock::start(move |_| Reply::events(plays.clone())).await;
         let scene = Scene::of(passthrough(format, &mock.url));
-        let (_, mut body) = scene.call(format.path(), streaming()).await.into_parts();
+        let (_, mut body) = scene.call(&path_of(format, true), streaming()).await.into_parts();
         let mut early = Vec::new();
         while early.len() < closing {
             early.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
@@ -95,7 +95,7 @@ async fn an_answer_that_cannot_be_settled_is_broken_off() {
     let scene = Scene::with(vec![passthrough(*format, &mock.url)], Limits::default(), |books| {
         books.settling_fails = true;
     });
-    let answer = scene.ask(format.path(), streaming()).await;
+    let answer = scene.ask(&path_of(*format, true), streaming()).await;
     assert_eq!((answer.text(), answer.whole), (&stream[..*closing], false));
 }
 
@@ -119,9 +119,9 @@ async fn what_was_settled_can_be_recalled() {
     for Recorded { format, stream, .. } in recorded() {
         let mock = Mock::start(move |_| Reply::events(vec![Play::Send(stream.into())])).await;
         let mut scene = Scene::of(passthrough(format, &mock.url));
-        let first = scene.ask(format.path(), streaming()).await;
+        let first = scene.ask(&path_of(format, true), streaming()).await;
         *scene.books.stored.lock().unwrap() = scene.settlements.recv().await.unwrap().answer;
-        let again = scene.ask(format.path(), streaming()).await;
+        let again = scene.ask(&path_of(format, true), streaming()).await;
         assert_eq!((again.status, again.content_type, again.body), (first.status, first.content_type, first.body));
     }
 }
@@ -163,7 +163,7 @@ async fn an_agent_that_hangs_up_changes_nothing_in_the_books() {
         ];
         let mock = Mock::start(move |_| Reply::events(plays.clone())).await;
         let mut scene = Scene::of(passthrough(format, &mock.url));
-        let (_, mut body) = scene.call(format.path(), streaming()).await.into_parts();
+        let (_, mut body) = scene.call(&path_of(format, true), streaming()).await.into_parts();
         body.frame().await.unwrap().unwrap();
         drop(body);
         speak_on.add_permits(1);
@@ -229,7 +229,7 @@ async fn the_rest_of_an_answer_is_not_waited_for_forever() {
     let mock = Mock::start(move |_| Reply::events(plays.clone())).await;
     let limits = Limits { drain: Duration::ZERO, ..Limits::default() };
     let mut scene = Scene::with(vec![passthrough(*format, &mock.url)], limits, |_| {});
-    let (_, mut body) = scene.call(format.path(), streaming()).await.into_parts();
+    let (_, mut body) = scene.call(&path_of(*format, true), streaming()).await.into_parts();
     body.frame().await.unwrap().unwrap();
     drop(body);
     let settled = scene.settlements.recv().await.unwrap();
@@ -246,7 +246,7 @@ async fn a_cut_answer_reaches_the_agent_as_cut_and_is_estimated() {
         let plays = vec![Play::Send(stream[..closing].into()), Play::Break];
         let mock = Mock::start(move |_| Reply::events(plays.clone())).await;
         let mut scene = Scene::of(passthrough(format, &mock.url));
-        let answer = scene.ask(format.path(), streaming()).await;
+        let answer = scene.ask(&path_of(format, true), streaming()).await;
         assert_eq!((answer.text(), answer.whole), (&stream[..closing], false));
         let settled = scene.settlements.recv().await.unwrap();
         assert_eq!((settled.outcome, settled.answer, settled.usage.estimated), (Outcome::Cut, None, true));

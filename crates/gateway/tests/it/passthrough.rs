@@ -3,7 +3,7 @@
 use gateway::{Cost, Format, Outcome, PriceSource, Settled, Usage};
 
 use crate::mock::{Mock, Play, Reply};
-use crate::support::{MODEL, Recorded, Scene, passthrough, recorded};
+use crate::support::{MODEL, Recorded, Scene, passthrough, path_of, recorded};
 
 /// All recorded answers tell of 60 input tokens, 40 cached and 20 of output: 60 + 4 + 200 micro-dollars.
 fn assert_settled(settled: &Settled, sent: &str) {
@@ -32,7 +32,7 @@ async fn a_stream_passes_unchanged_wherever_it_is_cut() {
         let mut scene = Scene::of(passthrough(format, &mock.url));
         for cut in 0..stream.len() {
             let body = format!(r#"{{"model":"{MODEL}","stream":true,"cut":{cut}}}"#);
-            let answer = scene.ask(format.path(), body).await;
+            let answer = scene.ask(&path_of(format, true), body).await;
             assert_eq!((answer.text(), answer.whole), (stream, true), "{format:?} cut at {cut}");
             assert_eq!((answer.status, answer.content_type.as_str()), (200, "text/event-stream"));
             assert_settled(&scene.settlements.recv().await.unwrap(), stream);
@@ -47,7 +47,7 @@ async fn a_document_passes_unchanged() {
         let plays = vec![Play::Send(start.to_vec()), Play::Send(end.to_vec())];
         let mock = Mock::start(move |_| Reply::of("application/json", plays.clone())).await;
         let mut scene = Scene::of(passthrough(format, &mock.url));
-        let answer = scene.ask(format.path(), format!(r#"{{"model":"{MODEL}"}}"#)).await;
+        let answer = scene.ask(&path_of(format, true), format!(r#"{{"model":"{MODEL}"}}"#)).await;
         assert_eq!((answer.text(), answer.content_type.as_str()), (document, "application/json"));
         assert_settled(&scene.settlements.recv().await.unwrap(), document);
     }
@@ -61,8 +61,11 @@ async fn the_request_arrives_unchanged_with_the_providers_key() {
         (Format::OpenAiChat, "/v1/chat/completions", ("authorization", "Bearer provider-key")),
         (Format::OpenAiResponses, "/v1/responses", ("authorization", "Bearer provider-key")),
         (Format::Anthropic, "/v1/messages?beta=true", ("x-api-key", "provider-key")),
+        (Format::Anthropic, "/v1/messages/count_tokens?beta=true", ("x-api-key", "provider-key")),
+        (Format::Gemini, "/v1beta/models/g:generateContent", ("x-goog-api-key", "provider-key")),
+        (Format::Gemini, "/v1/models/g:countTokens", ("x-goog-api-key", "provider-key")),
     ] {
-        for base in [mock.url.clone(), format!("{}/v1/", mock.url)] {
+        for base in [mock.url.clone(), format!("{}/v1/", mock.url), format!("{}/v1beta", mock.url)] {
             let scene = Scene::of(passthrough(format, &base));
             let mut request = scene.request(path, body.clone());
             let headers = request.headers_mut();

@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::Full;
 
 use crate::mock::{Mock, Play, Reply};
-use crate::support::{Answer, MODEL, Scene, passthrough, read};
+use crate::support::{Answer, MODEL, Scene, passthrough, path_of, read};
 
 /// An upstream that nobody listens on: port 9 of loopback.
 fn scene(format: Format) -> Scene {
@@ -37,6 +37,13 @@ async fn a_refusal_of_the_ledger_is_told() {
             ]],
         ),
         (
+            Format::Gemini,
+            402,
+            expect![[
+                r#"402 (do not retry) {"error":{"code":402,"message":"The budget of $1 is used up.","status":"FAILED_PRECONDITION","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"budget","domain":"muster"}]}}"#
+            ]],
+        ),
+        (
             Format::Anthropic,
             402,
             expect![[
@@ -47,7 +54,7 @@ async fn a_refusal_of_the_ledger_is_told() {
         let mut scene = scene(format);
         *scene.books.refusal.lock().unwrap() =
             Some(Refusal { status, message: "The budget of $1 is used up.".into(), kind: "budget".into() });
-        check(&scene.ask(format.path(), format!(r#"{{"model":"{MODEL}"}}"#)).await, expected);
+        check(&scene.ask(&path_of(format, true), format!(r#"{{"model":"{MODEL}"}}"#)).await, expected);
         assert!(scene.settlements.try_recv().is_err());
         assert_eq!((scene.gateway.stats().refused, scene.gateway.stats().upstreams[0].started), (1, 0));
     }
@@ -70,9 +77,9 @@ async fn a_bad_request_is_told() {
         ]],
     );
     check(
-        &anthropic.ask("/v1/messages/count_tokens", "{}").await,
+        &anthropic.ask("/v1/messages/batches", "{}").await,
         expect![[
-            r#"404 (do not retry) {"type":"error","error":{"type":"not_found_error","message":"Nothing is served at /v1/messages/count_tokens. Served are /v1/chat/completions, /v1/responses, /v1/messages and /v1/models."}}"#
+            r#"404 (do not retry) {"type":"error","error":{"type":"not_found_error","message":"Nothing is served at /v1/messages/batches. Served are /v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, /v1beta/models/MODEL:generateContent, :streamGenerateContent and :countTokens, and /v1/models."}}"#
         ]],
     );
     // The upstream speaks Anthropic's format only.

@@ -120,7 +120,16 @@ pub struct Recorded {
     pub document: &'static str,
 }
 
-pub fn recorded() -> [Recorded; 3] {
+/// Where a format is asked; Gemini's path names the model and says whether a stream is wanted.
+pub fn path_of(format: Format, stream: bool) -> String {
+    match (format, stream) {
+        (Format::Gemini, true) => format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"),
+        (Format::Gemini, false) => format!("/v1beta/models/{MODEL}:generateContent"),
+        _ => format.path().to_owned(),
+    }
+}
+
+pub fn recorded() -> [Recorded; 4] {
     let of = |format, stream: &'static str, closing: &str, document| {
         let closing = stream.find(closing).unwrap();
         Recorded { format, stream, closing, document }
@@ -129,6 +138,7 @@ pub fn recorded() -> [Recorded; 3] {
         of(Format::OpenAiChat, CHAT, "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},", CHAT_DOCUMENT),
         of(Format::OpenAiResponses, RESPONSES, "event: response.completed", RESPONSES_DOCUMENT),
         of(Format::Anthropic, ANTHROPIC, "event: message_delta", ANTHROPIC_DOCUMENT),
+        of(Format::Gemini, GEMINI, "data: {\"candidates\":[{\"finishReason\"", GEMINI_DOCUMENT),
     ]
 }
 
@@ -157,3 +167,9 @@ const ANTHROPIC: &str = concat!(
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 const ANTHROPIC_DOCUMENT: &str = r#"{"id":"m","type":"message","content":[{"type":"text","text":"Grüße!"}],"usage":{"input_tokens":60,"cache_read_input_tokens":40,"output_tokens":20}}"#;
+
+const GEMINI: &str = concat!(
+    "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"Gr\u{fc}\u{df}e!\"}]}}],\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":40,\"candidatesTokenCount\":3}}\r\n\r\n",
+    "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":40,\"candidatesTokenCount\":20}}\r\n\r\n",
+);
+const GEMINI_DOCUMENT: &str = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"Grüße!"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":40,"candidatesTokenCount":20}}"#;

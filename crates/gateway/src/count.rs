@@ -1,0 +1,72 @@
+//! Counting tokens: passed to the upstream and back. It costs nothing, so that no ledger is asked.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper::body::Body as HttpBody;
+use tokio::time::timeout;
+
+use crate::body::Body;
+use crate::format::Format;
+use crate::gateway::{Gateway, json_response, problem};
+use crate::ledger::Ledger;
+use crate::request;
+use crate::scripted;
+use crate::session::Session;
+use crate::upstream::{IncomingBody, Outgoing};
+
+/// The largest answer that is passed on: a number needs no more.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+impl<L: Ledger> Gateway<L> {
+    /// Asks the upstream of the model. `model`: what the path said.
+    pub(crate) async fn count<B>(
+        &self,
+        session: &Session,
+        format: Format,
+        model: Option<&str>,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Box<Response<Body>>>
+    where
+        B: HttpBody,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = self.collect(format, body).await?;
+        let model = model.map_or_else(|| request::model_of(&body), |model| Ok(model.to_owned()));
+        let model = model.map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
+        let Some(line) = self.0.lines.get(self.line_for(session, format, &model)?) else {
+            return Err(failed(format, "The upstream").into());
+        };
+        if line.is_scripted() {
+            return Ok(json_response(StatusCode::OK, scripted::count(format, &body)));
+        }
+        let path_and_query = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+        let outgoing = Outgoing { format, model, stream: false, path_and_query, headers: parts.headers, body };
+        let limits = &self.0.limits;
+        let failed = || failed(format, &format!("The upstream {}", line.name));
+        let asked = timeout(limits.head, line.ask(&self.0.http, outgoing)).await;
+        let incoming = asked.map_err(|_| failed())?.map_err(|_| failed())?;
+        let whole = timeout(limits.idle, whole(incoming.body)).await;
+        let body = whole.map_err(|_| failed())?.ok_or_else(failed)?;
+        let mut response = Response::new(Body::whole(body));
+        *response.status_mut() = incoming.status;
+        *response.headers_mut() = incoming.headers;
+        Ok(response)
+    }
+}
+
+fn failed(format: Format, who: &str) -> Response<Body> {
+    problem(format, StatusCode::BAD_GATEWAY, "upstream", &format!("{who} did not count the tokens."))
+}
+
+/// All bytes of an answer; `None` when it broke off or is too large.
+async fn whole(mut body: IncomingBody) -> Option<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.chunk().await.ok()? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(bytes.into())
+}
