@@ -47,10 +47,12 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "lints of the modelled agents" cargo clippy --package bench-adapter --features modelled --all-targets --locked -- -D warnings
 step "build" cargo build --workspace --locked
 step "rules of the house" cargo xtask tidy
+step "price table" cargo xtask prices --check
 step "published schemas" cargo xtask schema --check
 step "cargo-deny" install_deny
 step "dependencies" cargo deny --locked check bans licenses sources
 step "programs for the tests" scripts/agents.sh
+step "LiteLLM for the tests" scripts/litellm.sh
 step "tests" tests
 step "modelled agents" cargo test --package bench-adapter --features modelled --locked
 step "simulator, $SEEDS seeds" cargo run --locked --release --package sim -- --seeds "$SEEDS"

@@ -1,5 +1,6 @@
 //! The chores of this repository, run as `cargo xtask NAME`: what a compiler and a linter do not check.
 
+mod prices;
 mod schema;
 mod tidy;
 
@@ -11,7 +12,10 @@ use std::{
 
 const USAGE: &str = "\
 cargo xtask tidy [--update]     check the rules of the house; --update lowers the ratchet
-cargo xtask schema [--check]    write the JSON Schemas to docs/schema; --check only compares";
+cargo xtask schema [--check]    write the JSON Schemas to docs/schema; --check only compares
+cargo xtask prices --from FILE [--version V]
+                                make the built-in price table from LiteLLM's: a wheel from PyPI, or the JSON file
+cargo xtask prices --check      only look whether the built-in table is whole and told of truly";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -33,6 +37,11 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["tidy", "--update"] => tidy::run(&root, true),
         ["schema"] => schema::write(&root).map(|()| true),
         ["schema", "--check"] => schema::check(&root),
+        ["prices", "--from", file] => prices::write(&root, Path::new(file), None).map(|()| true),
+        ["prices", "--from", file, "--version", version] => {
+            prices::write(&root, Path::new(file), Some(version)).map(|()| true)
+        }
+        ["prices", "--check"] => prices::check(&root),
         _ => bail!("{USAGE}"),
     }
 }

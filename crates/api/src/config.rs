@@ -17,7 +17,7 @@ mod spec;
 mod upstream;
 
 pub use role::{Role, Runtime, WorkspaceKind};
-pub use upstream::{Format, Upstream};
+pub use upstream::{Format, Recording, Upstream};
 
 pub(crate) use role::roles;
 pub(crate) use spec::{ConfigFile, RoleSpec};
@@ -49,6 +49,8 @@ pub struct CheckedConfig {
     pub prices: BTreeMap<String, Price>,
     /// What acceptance checks may use beyond the system's own folders.
     pub checks: CheckedPolicy,
+    /// Whether the model calls of missions are kept, to be replayed.
+    pub record: bool,
 }
 
 /// What bounds a mission. Where nothing is set, the core's own default holds.
@@ -107,6 +109,7 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
         limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
         prices: spec::prices(&mut checker, file.prices),
         checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),
+        record: file.record.unwrap_or(false),
     };
     checker.finish(config)
 }
@@ -129,7 +132,7 @@ impl CheckedConfig {
     pub fn scripts(&self) -> impl Iterator<Item = (&Name, &PathBuf)> {
         self.upstreams.iter().filter_map(|(name, upstream)| match upstream {
             Upstream::Scripted { file } => Some((name, file)),
-            Upstream::Url { .. } => None,
+            Upstream::Url { .. } | Upstream::Replay { .. } => None,
         })
     }
 }

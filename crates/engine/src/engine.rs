@@ -117,6 +117,12 @@ pub enum EngineError {
     /// The mission refused.
     #[error(transparent)]
     Tell(#[from] TellError),
+    /// A mission is to be run again that has not ended.
+    #[error("the mission {mission} has not ended; only one that has can be replayed")]
+    Unfinished {
+        /// Which mission.
+        mission: MissionKey,
+    },
     /// What the journal keeps of a mission's beginning cannot be read.
     #[error("what mission {mission} was begun with cannot be read: {detail}")]
     Beginning {
@@ -129,9 +135,9 @@ pub enum EngineError {
 
 /// What a mission was begun with; kept beside its facts so that a crash between its first facts loses nothing.
 #[derive(Serialize, Deserialize)]
-struct Beginning {
-    opening: Opening,
-    plan: Plan,
+pub(crate) struct Beginning {
+    pub(crate) opening: Opening,
+    pub(crate) plan: Plan,
 }
 
 /// Looks at the user's repository.
@@ -199,7 +205,11 @@ impl Engine {
     /// # Errors
     /// Whatever is wrong with the request is found before anything is written.
     pub async fn begin(&self, request: Request) -> Result<Running, EngineError> {
-        let key = setup::fresh_key(&request.goal);
+        self.begin_as(setup::fresh_key(&request.goal), request).await
+    }
+
+    /// The same under a name that is new.
+    pub(crate) async fn begin_as(&self, key: MissionKey, request: Request) -> Result<Running, EngineError> {
         let opening = Opening {
             goal: request.goal,
             repository: request.repository.root.to_string_lossy().into_owned(),
@@ -239,12 +249,26 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Read`] when there is no such mission.
     pub async fn resume(&self, key: &MissionKey) -> Result<Running, EngineError> {
-        let row = self.store.reader()?.mission(key)?;
-        let beginning: Beginning = serde_json::from_str(&row.setup).map_err(|error| self.beginning(key, &error))?;
-        let settings =
-            serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(key, &error))?;
+        let (beginning, settings) = self.begun_with(key)?;
         let gateway = self.gateway(&settings)?;
         self.run(key.clone(), beginning, gateway).await
+    }
+
+    /// What a mission was begun with.
+    pub(crate) fn begun_with(&self, key: &MissionKey) -> Result<(Beginning, Settings), EngineError> {
+        let row = self.store.reader()?.mission(key)?;
+        let beginning: Beginning = serde_json::from_str(&row.setup).map_err(|error| self.beginning(key, &error))?;
+        let settings = serde_json::from_str(&beginning.opening.settings);
+        let settings = settings.map_err(|error| self.beginning(key, &error))?;
+        Ok((beginning, settings))
+    }
+
+    pub(crate) fn reader(&self) -> Result<store::Reader, OpenError> {
+        self.store.reader()
+    }
+
+    pub(crate) fn launcher(&self) -> &Arc<Launcher> {
+        &self.launcher
     }
 
     /// Tells a mission that nobody runs something; what follows from it is carried out when it is taken up again.
@@ -267,8 +291,9 @@ impl Engine {
     }
 
     fn gateway(&self, settings: &Settings) -> Result<(gateway::Gateway<Meter>, Arc<Meter>), SetupError> {
-        let meter = Arc::new(Meter::new(self.store.clone(), self.clock));
-        Ok((setup::gateway(settings, &self.secrets, Arc::clone(&meter))?, meter))
+        let meter =
+            Arc::new(Meter::new(self.store.clone(), self.clock, crate::prices::of_home(self.home())?.version()));
+        Ok((setup::gateway(settings, &self.secrets, Arc::clone(&meter), self.home())?, meter))
     }
 
     async fn run(
@@ -277,14 +302,19 @@ impl Engine {
         beginning: Beginning,
         (gateway, meter): (gateway::Gateway<Meter>, Arc<Meter>),
     ) -> Result<Running, EngineError> {
-        let settings =
+        let settings: Settings =
             serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(&key, &error))?;
+        if settings.record {
+            let dir = setup::cassette_dir(self.home(), key.as_str());
+            let recorder = gateway::Recorder::open(&dir, setup::masker(&settings, &self.secrets));
+            gateway.record(recorder.map_err(SetupError::from)?);
+        }
         let (store, faults) = (self.store.clone(), Arc::clone(&self.faults));
         let (driver, handle, progress) = Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults })?;
         let history = progress.borrow().seq;
         meter.serve(handle.clone());
         let tools = Tools {
-            dir: self.home().join("missions").join(key.as_str()),
+            dir: setup::mission_dir(self.home(), key.as_str()),
             source: PathBuf::from(&beginning.opening.repository),
             settings,
             launcher: Arc::clone(&self.launcher),
@@ -384,6 +414,11 @@ impl Running {
     /// Returns when every model call has ended and is in the books.
     pub async fn calls_settled(&self) {
         self.hands.tools().gateway.idle().await;
+    }
+
+    /// The recorded calls that it is answered from, if it is.
+    pub(crate) fn cassettes(&self) -> Vec<gateway::Cassette> {
+        self.hands.tools().gateway.cassettes()
     }
 
     /// What the gateway has been asked since the engine took the mission up.

@@ -8,6 +8,8 @@
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
 //!     sandboxed  a policy file explained, and one program run under it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
+//!     prices   the price table of a home
+//!     replay   a mission run again from its recorded calls
 //!     view     readings of the journal for people: list, show, tail, explain, report
 //! ```
 //!
@@ -24,6 +26,8 @@ mod fault;
 mod hands;
 mod meter;
 mod order;
+pub mod prices;
+mod replay;
 pub mod sandboxed;
 mod serve;
 mod settings;
@@ -40,7 +44,8 @@ pub use hands::{Modelled, ModelledAgent};
 pub use meter::Meter;
 pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
-pub use settings::{Places, PriceSettings, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
+pub use replay::{Comparison, Replay, ReplayedCalls};
+pub use settings::{Places, PriceSettings, Recording, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
 pub use workspace::{

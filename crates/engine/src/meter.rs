@@ -22,6 +22,8 @@ use tokio::sync::Notify;
 pub struct Meter {
     store: Store,
     clock: Clock,
+    /// Which price table the gateway uses.
+    prices_version: String,
     handle: OnceLock<Handle>,
     accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
     /// Told whenever a call is booked.
@@ -44,8 +46,15 @@ enum Left {
 }
 
 impl Meter {
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, handle: OnceLock::new(), accounts: Mutex::default(), closed: Notify::new() }
+    pub(crate) fn new(store: Store, clock: Clock, prices_version: String) -> Self {
+        Self {
+            store,
+            clock,
+            prices_version,
+            handle: OnceLock::new(),
+            accounts: Mutex::default(),
+            closed: Notify::new(),
+        }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -181,7 +190,7 @@ impl Meter {
             cache_write_tokens: Some(usage.cache_write_tokens.saturating_add(usage.cache_write_long_tokens)),
             cost_micros,
             cost_source: if usage.estimated { "estimated".to_owned() } else { cost_source.to_owned() },
-            prices_version: gateway::TABLE_VERSION.to_owned(),
+            prices_version: self.prices_version.clone(),
             status,
             outcome: outcome.to_owned(),
             duration_ms: settled.ms,

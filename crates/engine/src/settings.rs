@@ -23,6 +23,9 @@ pub struct Settings {
     /// What acceptance checks may use.
     #[serde(default)]
     pub checks: Extras,
+    /// Whether the model calls are kept, in the folder `cassette` of the mission.
+    #[serde(default)]
+    pub record: bool,
 }
 
 /// How the agents of a role are run.
@@ -67,6 +70,23 @@ pub enum UpstreamSettings {
         /// The file, absolute.
         file: PathBuf,
     },
+    /// Recorded calls.
+    Replay {
+        /// Whose.
+        of: Recording,
+        /// The wire format that our own agent speaks, as in the configuration.
+        format: String,
+    },
+}
+
+/// Where recorded calls are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// With the mission of this name, in the same home.
+    Mission(String),
+    /// In this folder, absolute.
+    Folder(PathBuf),
 }
 
 /// A price in micro-dollars per million tokens.
@@ -104,6 +124,7 @@ impl Settings {
             upstreams: upstreams.collect(),
             prices: config.prices.iter().map(|(model, price)| (model.clone(), PriceSettings::of(price))).collect(),
             checks: Extras::of(&config.checks, places),
+            record: config.record,
         }
     }
 }
@@ -129,7 +150,7 @@ impl UpstreamSettings {
     /// The wire format that our own agent speaks with it; a script speaks all.
     pub(crate) fn format(&self) -> &str {
         match self {
-            Self::Url { format, .. } => format,
+            Self::Url { format, .. } | Self::Replay { format, .. } => format,
             Self::Scripted { .. } => "openai-chat",
         }
     }
@@ -140,6 +161,18 @@ impl UpstreamSettings {
                 Self::Url { format: format.as_str().to_owned(), base_url: base_url.clone(), key_env: key_env.clone() }
             }
             config::Upstream::Scripted { file } => Self::Scripted { file: places.config_dir.join(file) },
+            config::Upstream::Replay { of, format } => {
+                Self::Replay { of: Recording::of(of, places), format: format.as_str().to_owned() }
+            }
+        }
+    }
+}
+
+impl Recording {
+    fn of(recording: &config::Recording, places: Places<'_>) -> Self {
+        match recording {
+            config::Recording::Mission(name) => Self::Mission(name.clone()),
+            config::Recording::Folder(folder) => Self::Folder(places.config_dir.join(folder)),
         }
     }
 }

@@ -3,10 +3,14 @@
 use crate::{
     engine::Secrets,
     meter::Meter,
-    settings::{PriceSettings, RoleSettings, Settings, UpstreamSettings},
+    settings::{PriceSettings, Recording, RoleSettings, Settings, UpstreamSettings},
 };
-use gateway::{Format, Gateway, GatewayConfig, ModelPrice, Prices, Script, Upstream, UpstreamKind};
-use std::sync::Arc;
+use gateway::{Cassette, CassetteError, Format, Gateway, GatewayConfig, ModelPrice, Script, Upstream, UpstreamKind};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use store::MissionKey;
 
 /// Longest part of a mission's name that comes from its goal, in characters.
@@ -33,6 +37,14 @@ pub enum SetupError {
         /// The file, with line and column where it is the text, and what is wrong with it.
         error: gateway::ScriptError,
     },
+    /// Recorded calls cannot be used.
+    #[error("the recorded calls cannot be used: {0}")]
+    Cassette(#[from] CassetteError),
+    /// Nothing was recorded.
+    #[error(
+        "nothing was recorded of the mission '{0}': run it with `muster run --record`, or with `record: true` in muster.yaml"
+    )]
+    NotRecorded(String),
     /// A format is not one.
     #[error("the upstream '{upstream}' speaks '{format}', which is not known")]
     Format {
@@ -40,6 +52,14 @@ pub enum SetupError {
         upstream: String,
         /// The format.
         format: String,
+    },
+    /// A price table cannot be used.
+    #[error("{}: {detail}", file.display())]
+    PriceTable {
+        /// The file.
+        file: PathBuf,
+        /// Where it is wrong, and why.
+        detail: String,
     },
     /// A price is not one.
     #[error("the price of '{model}' cannot be used: {detail}")]
@@ -54,13 +74,30 @@ pub enum SetupError {
     Gateway(#[from] gateway::SetupError),
 }
 
-pub(crate) fn gateway(settings: &Settings, secrets: &Secrets, meter: Arc<Meter>) -> Result<Gateway<Meter>, SetupError> {
-    let mut prices = Prices::embedded();
+/// The folder with everything of one mission.
+pub(crate) fn mission_dir(home: &Path, name: &str) -> PathBuf {
+    home.join("missions").join(name)
+}
+
+/// The folder of a mission's recorded calls.
+pub(crate) fn cassette_dir(home: &Path, name: &str) -> PathBuf {
+    mission_dir(home, name).join("cassette")
+}
+
+pub(crate) fn gateway(
+    settings: &Settings,
+    secrets: &Secrets,
+    meter: Arc<Meter>,
+    home: &Path,
+) -> Result<Gateway<Meter>, SetupError> {
+    let mut prices = crate::prices::of_home(home)?;
     for (model, price) in &settings.prices {
         prices = prices
             .with(model, price_of(model, price)?.with_limits(input_max(settings, model), output_max(settings, model)));
     }
-    let upstreams = settings.upstreams.iter().map(|(name, upstream)| upstream_of(name, upstream, secrets));
+    let mut cassettes = BTreeMap::new();
+    let upstreams =
+        settings.upstreams.iter().map(|(name, upstream)| upstream_of(name, upstream, secrets, home, &mut cassettes));
     let config =
         GatewayConfig { upstreams: upstreams.collect::<Result<_, _>>()?, prices, limits: gateway::Limits::default() };
     Ok(Gateway::new(config, meter)?)
@@ -80,12 +117,19 @@ fn largest(settings: &Settings, model: &str, of: impl Fn(&RoleSettings) -> Optio
     settings.roles.values().filter(|role| role.model == model).filter_map(of).map(u64::from).max()
 }
 
-fn upstream_of(name: &str, upstream: &UpstreamSettings, secrets: &Secrets) -> Result<Upstream, SetupError> {
+fn upstream_of(
+    name: &str,
+    upstream: &UpstreamSettings,
+    secrets: &Secrets,
+    home: &Path,
+    cassettes: &mut BTreeMap<PathBuf, Cassette>,
+) -> Result<Upstream, SetupError> {
     let kind = match upstream {
         UpstreamSettings::Scripted { file } => {
             let unusable = |error| SetupError::Script { upstream: name.to_owned(), error };
             UpstreamKind::Scripted(Script::load(file).map_err(unusable)?)
         }
+        UpstreamSettings::Replay { of, .. } => UpstreamKind::Replay(recorded(of, home, cassettes)?),
         UpstreamSettings::Url { format, base_url, key_env } => {
             let known = Format::from_name(format);
             let format =
@@ -98,6 +142,37 @@ fn upstream_of(name: &str, upstream: &UpstreamSettings, secrets: &Secrets) -> Re
         }
     };
     Ok(Upstream { name: name.to_owned(), kind, models: Vec::new() })
+}
+
+/// The cassette, one for all upstreams that answer from it: each call in it is given once.
+fn recorded(of: &Recording, home: &Path, cassettes: &mut BTreeMap<PathBuf, Cassette>) -> Result<Cassette, SetupError> {
+    let dir = match of {
+        Recording::Folder(folder) => folder.clone(),
+        Recording::Mission(name) => {
+            let dir = cassette_dir(home, name);
+            // What is no name of a mission leads nowhere else.
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if !plain || !dir.is_dir() {
+                return Err(SetupError::NotRecorded(name.clone()));
+            }
+            dir
+        }
+    };
+    if let Some(cassette) = cassettes.get(&dir) {
+        return Ok(cassette.clone());
+    }
+    let cassette = Cassette::open(&dir)?;
+    cassettes.insert(dir, cassette.clone());
+    Ok(cassette)
+}
+
+/// Covers the keys of the upstreams in what is kept of calls.
+pub(crate) fn masker(settings: &Settings, secrets: &Secrets) -> gateway::Masker {
+    let names = settings.upstreams.values().filter_map(|upstream| match upstream {
+        UpstreamSettings::Url { key_env, .. } => key_env.clone(),
+        UpstreamSettings::Scripted { .. } | UpstreamSettings::Replay { .. } => None,
+    });
+    gateway::Masker::new(names.filter_map(|name| Some((name.clone(), secrets(&name)?.into()))))
 }
 
 fn price_of(model: &str, price: &PriceSettings) -> Result<ModelPrice, SetupError> {

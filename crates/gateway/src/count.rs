@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::request;
 use crate::scripted;
 use crate::session::Session;
-use crate::upstream::{IncomingBody, Outgoing};
+use crate::upstream::{Asker, IncomingBody, LineEnd, Outgoing};
 
 /// The largest answer that is passed on: a number needs no more.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -37,11 +37,14 @@ impl<L: Ledger> Gateway<L> {
         let Some(line) = self.0.lines.get(self.line_for(session, format, &model)?) else {
             return Err(failed(format, "The upstream").into());
         };
-        if line.is_scripted() {
+        // What answers in process keeps no tokenizer, and counts are not recorded.
+        let LineEnd::Http { .. } = line.end else {
             return Ok(json_response(StatusCode::OK, scripted::count(format, &body)));
-        }
+        };
         let path_and_query = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-        let outgoing = Outgoing { format, model, stream: false, path_and_query, headers: parts.headers, body };
+        let tag = session.tag();
+        let asker = Asker { mission: tag.mission.clone(), agent: tag.agent.clone(), attempt: session.attempt() };
+        let outgoing = Outgoing { asker, format, model, stream: false, path_and_query, headers: parts.headers, body };
         let limits = &self.0.limits;
         let failed = || failed(format, &format!("The upstream {}", line.name));
         let asked = timeout(limits.head, line.ask(&self.0.http, outgoing)).await;

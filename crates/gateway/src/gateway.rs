@@ -1,7 +1,7 @@
 //! The gateway itself: its sessions, its upstreams, and the door that requests come in by.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{oneshot, watch};
 
 use crate::body::Body;
+use crate::cassette::{Cassette, Recorder};
 use crate::format::Format;
 use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
 use crate::price::{ModelPrice, PriceSource, Prices};
@@ -130,6 +131,7 @@ pub(crate) struct Core<L> {
     pub(crate) refused: AtomicU64,
     /// Calls between their first word with the ledger and their settlement.
     pub(crate) under_way: watch::Sender<usize>,
+    pub(crate) recorder: OnceLock<Recorder>,
     prices: Prices,
     sessions: Sessions,
     calls: AtomicU64,
@@ -166,6 +168,7 @@ impl<L: Ledger> Gateway<L> {
             recalled: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             under_way: watch::Sender::new(0),
+            recorder: OnceLock::new(),
             prices: config.prices,
             sessions: Sessions::default(),
             calls: AtomicU64::new(0),
@@ -180,6 +183,22 @@ impl<L: Ledger> Gateway<L> {
     /// Closes a session: its key is refused from here on. Calls under way go on.
     pub fn close_session(&self, session: &Session) {
         self.0.sessions.close(session);
+    }
+
+    /// Keeps every call from here on. A gateway has one recorder; a second one changes nothing.
+    pub fn record(&self, recorder: Recorder) {
+        let _ = self.0.recorder.set(recorder);
+    }
+
+    /// The cassettes that upstreams answer from, each once.
+    pub fn cassettes(&self) -> Vec<Cassette> {
+        let mut found: Vec<Cassette> = Vec::new();
+        for cassette in self.0.lines.iter().filter_map(Line::cassette) {
+            if !found.iter().any(|known| known.is(cassette)) {
+                found.push(cassette.clone());
+            }
+        }
+        found
     }
 
     /// The counts so far.
@@ -350,6 +369,9 @@ fn openai_list(names: &[&str]) -> serde_json::Value {
 impl<L> Core<L> {
     /// What a model costs at an upstream; `None`: unknown.
     pub(crate) fn price_for(&self, line: &Line, model: &str) -> Option<Priced<'_>> {
+        if line.cassette().is_some() {
+            return Some(Priced { price: None, source: PriceSource::Replayed });
+        }
         let found = self.prices.of(model).map(|(price, source)| Priced { price: Some(price), source });
         if line.is_scripted() {
             let configured = found.filter(|priced| priced.source == PriceSource::Configured);

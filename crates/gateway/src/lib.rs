@@ -16,10 +16,12 @@
 //! 2. The call then runs in a task of its own (`relay`), so that an agent that hangs up changes nothing in the books:
 //!    the ledger is asked for a stored answer, then for the money (`price` says the worst case).
 //! 3. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
-//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event.
+//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event. Or a `cassette` answers: the calls of
+//!    a mission can be kept, and answered again from what was kept.
 //! 4. The ledger settles; the held bytes are released.
 
 mod body;
+mod cassette;
 mod count;
 mod format;
 mod gateway;
@@ -37,11 +39,12 @@ mod sse;
 mod upstream;
 
 pub use body::{Body, Broken};
+pub use cassette::{Cassette, CassetteError, Difference, Recorder, Spot};
 pub use format::Format;
 pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
 pub use ledger::{Call, Cost, Digest, Ledger, Outcome, Refusal, Settled, StoredAnswer, Usage};
 pub use mask::{MaskedStream, Masker, SECRET_BYTES_MIN};
-pub use price::{ModelPrice, PriceError, PriceSource, Prices, TABLE_VERSION};
+pub use price::{ModelPrice, PriceError, PriceSource, PriceTable, Prices, TABLE_VERSION, TableError};
 pub use scripted::{Script, ScriptError};
 pub use serve::{Listener, serve};
 pub use session::{Session, Tag};

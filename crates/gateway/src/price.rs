@@ -5,12 +5,15 @@
 //! user priced costs what the user said; the rest is in the table built into the program (see `data/README.md`).
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Cost, Usage};
+
+mod table;
+
+pub use table::{PriceTable, TableError};
 
 /// The built-in price table: whose it is and which version.
 pub const TABLE_VERSION: &str = "litellm 1.109.1";
@@ -18,10 +21,12 @@ pub const TABLE_VERSION: &str = "litellm 1.109.1";
 static TABLE_GZ: &[u8] = include_bytes!("../data/prices.json.gz");
 const PICOS_PER_MICRO: u128 = 1_000_000;
 
-/// The prices that a gateway uses: the user's own, then the built-in table. The table is unpacked at its first use.
+/// The prices that a gateway uses: the user's own, then a table, the built-in one unless another is given. The built-in
+/// table is unpacked at its first use.
 #[derive(Clone, Debug, Default)]
 pub struct Prices {
     configured: BTreeMap<String, ModelPrice>,
+    table: Option<Arc<PriceTable>>,
 }
 
 /// Where a price is from.
@@ -29,10 +34,14 @@ pub struct Prices {
 pub enum PriceSource {
     /// The built-in table.
     Table,
+    /// A newer table that the user took.
+    Refreshed,
     /// The user's configuration.
     Configured,
     /// A scripted upstream, which costs nothing unless its model is priced.
     Scripted,
+    /// A recorded call, which was paid for when it was made.
+    Replayed,
     /// The provider refused, or was not reached, and bills nothing.
     NotBilled,
 }
@@ -42,27 +51,29 @@ impl PriceSource {
     pub fn label(self) -> &'static str {
         match self {
             PriceSource::Table => TABLE_VERSION,
+            PriceSource::Refreshed => "refreshed table",
             PriceSource::Configured => "configured",
             PriceSource::Scripted => "scripted",
+            PriceSource::Replayed => "replayed",
             PriceSource::NotBilled => "not billed",
         }
     }
 }
 
 /// The price of one model and the limits that the worst case of a call needs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelPrice {
     /// Most input tokens and most output tokens of a call.
     limits: (Option<u64>, Option<u64>),
     standard: Vec<Step>,
     /// Prices of other service tiers (`priority`, `flex`, ..).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tiers: BTreeMap<String, Vec<Step>>,
 }
 
 /// Prices that hold for the whole call once its input exceeds so many tokens:
 /// (above, input, output, cache read, cache write, long cache write).
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Step(u64, u64, u64, Option<u64>, Option<u64>, Option<u64>);
 
 impl Step {
@@ -90,11 +101,30 @@ impl Prices {
         Prices::default()
     }
 
+    /// Another table in place of the built-in one.
+    pub fn from_table(table: Arc<PriceTable>) -> Self {
+        Prices { table: Some(table), ..Prices::default() }
+    }
+
+    /// Whose table it is and which version.
+    pub fn version(&self) -> String {
+        self.table.as_ref().map_or_else(|| TABLE_VERSION.to_owned(), |table| table.version())
+    }
+
+    /// Every model that has a price, with it, by name.
+    pub fn all(&self) -> BTreeMap<&str, (&ModelPrice, PriceSource)> {
+        let (table, source) = self.table();
+        let listed = table.map(PriceTable::models).into_iter().flatten();
+        let mut all: BTreeMap<_, _> = listed.map(|(name, price)| (name, (price, source))).collect();
+        all.extend(self.configured.iter().map(|(name, price)| (name.as_str(), (price, PriceSource::Configured))));
+        all
+    }
+
     /// The same with a price of the user's for one model. The table's limits of the model are kept.
     #[must_use]
     pub fn with(mut self, model: impl Into<String>, mut price: ModelPrice) -> Self {
         let model = model.into();
-        if let Some(known) = listed(&model) {
+        if let Some((known, _)) = self.listed(&model) {
             price.limits = (price.limits.0.or(known.limits.0), price.limits.1.or(known.limits.1));
         }
         self.configured.insert(model, price);
@@ -106,7 +136,7 @@ impl Prices {
         if let Some(price) = self.configured.get(model) {
             return Some((price, PriceSource::Configured));
         }
-        listed(model).map(|price| (price, PriceSource::Table))
+        self.listed(model)
     }
 
     /// What that usage of that model costs at the provider's standard tier.
@@ -116,6 +146,20 @@ impl Prices {
                 price.cost(usage, None).map_or(Cost::Unknown, |micros| Cost::Known { micros, source })
             }
             None => Cost::Unknown,
+        }
+    }
+
+    fn listed(&self, model: &str) -> Option<(&ModelPrice, PriceSource)> {
+        let (table, source) = self.table();
+        let bare = || model.strip_prefix("openai/").or_else(|| model.strip_prefix("anthropic/"));
+        let price = table.and_then(|table| table.get(model).or_else(|| table.get(bare()?)));
+        price.map(|price| (price, source))
+    }
+
+    fn table(&self) -> (Option<&PriceTable>, PriceSource) {
+        match &self.table {
+            Some(table) => (Some(table), PriceSource::Refreshed),
+            None => (embedded(), PriceSource::Table),
         }
     }
 }
@@ -150,6 +194,16 @@ impl ModelPrice {
     /// The most output tokens that the model gives.
     pub fn output_max(&self) -> Option<u64> {
         self.limits.1
+    }
+
+    /// USD per million tokens at the standard tier and a short input: input, output, cache read, cache write. `None` for a
+    /// price that is not known.
+    pub fn usd_per_million(&self) -> [Option<f64>; 4] {
+        // Below 2^53 for every price that is one, so exact but for the division.
+        let usd = |picos: u64| picos as f64 / 1e6;
+        let step = self.standard.first();
+        let of = |price: fn(&Step) -> Option<u64>| step.and_then(price).map(usd);
+        [of(|step| Some(step.1)), of(|step| Some(step.2)), of(|step| step.3), of(|step| step.4)]
     }
 
     /// Micro-dollars for that usage; `None` when the service tier has no price here.
@@ -207,36 +261,16 @@ fn picos_per_token(usd_per_million: f64) -> Result<u64, PriceError> {
     Ok(if usd_per_million > 0.0 { (picos as u64).max(1) } else { 0 })
 }
 
-fn listed(model: &str) -> Option<&'static ModelPrice> {
-    let table = table();
-    let bare = || model.strip_prefix("openai/").or_else(|| model.strip_prefix("anthropic/"));
-    table.get(model).or_else(|| table.get(bare()?))
-}
-
-fn table() -> &'static BTreeMap<String, ModelPrice> {
-    static TABLE: OnceLock<BTreeMap<String, ModelPrice>> = OnceLock::new();
-    TABLE.get_or_init(|| match unpack(TABLE_GZ) {
-        Ok(file) => file.models,
-        Err(error) => {
+/// The built-in table; `None` if it cannot be read.
+fn embedded() -> Option<&'static PriceTable> {
+    static TABLE: OnceLock<Option<PriceTable>> = OnceLock::new();
+    let unpacked = || {
+        let unreadable = |error: &TableError| {
             tracing::error!(%error, "the built-in price table cannot be read; every price is unknown");
-            BTreeMap::new()
-        }
-    })
-}
-
-#[derive(Deserialize)]
-struct TableFile {
-    #[cfg_attr(not(test), allow(dead_code))]
-    source: String,
-    #[cfg_attr(not(test), allow(dead_code))]
-    version: String,
-    models: BTreeMap<String, ModelPrice>,
-}
-
-fn unpack(gz: &[u8]) -> std::io::Result<TableFile> {
-    let mut json = Vec::new();
-    flate2::read::GzDecoder::new(gz).read_to_end(&mut json)?;
-    Ok(serde_json::from_slice(&json)?)
+        };
+        PriceTable::unpack(TABLE_GZ).inspect_err(unreadable).ok()
+    };
+    TABLE.get_or_init(unpacked).as_ref()
 }
 
 #[cfg(test)]
@@ -266,10 +300,11 @@ mod tests {
 
     #[test]
     fn the_table_is_whole_and_says_its_version() {
-        let file = unpack(TABLE_GZ).unwrap();
-        assert_eq!(format!("{} {}", file.source, file.version), TABLE_VERSION);
-        assert!(file.models.len() > 1000, "{} models", file.models.len());
-        for (name, price) in &file.models {
+        let table = PriceTable::unpack(TABLE_GZ).unwrap();
+        assert_eq!(table.version(), TABLE_VERSION);
+        assert!(table.models().count() > 1000);
+        assert!(table.pack().unwrap() == TABLE_GZ, "it is packed another way than `cargo xtask prices` does");
+        for (name, price) in table.models() {
             let tiers = price.tiers.values().chain([&price.standard]);
             for steps in tiers {
                 assert_eq!(steps.first().map(|step| step.0), Some(0), "{name}");

@@ -17,12 +17,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::body::{Body, Broken};
+use crate::cassette::{Ending, Heard};
 use crate::gateway::{Core, problem};
 use crate::ledger::{Call, Cost, Ledger, Outcome, Settled, StoredAnswer, Usage};
 use crate::meter::{End, Meter};
 use crate::price::PriceSource;
 use crate::request::Wanted;
-use crate::upstream::{Incoming, IncomingBody, Line, Outgoing, Unanswered};
+use crate::upstream::{Asker, Incoming, IncomingBody, Line, Outgoing, Unanswered};
 
 mod hold;
 
@@ -64,13 +65,16 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: H
         let _ = head.send(problem(call.format, status, &refusal.kind, &refusal.message));
         return;
     }
-    let books = Books { core: &core, line, wanted: &order.wanted, call: order.call.clone(), started: Instant::now() };
+    let started = Instant::now();
+    let path = order.path_and_query.clone();
+    let books = Books { core: &core, line, wanted: &order.wanted, call: order.call.clone(), path, started };
     if head.is_closed() {
         // The agent gave up while the money was found: nothing is sent that nobody waits for.
         books.settle(Outcome::Unreachable, None, None, None).await;
         return;
     }
     let outgoing = Outgoing {
+        asker: Asker { mission: call.mission.clone(), agent: call.agent.clone(), attempt: call.attempt },
         format: call.format,
         model: call.model.clone(),
         stream: call.stream,
@@ -128,6 +132,7 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
     let events = status.is_success() && content_type.starts_with("text/event-stream");
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let mut agent = Agent { sender: Some(sender), gone_at: None };
+    let headers = incoming.headers.clone();
     if head.send(response(status, incoming.headers, Body::chunks(receiver))).is_err() {
         agent.leave();
     }
@@ -139,6 +144,12 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
     let (meter, copy) = flow.hold.finish(status.is_success() && !events);
     let unread = !events && copy.is_none();
     let outcome = outcome(status, whole, unread, &meter);
+    let ending = match (whole, &copy) {
+        (_, None) => Ending::TooLarge,
+        (true, Some(_)) => Ending::Whole,
+        (false, Some(_)) => Ending::Broken,
+    };
+    books.keep(Heard { ending, status: Some(status), headers, body: copy.clone() }).await;
     let answer = (outcome == Outcome::Complete).then_some(copy).flatten();
     let answer = answer.map(|body| StoredAnswer { status: status.as_u16(), content_type, body });
     let settled = books.settle(outcome, Some(&meter), answer, flow.first_byte_ms).await;
@@ -248,10 +259,19 @@ struct Books<'a, L: Ledger> {
     line: &'a Line,
     wanted: &'a Wanted,
     call: Call,
+    /// Path and query.
+    path: String,
     started: Instant,
 }
 
 impl<L: Ledger> Books<'_, L> {
+    /// Keeps the call in the cassette, if there is one: before it is settled, so that no answer is used that is not kept.
+    async fn keep(&self, heard: Heard) {
+        if let Some(recorder) = self.core.recorder.get() {
+            recorder.keep(&self.call, self.path.clone(), self.wanted.body.clone(), heard).await;
+        }
+    }
+
     /// Settles; false when the ledger could not write.
     async fn settle(
         &self,
@@ -299,18 +319,21 @@ impl<L: Ledger> Books<'_, L> {
     /// Settles a call without an answer and says so to the agent.
     async fn unanswered(&self, why: Unanswered) -> Response<Body> {
         let name = &self.line.name;
-        let (outcome, status, message) = match why {
+        let (outcome, ending, status, message) = match why {
             Unanswered::Unreachable => (
                 Outcome::Unreachable,
+                Ending::Unreachable,
                 StatusCode::BAD_GATEWAY,
                 format!("The upstream {name} cannot be reached. Is it running, and is its base_url right?"),
             ),
             Unanswered::Lost => (
                 Outcome::Cut,
+                Ending::Lost,
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("The upstream {name} took the request and did not answer."),
             ),
         };
+        self.keep(Heard { ending, status: None, headers: HeaderMap::new(), body: None }).await;
         self.settle(outcome, None, None, None).await;
         problem(self.call.format, status, "upstream", &message)
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::cassette::Cassette;
 use crate::format::Format;
 use crate::gateway::SetupError;
 use crate::scripted::{Script, ScriptedBody};
@@ -40,6 +41,8 @@ pub enum UpstreamKind {
     },
     /// A script, answering in process in every format.
     Scripted(Script),
+    /// Recorded calls, answering in process in the format in which they were recorded, at no cost.
+    Replay(Cassette),
 }
 
 /// An upstream made ready.
@@ -54,6 +57,7 @@ pub(crate) struct Line {
 pub(crate) enum LineEnd {
     Http { format: Format, base: String, auth: Option<(HeaderName, HeaderValue)> },
     Script(Script),
+    Replay(Cassette),
 }
 
 /// The client that all upstreams share; `None` inside when the system lets none be made.
@@ -62,6 +66,7 @@ pub(crate) struct Http(OnceLock<Option<reqwest::Client>>);
 
 /// What is sent upstream.
 pub(crate) struct Outgoing {
+    pub(crate) asker: Asker,
     pub(crate) format: Format,
     /// The model as the upstream knows it.
     pub(crate) model: String,
@@ -71,6 +76,14 @@ pub(crate) struct Outgoing {
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) mission: String,
+    pub(crate) agent: String,
+    pub(crate) attempt: Option<u32>,
 }
 
 /// An answer under way.
@@ -97,6 +110,7 @@ impl Line {
     pub(crate) fn new(upstream: Upstream) -> Result<Self, SetupError> {
         let end = match upstream.kind {
             UpstreamKind::Scripted(script) => LineEnd::Script(script),
+            UpstreamKind::Replay(cassette) => LineEnd::Replay(cassette),
             UpstreamKind::Passthrough { format, base_url, key } => LineEnd::Http {
                 format,
                 base: base(&upstream.name, &base_url)?,
@@ -111,7 +125,7 @@ impl Line {
     pub(crate) fn serves(&self, format: Format, model: &str) -> bool {
         let speaks = match &self.end {
             LineEnd::Http { format: own, .. } => *own == format,
-            LineEnd::Script(_) => true,
+            LineEnd::Script(_) | LineEnd::Replay(_) => true,
         };
         speaks && (self.models.is_empty() || self.models.iter().any(|own| own == model))
     }
@@ -129,11 +143,20 @@ impl Line {
         matches!(self.end, LineEnd::Script(_))
     }
 
+    /// The calls that it replays, if it does.
+    pub(crate) fn cassette(&self) -> Option<&Cassette> {
+        match &self.end {
+            LineEnd::Replay(cassette) => Some(cassette),
+            LineEnd::Http { .. } | LineEnd::Script(_) => None,
+        }
+    }
+
     /// Sends a call and waits for the head of its answer.
     pub(crate) async fn ask(&self, http: &Http, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let incoming = match &self.end {
             LineEnd::Script(script) => script.answer(&outgoing).await,
+            LineEnd::Replay(cassette) => cassette.answer(outgoing).await?,
             LineEnd::Http { base, auth, .. } => http.post(base, auth.as_ref(), outgoing).await?,
         };
         Ok(incoming)

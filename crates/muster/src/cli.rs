@@ -4,6 +4,10 @@ use crate::{commands, outcome::Error};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
+mod recorded;
+
+pub(crate) use recorded::{PricesCommand, PricesRefresh, PricesShow, ReplayArgs};
+
 /// Turns a goal into merged, verified commits by a team of coding agents.
 #[derive(Debug, Parser)]
 #[command(
@@ -45,6 +49,14 @@ Examples:
 Example:
   muster resume last     after an answer, a pause, Ctrl-C or a crash")]
     Resume(ResumeArgs),
+    /// Run a finished, recorded mission again, offline and at no cost, and compare the results.
+    #[command(after_help = "\
+Example:
+  muster run --record --plan plan.yaml    keeps every model call of the mission
+  muster replay last                      the same calls are answered from what was kept
+
+Exit codes: 0 when it ended with the same files, 1 when not; then it says where it first differed.")]
+    Replay(ReplayArgs),
     /// List all missions.
     #[command(after_help = "\
 Examples:
@@ -118,6 +130,16 @@ Examples:
   muster config schema plan > plan.schema.json"
     )]
     Config(ConfigCommand),
+    /// Show what models cost, or take a newer price table.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  muster prices show gpt-5
+  muster prices show --json | jq '.models | length'
+  muster prices refresh --from model_prices_and_context_window.json"
+    )]
+    Prices(PricesCommand),
     /// Run a program in a sandbox, or say what a policy allows.
     #[command(
         subcommand,
@@ -175,6 +197,9 @@ pub(crate) struct DemoArgs {
     /// The folder to make the sample repository in; it must not exist (default: a new one under the temporary folder).
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Keep every model call, masked and compressed, so that `muster replay` can run the mission again.
+    #[arg(long)]
+    pub(crate) record: bool,
     /// Show everything that happens.
     #[arg(long)]
     pub(crate) all: bool,
@@ -205,6 +230,9 @@ pub(crate) struct RunArgs {
     /// The most that may be spent, in US dollars; over the configuration's own.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<String>,
+    /// Keep every model call, masked and compressed, so that `muster replay` can run the mission again.
+    #[arg(long)]
+    pub(crate) record: bool,
     /// Stay when a person is waited for, instead of ending with exit code 3.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -435,6 +463,7 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
         Command::Demo(args) => commands::demo::run(&home, args),
         Command::Run(args) => commands::run::run(&home, args),
         Command::Resume(args) => commands::run::resume(&home, args),
+        Command::Replay(args) => commands::replay::run(&home, args),
         Command::List(args) => commands::read::list(&home, args),
         Command::Show(args) => commands::read::show(&home, args),
         Command::Tail(args) => commands::tail::run(&home, args),
@@ -446,6 +475,7 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
         Command::Inbox(args) => commands::read::inbox(&home, args),
         Command::Answer(args) => commands::act::answer(&home, args),
         Command::Config(command) => commands::config::run(command),
+        Command::Prices(command) => commands::prices::run(&home, command),
         Command::Doctor(args) => commands::doctor::run(&home, args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

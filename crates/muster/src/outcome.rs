@@ -62,7 +62,10 @@ impl From<engine::EngineError> for Error {
     fn from(error: engine::EngineError) -> Self {
         use engine::EngineError;
         match error {
-            EngineError::Repository(_) | EngineError::Setup(_) | EngineError::Read(_) => Error::usage(error),
+            EngineError::Repository(_)
+            | EngineError::Setup(_)
+            | EngineError::Read(_)
+            | EngineError::Unfinished { .. } => Error::usage(error),
             _ => Error::failed(error),
         }
     }

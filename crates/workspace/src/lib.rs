@@ -20,6 +20,7 @@
 //!   [`Workspace::start_task`], [`Workspace::checkpoint`]; [`Workspace::run_command`] for an agent that starts none itself.
 //! * [`Repository::changed_paths`], [`Repository::merge_candidate`], [`Repository::check`], [`Repository::advance`].
 //! * [`Repository::publish`].
+//! * [`Repository::copy_base`] for a mission that is run again, [`Repository::first_difference`] between the two.
 //!
 //! Each of these may be called again with the same arguments after a crash at any point; it then finishes what was begun,
 //! or finds that nothing is left to do.
@@ -33,6 +34,7 @@
 mod bundle;
 mod check;
 mod checkpoint;
+mod compare;
 mod error;
 mod git;
 mod inspect;

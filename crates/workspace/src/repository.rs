@@ -194,7 +194,7 @@ async fn locate(source: &Path, base: &CommitId) -> Result<Source> {
 
 /// Makes the hub at `hub` from what is reachable from `base`. The packing runs in the hub, under our configuration; the
 /// user's objects are borrowed only for its duration.
-async fn copy_history(source: &Path, hub: &Path, base: &CommitId) -> Result<()> {
+pub(crate) async fn copy_history(source: &Path, hub: &Path, base: &CommitId) -> Result<()> {
     let source = locate(source, base).await?;
     let shallow = std::fs::read(&source.shallow).ok();
     let borrowed = source.objects.to_str().filter(|path| !path.starts_with('"') && !path.contains('\n'));

@@ -38,6 +38,8 @@ pub(crate) struct ConfigFile {
     pub(super) prices: Entries<PriceSpec>,
     /// What acceptance checks may use beyond the system's own folders.
     pub(super) checks: Option<PolicySpec>,
+    /// Whether every model call is kept, masked and compressed, so that `muster replay` can run the mission again.
+    pub(super) record: Option<bool>,
 }
 
 /// What a kind of agent is for and how it is run.

@@ -32,6 +32,23 @@ pub enum Upstream {
         /// The file as it was written: relative to the folder of the configuration.
         file: PathBuf,
     },
+    /// The recorded calls of a mission; no network.
+    Replay {
+        /// Whose: see [`Recording`].
+        of: Recording,
+        /// What our own agent speaks; it has to be what was spoken when the calls were recorded.
+        format: Format,
+    },
+}
+
+/// Where recorded calls are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// In the home, with the mission of this name.
+    Mission(String),
+    /// In this folder as it was written: relative to the folder of the configuration.
+    Folder(PathBuf),
 }
 
 /// What is spoken on the wire.
@@ -58,12 +75,13 @@ impl Format {
     }
 }
 
-/// Where a model is reached: either `format` and `base_url`, or `scripted`.
+/// Where a model is reached: either `format` and `base_url`, or `scripted`, or `replay`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["format", "base_url"], "properties": {"scripted": false}},
-    {"required": ["scripted"], "properties": {"format": false, "base_url": false, "key_env": false}},
+    {"required": ["format", "base_url"], "properties": {"scripted": false, "replay": false}},
+    {"required": ["scripted"], "properties": {"format": false, "base_url": false, "key_env": false, "replay": false}},
+    {"required": ["replay"], "properties": {"scripted": false, "base_url": false, "key_env": false}},
 ]))]
 pub(super) struct UpstreamSpec {
     /// What is spoken there.
@@ -76,6 +94,9 @@ pub(super) struct UpstreamSpec {
     key_env: Option<At<Text>>,
     /// A file of recorded answers, relative to this one; for tests and demonstrations without a network.
     scripted: Option<At<Text>>,
+    /// The recorded calls of a mission (`muster run --record`): the mission's name, or the folder that holds them, written
+    /// with a slash (`./cassette`). Answers without a network and at no cost what was asked when they were recorded.
+    replay: Option<At<Text>>,
 }
 
 pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> BTreeMap<Name, Upstream> {
@@ -91,7 +112,12 @@ pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> 
 }
 
 fn upstream(checker: &mut Checker, spec: At<UpstreamSpec>) -> Upstream {
-    let At { value: UpstreamSpec { format, base_url, key_env, scripted }, place } = spec;
+    let At { value: UpstreamSpec { format, base_url, key_env, scripted, replay }, place } = spec;
+    if let Some(replay) = replay {
+        let stray = [("base_url", base_url.map(|url| url.place)), ("scripted", scripted.map(|file| file.place))];
+        let stray = stray.into_iter().chain([("key_env", key_env.map(|name| name.place))]);
+        return replaying(checker, replay, format, stray);
+    }
     match (scripted, base_url) {
         (Some(file), None) => {
             let stray = format.map(|format| ("format", format.place)).or(key_env.map(|name| ("key_env", name.place)));
@@ -115,11 +141,28 @@ fn upstream(checker: &mut Checker, spec: At<UpstreamSpec>) -> Upstream {
             Upstream::Scripted { file: PathBuf::new() }
         }
         (None, None) => {
-            let fix = "add `format` and `base_url` for a provider, or `scripted` for recorded answers";
+            let fix = "add `format` and `base_url` for a provider, `scripted` for written answers, or `replay` for recorded calls";
             checker.wrong(place, "this upstream does not say where it is", fix);
             Upstream::Scripted { file: PathBuf::new() }
         }
     }
+}
+
+fn replaying(
+    checker: &mut Checker,
+    replay: At<Text>,
+    format: Option<At<Format>>,
+    stray: impl Iterator<Item = (&'static str, Option<Place>)>,
+) -> Upstream {
+    for (key, place) in stray {
+        if let Some(place) = place {
+            let what = format!("`{key}` says nothing about recorded calls");
+            checker.wrong(place, what, format!("remove `{key}`, or `replay`"));
+        }
+    }
+    let text = checker.text("the mission or the folder of recorded calls", replay);
+    let of = if text.contains('/') { Recording::Folder(text.into()) } else { Recording::Mission(text) };
+    Upstream::Replay { of, format: format.map_or(Format::OpenaiChat, |format| format.value) }
 }
 
 fn required_format(checker: &mut Checker, format: Option<At<Format>>, place: Place) -> Format {

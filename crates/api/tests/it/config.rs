@@ -131,7 +131,7 @@ checks:
             muster.yaml:3:43: `base_url` and `scripted` exclude each other
               help: keep `base_url` for a provider, or `scripted` for recorded answers
             muster.yaml:4:12: this upstream does not say where it is
-              help: add `format` and `base_url` for a provider, or `scripted` for recorded answers
+              help: add `format` and `base_url` for a provider, `scripted` for written answers, or `replay` for recorded calls
             muster.yaml:5:9: this upstream does not say what is spoken there
               help: add `format: openai-chat`, `openai-responses` or `anthropic`
             muster.yaml:6:38: `key_env` says nothing about a scripted upstream

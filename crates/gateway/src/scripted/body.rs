@@ -9,12 +9,17 @@ pub(crate) struct ScriptedBody {
 }
 
 impl ScriptedBody {
+    /// All the chunks; `breaks_off`: and then the connection breaks.
+    pub(crate) fn of(chunks: Vec<Bytes>, breaks_off: bool) -> Self {
+        ScriptedBody { chunks: chunks.into_iter(), breaks_off }
+    }
+
     /// `breaks_off`: only the first half of the bytes comes, and then the connection breaks.
     pub(super) fn new(mut chunks: Vec<Bytes>, breaks_off: bool) -> Self {
         if breaks_off {
             keep_half(&mut chunks);
         }
-        ScriptedBody { chunks: chunks.into_iter(), breaks_off }
+        ScriptedBody::of(chunks, breaks_off)
     }
 
     /// The next chunk; `Err` where the connection breaks.

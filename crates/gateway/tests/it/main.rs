@@ -4,6 +4,7 @@
 
 mod books;
 mod calls;
+mod cassette;
 mod conformance;
 mod mock;
 mod passthrough;

@@ -51,7 +51,9 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
         let engine = engine(home)?;
         engine.make_repository(&sample, "A ledger kit with some failing tests").await?;
         let repository = engine::inspect(&sample).await.map_err(Error::usage)?;
-        let running = engine.begin(files.request(goal, repository, None)?).await?;
+        let mut request = files.request(goal, repository, None)?;
+        request.settings.record |= args.record;
+        let running = engine.begin(request).await?;
         let manner = follow::Manner { wait: false, json: args.json };
         follow::to_the_end(&engine, running, &screen, manner).await
     })

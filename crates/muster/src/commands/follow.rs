@@ -30,10 +30,28 @@ pub(crate) struct Manner {
 /// it can be resumed.
 pub(crate) async fn to_the_end(
     engine: &Engine,
-    mut running: Running,
+    running: Running,
     screen: &Screen,
     manner: Manner,
 ) -> Result<Outcome, Error> {
+    let name = running.handle.key().to_string();
+    match watch(engine, running, screen, manner.wait).await? {
+        Some(story) => conclude(&story.readings, &name, manner),
+        None => Ok(Outcome::Waiting),
+    }
+}
+
+/// The same without a word about how it ended.
+pub(crate) async fn quietly(engine: &Engine, running: Running, screen: &Screen) -> Result<Outcome, Error> {
+    let name = running.handle.key().to_string();
+    match watch(engine, running, screen, false).await? {
+        Some(story) => Ok(outcome(&story.readings.mission(&name).map_err(Error::failed)?)),
+        None => Ok(Outcome::Waiting),
+    }
+}
+
+/// What happened; nothing when Ctrl-C was pressed twice.
+async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: bool) -> Result<Option<Story>, Error> {
     let name = running.handle.key().to_string();
     screen.say(&format!("mission {name}"));
     let _control = engine::control::listen(engine.home(), running.handle.clone())
@@ -64,14 +82,14 @@ pub(crate) async fn to_the_end(
         told_full = full;
         match standing {
             Standing::Closed => break,
-            Standing::WaitingForPerson if !manner.wait || interrupted => break,
+            Standing::WaitingForPerson if !wait || interrupted => break,
             Standing::WaitingForPerson | Standing::Working => {}
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
             _ = tick.tick(), if screen.shows_all() => {}
             _ = ctrl_c.recv() => {
-                if interrupted { return Ok(Outcome::Waiting) }
+                if interrupted { return Ok(None) }
                 interrupted = true;
                 screen.say("pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once)");
                 // A mission that is paused or over already needs no pausing.
@@ -86,7 +104,7 @@ pub(crate) async fn to_the_end(
     }
     engine.transcripts_kept().await;
     story.show_new(&name, screen)?;
-    conclude(&story.readings, &name, manner)
+    Ok(Some(story))
 }
 
 /// The facts shown so far.
@@ -139,10 +157,14 @@ fn conclude(readings: &Readings, name: &str, manner: Manner) -> Result<Outcome, 
         // It holds the words of agents.
         false => screen::out(&visible(&view.summary()))?,
     };
-    Ok(match view.ending() {
+    Ok(outcome(&view))
+}
+
+fn outcome(view: &engine::view::MissionView) -> Outcome {
+    match view.ending() {
         engine::view::Ending::Done => Outcome::Done,
         engine::view::Ending::Failed => Outcome::Failed,
         engine::view::Ending::Cancelled => Outcome::Cancelled,
         engine::view::Ending::Open => Outcome::Waiting,
-    })
+    }
 }

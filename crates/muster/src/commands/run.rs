@@ -38,7 +38,9 @@ pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
             screen.say("your checkout has changes that are not committed; the mission begins at the last commit and does not see them");
         }
         let engine = engine(home)?;
-        let running = engine.begin(files.request(goal, repository, budget)?).await?;
+        let mut request = files.request(goal, repository, budget)?;
+        request.settings.record |= args.record;
+        let running = engine.begin(request).await?;
         follow::to_the_end(&engine, running, &screen, follow).await
     })
 }

@@ -5,6 +5,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
+//! | `MUSTER_LITELLM=DIR` | where `scripts/litellm.sh` has installed the LiteLLM proxy (`target/litellm`) |
 //! | `MUSTER_EVIDENCE=DIR` | write what was measured as Markdown tables into this folder |
 //! | `MUSTER_KILLS=all` | kill at every crash point of every scenario instead of one scenario for each point |
 //! | `MUSTER_KILLS=TEXT` | of those, only the ones whose `POINT SCENARIO` contains the text |
@@ -21,9 +22,11 @@ mod bad_input;
 mod demo;
 mod kill_points;
 mod kill_random;
+mod litellm;
 mod lost_agents;
 mod people;
 mod rejected;
+mod replay;
 mod rules;
 mod sandbox;
 mod scenario;

@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sim", &["mission"]),
     ("probes", &["sandbox"]),
     ("bench-adapter", &["mission", "store", "agents", "gateway", "api", "engine", "native"]),
-    ("xtask", &["api"]),
+    ("xtask", &["api", "gateway"]),
 ];
 
 /// What comes from outside and belongs to few: its name, and who may use it.

@@ -23,6 +23,18 @@ pub enum Step {
     Text(&'static str),
 }
 
+/// What a call used.
+#[derive(Clone, Copy)]
+pub struct Tokens {
+    /// All input, what was cached included.
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+}
+
+/// Says what the n-th turn of a conversation used.
+type Bill = fn(usize) -> Tokens;
+
 /// Listens until the test ends.
 pub struct Provider {
     pub address: SocketAddr,
@@ -32,6 +44,11 @@ pub struct Provider {
 impl Provider {
     /// A provider whose answer to the n-th turn of a conversation is the n-th step.
     pub fn start(steps: Vec<Step>) -> Self {
+        Self::billing(steps, |_| Tokens { input: 100, cached: 0, output: 10 })
+    }
+
+    /// The same with other numbers of tokens.
+    pub fn billing(steps: Vec<Step>, bill: Bill) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -39,7 +56,7 @@ impl Provider {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (steps, kept) = (steps.clone(), Arc::clone(&kept));
-                std::thread::spawn(move || while serve(&stream, &steps, &kept).is_some() {});
+                std::thread::spawn(move || while serve(&stream, &steps, bill, &kept).is_some() {});
             }
         });
         Self { address, asked }
@@ -57,7 +74,7 @@ impl Asked {
 }
 
 /// One request and its answer; nothing when the client has gone.
-fn serve(stream: &TcpStream, steps: &[Step], kept: &Mutex<Vec<Asked>>) -> Option<()> {
+fn serve(stream: &TcpStream, steps: &[Step], bill: Bill, kept: &Mutex<Vec<Asked>>) -> Option<()> {
     let asked = read(stream)?;
     kept.lock().unwrap().push(asked.clone());
     let messages = asked.body["messages"].as_array().cloned().unwrap_or_default();
@@ -65,8 +82,8 @@ fn serve(stream: &TcpStream, steps: &[Step], kept: &Mutex<Vec<Asked>>) -> Option
     let nothing = Step::Text("Nothing further.");
     let step = steps.get(turn).unwrap_or(&nothing);
     let body = match (asked.path.as_str(), asked.body["stream"] == true) {
-        ("/v1/messages", true) => anthropic(step, turn),
-        (_, true) => openai(step, turn),
+        ("/v1/messages", true) => anthropic(step, turn, bill(turn)),
+        (_, true) => openai(step, turn, bill(turn)),
         (path, false) => panic!("a request to {path} that is not to be streamed: {:?}", asked.body),
     };
     let head = format!(
@@ -97,7 +114,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     Some(Asked { path, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
 }
 
-fn openai(step: &Step, turn: usize) -> String {
+fn openai(step: &Step, turn: usize, used: Tokens) -> String {
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         json!({"id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [choice]})
@@ -113,13 +130,14 @@ fn openai(step: &Step, turn: usize) -> String {
             vec![chunk(delta, Value::Null), chunk(json!({}), json!("tool_calls"))]
         }
     };
-    let usage = json!({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110});
+    let usage = json!({"prompt_tokens": used.input, "completion_tokens": used.output, "total_tokens": used.input + used.output,
+        "prompt_tokens_details": {"cached_tokens": used.cached}});
     chunks.push(json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [], "usage": usage}));
     let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
     events.chain(["data: [DONE]\n\n".to_owned()]).collect()
 }
 
-fn anthropic(step: &Step, turn: usize) -> String {
+fn anthropic(step: &Step, turn: usize, used: Tokens) -> String {
     let (block, delta, stop) = match step {
         Step::Text(text) => {
             (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": text}), "end_turn")
@@ -131,13 +149,13 @@ fn anthropic(step: &Step, turn: usize) -> String {
         ),
     };
     let message = json!({"id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": "test-model", "content": [],
-        "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 100, "output_tokens": 1}});
+        "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": used.input - used.cached, "cache_read_input_tokens": used.cached, "output_tokens": 1}});
     let events = [
         json!({"type": "message_start", "message": message}),
         json!({"type": "content_block_start", "index": 0, "content_block": block}),
         json!({"type": "content_block_delta", "index": 0, "delta": delta}),
         json!({"type": "content_block_stop", "index": 0}),
-        json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null}, "usage": {"output_tokens": 10}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null}, "usage": {"output_tokens": used.output}}),
         json!({"type": "message_stop"}),
     ];
     events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
