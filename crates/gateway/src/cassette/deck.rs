@@ -75,7 +75,7 @@ impl Cassette {
         let mut by_digest: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
         for (at, take) in takes.iter().enumerate() {
             let request = blob(dir, &take.request)?;
-            by_digest.entry(digest(&take.path, &settled(&request, &take.mission))).or_default().push(at);
+            by_digest.entry(digest(&take.path, &settled(&request, &take.mission, &take.agent))).or_default().push(at);
             if let Some(answer) = &take.answer {
                 blob(dir, answer)?;
             }
@@ -107,7 +107,7 @@ impl Cassette {
 
     pub(crate) async fn answer(&self, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         let deck = &self.0;
-        let asked = settled(&outgoing.body, &outgoing.asker.mission);
+        let asked = settled(&outgoing.body, &outgoing.asker.mission, &outgoing.asker.agent);
         let Some(at) = deck.find(&outgoing.asker, &digest(&outgoing.path_and_query, &asked)) else {
             return Ok(deck.refuse(&outgoing, &asked));
         };
@@ -210,7 +210,8 @@ impl Deck {
         let number = self.lock().asked.get(&(asker.agent.clone(), asker.attempt)).copied().unwrap_or_default();
         let mut own = (0..self.takes.len()).filter(|at| self.is_of(*at, asker));
         let place = own.nth(number.saturating_sub(1)).and_then(|at| self.takes.get(at));
-        let recorded = place.and_then(|take| Some(settled(&blob(&self.dir, &take.request).ok()?, &take.mission)));
+        let recorded =
+            place.and_then(|take| Some(settled(&blob(&self.dir, &take.request).ok()?, &take.mission, &take.agent)));
         let spots = recorded.map(|recorded| differs::spots(&recorded, asked)).unwrap_or_default();
         Difference { agent: asker.agent.clone(), attempt: asker.attempt, number, spots }
     }

@@ -2,7 +2,9 @@
 //!
 //! Each rule has its proof: two runs that did the same differ there. Keys are random, a mission's name has a random end,
 //! commits carry the time at which they were made (and so do their ids), test runners print how long they took, and
-//! addresses and names of temporary files are the system's choice. Anything else that differs is a difference.
+//! addresses and names of temporary files are the system's choice. Agents of a mission work at the same time: which of
+//! several free ones takes a task, the number of a message, and what of the others an agent finds when it looks (its
+//! messages, the list of agents) depend on how fast each of them is. Anything else that differs is a difference.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -38,14 +40,17 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 static OBJECT: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{7,12})\b").ok());
 
-/// A request's body with everything that varies covered. `mission`: the name of the mission that asks.
-pub(super) fn settled(body: &[u8], mission: &str) -> Value {
+/// The fields of what our agent tools say of other agents: `send_message`, `read_messages`, `list_agents`.
+const OF_OTHERS: [&[&str]; 3] = [&["message"], &["messages", "unread"], &["you", "agents"]];
+
+/// A request's body with everything that varies covered. `mission` and `agent`: the names of who asks.
+pub(super) fn settled(body: &[u8], mission: &str, agent: &str) -> Value {
     let mut value: Value =
         serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
     if let Value::Object(fields) = &mut value {
         SESSION_FIELDS.iter().for_each(|field| drop(fields.remove(*field)));
     }
-    settle(&mut value, mission);
+    settle(&mut value, mission, agent);
     value
 }
 
@@ -57,23 +62,28 @@ pub(super) fn digest(path: &str, value: &Value) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn settle(value: &mut Value, mission: &str) {
+fn settle(value: &mut Value, mission: &str, agent: &str) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(covered) = covered(text, mission) {
+            if let Cow::Owned(covered) = covered(text, mission, agent) {
                 *text = covered;
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| settle(value, mission)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| settle(value, mission)),
+        Value::Array(values) => values.iter_mut().for_each(|value| settle(value, mission, agent)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| settle(value, mission, agent)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn covered<'a>(text: &'a str, mission: &str) -> Cow<'a, str> {
+fn covered<'a>(text: &'a str, mission: &str, agent: &str) -> Cow<'a, str> {
+    if is_of_others(text) {
+        return Cow::Owned("<what others did>".to_owned());
+    }
     let mut text = Cow::Borrowed(text);
-    if !mission.is_empty() && text.contains(mission) {
-        text = Cow::Owned(text.replace(mission, "<mission>"));
+    for (name, cover) in [(mission, "<mission>"), (agent, "<agent>")] {
+        if let Some(changed) = without_name(&text, name, cover) {
+            text = Cow::Owned(changed);
+        }
     }
     for (rule, cover) in RULES.iter() {
         if let Cow::Owned(changed) = rule.replace_all(&text, *cover) {
@@ -86,6 +96,42 @@ fn covered<'a>(text: &'a str, mission: &str) -> Cow<'a, str> {
         text = Cow::Owned(changed);
     }
     text
+}
+
+/// Whether a text is an answer of one of our agent tools that tells of other agents.
+fn is_of_others(text: &str) -> bool {
+    if !text.starts_with('{') {
+        return false;
+    }
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(text) else { return false };
+    let message = |fields: &Map<String, Value>| {
+        let number = fields.get("message").and_then(Value::as_str).and_then(|text| text.strip_prefix('m'));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let has = |names: &&[&str]| fields.len() == names.len() && names.iter().all(|name| fields.contains_key(*name));
+    OF_OTHERS.iter().any(has) && (fields.len() > 1 || message(&fields))
+}
+
+/// The text with a name covered where it stands by itself; `None` where it does not.
+fn without_name(text: &str, name: &str, cover: &str) -> Option<String> {
+    let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let alone = |at: &usize| {
+        let (before, after) = (at.checked_sub(1), at + name.len());
+        !is_part(before.and_then(|at| text.as_bytes().get(at))) && !is_part(text.as_bytes().get(after))
+    };
+    let places: Vec<usize> = match name {
+        "" => Vec::new(),
+        name => text.match_indices(name).map(|(at, _)| at).filter(alone).collect(),
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for at in &places {
+        out.push_str(&text[from..*at]);
+        out.push_str(cover);
+        from = at + name.len();
+    }
+    out.push_str(&text[from..]);
+    (!places.is_empty()).then_some(out)
 }
 
 /// Words and numbers can look like the beginning of an id; an id as good as always has both letters and digits.
@@ -127,7 +173,7 @@ mod tests {
     use super::*;
 
     fn same(one: &str, other: &str) -> bool {
-        settled(one.as_bytes(), "fix-a1b2c") == settled(other.as_bytes(), "replay-fix-9f8e7")
+        settled(one.as_bytes(), "fix-a1b2c", "ada-1") == settled(other.as_bytes(), "replay-fix-9f8e7", "ada-2")
     }
 
     #[test]
@@ -138,6 +184,9 @@ mod tests {
             ("merged 3f2a1bc", "merged 90ab12d"),
             ("at 2026-11-25T23:26:54Z, on muster/fix-a1b2c", "at 2026-11-26T01:02:03Z, on muster/replay-fix-9f8e7"),
             ("Date:   Wed Nov 25 23:26:54 2026 +0000", "Date:   Thu Nov 26 01:02:03 2026 +0100"),
+            ("You are ada-1.", "You are ada-2."),
+            (r#"{"message":"m1"}"#, r#"{"message":"m20"}"#),
+            (r#"{"messages":[],"unread":0}"#, r#"{"messages":[{"id":"m0","from":"bob","body":"hi"}],"unread":1}"#),
             ("<A object at 0x7f0011223344>", "<A object at 0x7fff55443322>"),
         ] {
             assert!(same(&json!(one).to_string(), &json!(other).to_string()), "{one} / {other}");
@@ -149,6 +198,8 @@ mod tests {
     fn what_is_asked_counts() {
         for (one, other) in [
             ("Ran 9 tests", "Ran 8 tests"),
+            ("tell ada-10", "tell ada-20"),
+            (r#"{"message":"no"}"#, r#"{"message":"yes"}"#),
             ("sleep 10", "sleep 20"),
             ("wait 10s", "wait 20s"),
             ("deadbeef", "feedface"),

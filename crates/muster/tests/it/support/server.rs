@@ -81,13 +81,14 @@ fn serve(stream: &TcpStream, steps: &[Step], bill: Bill, kept: &Mutex<Vec<Asked>
     let turn = messages.iter().filter(|message| message["role"] == "assistant").count();
     let nothing = Step::Text("Nothing further.");
     let step = steps.get(turn).unwrap_or(&nothing);
-    let body = match (asked.path.as_str(), asked.body["stream"] == true) {
-        ("/v1/messages", true) => anthropic(step, turn, bill(turn)),
-        (_, true) => openai(step, turn, bill(turn)),
+    let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
+        ("/v1/models", _) => ("application/json", json!({"object": "list", "data": []}).to_string()),
+        ("/v1/messages", true) => ("text/event-stream", anthropic(step, turn, bill(turn))),
+        (_, true) => ("text/event-stream", openai(step, turn, bill(turn))),
         (path, false) => panic!("a request to {path} that is not to be streamed: {:?}", asked.body),
     };
     let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\nconnection: keep-alive\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: keep-alive\r\n\r\n",
         body.len()
     );
     let mut stream = stream;
