@@ -25,6 +25,7 @@ mod kill_random;
 mod litellm;
 mod lost_agents;
 mod people;
+mod prices;
 mod rejected;
 mod replay;
 mod rules;
