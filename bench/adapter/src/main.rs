@@ -125,6 +125,7 @@ fn setup(state: &Path) -> Result<Setup> {
         launcher: vec![program.clone().into_os_string(), "__sandbox".into()],
         program,
         secrets: Arc::new(|_| None),
+        masking: engine::Masking::default(),
         faults: Faults::none(),
         extra_tools: Vec::new(),
     })

@@ -13,10 +13,12 @@ use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
 mod role;
+mod secrets;
 mod spec;
 mod upstream;
 
 pub use role::{Role, Runtime, WorkspaceKind};
+pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
 pub use upstream::{Format, Recording, Upstream};
 
 pub(crate) use role::roles;
@@ -51,6 +53,8 @@ pub struct CheckedConfig {
     pub checks: CheckedPolicy,
     /// Whether the model calls of missions are kept, to be replayed.
     pub record: bool,
+    /// What is masked.
+    pub secrets: Secrets,
 }
 
 /// What bounds a mission. Where nothing is set, the core's own default holds.
@@ -110,6 +114,7 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
         prices: spec::prices(&mut checker, file.prices),
         checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),
         record: file.record.unwrap_or(false),
+        secrets: file.secrets.map(|secrets| secrets.judge(&mut checker)).unwrap_or_default(),
     };
     checker.finish(config)
 }

@@ -4,7 +4,8 @@
 //! A command may print more than anybody reads, and a transcript has a cap: of each command the beginning is kept as it comes, and of the
 //! rest the end. What is left out is counted in its place.
 
-use crate::clock::Clock;
+use crate::{clock::Clock, masking::Masking};
+use gateway::{MaskedStream, Masker};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Chunk, MissionKey, Transcripts};
@@ -98,6 +99,7 @@ pub(crate) struct Scribe {
     pub(crate) mission: MissionKey,
     pub(crate) agent: String,
     pub(crate) clock: Clock,
+    pub(crate) masking: Masking,
 }
 
 impl Scribe {
@@ -122,7 +124,7 @@ impl Scribe {
             attempt: None,
             at_ms: self.clock.now().0,
             kind: KIND.to_owned(),
-            bytes: serde_json::to_vec(console).unwrap_or_default(),
+            bytes: self.masking.masker().bytes(&serde_json::to_vec(console).unwrap_or_default()).into_owned(),
         });
     }
 }
@@ -143,7 +145,7 @@ impl Recording {
     /// The next piece of output.
     pub(crate) fn said(&mut self, spoken: Spoken<'_>) {
         let stream = if spoken.output == Output::Stderr { &mut self.err } else { &mut self.out };
-        let text = stream.lines(spoken.bytes);
+        let text = stream.lines(&self.scribe.masking.masker(), spoken.bytes);
         if text.is_empty() {
             return;
         }
@@ -163,7 +165,8 @@ impl Recording {
         if self.left_out > 0 {
             self.scribe.write(&Console::LeftOut { number: self.number, bytes: self.left_out });
         }
-        let (out, err) = (self.out.rest(), self.err.rest());
+        let masker = self.scribe.masking.masker();
+        let (out, err) = (self.out.rest(&masker), self.err.rest(&masker));
         self.say(false, out);
         self.say(true, err);
         self.scribe.write(&Console::Ended { number: self.number, how: end_words(end), ms, bytes, hints });
@@ -185,6 +188,8 @@ impl Recording {
 /// One output.
 #[derive(Default)]
 struct Stream {
+    /// The beginning of what may be a secret.
+    masked: MaskedStream,
     /// The beginning of a character whose rest has not come yet.
     begun: Vec<u8>,
     /// The beginning of a line whose rest has not come yet: many programs print in smaller pieces.
@@ -195,8 +200,9 @@ struct Stream {
 
 impl Stream {
     /// The lines that these bytes complete.
-    fn lines(&mut self, bytes: &[u8]) -> String {
-        let text = self.decode(bytes);
+    fn lines(&mut self, masker: &Masker, bytes: &[u8]) -> String {
+        let bytes = self.masked.push(masker, bytes);
+        let text = self.decode(&bytes);
         self.line.push_str(&text);
         let whole = match self.line.rfind('\n') {
             Some(end) => end + 1,
@@ -223,7 +229,10 @@ impl Stream {
         surplus as u64
     }
 
-    fn rest(&mut self) -> String {
+    fn rest(&mut self, masker: &Masker) -> String {
+        let held = self.masked.finish(masker);
+        let held = self.decode(&held);
+        self.line.push_str(&held);
         let begun = std::mem::take(&mut self.begun);
         let line = std::mem::take(&mut self.line);
         std::mem::take(&mut self.end) + &line + &String::from_utf8_lossy(&begun)
@@ -279,19 +288,29 @@ mod tests {
         let mut stream = Stream::default();
         let bytes = "aé€😀".as_bytes();
         let text: String = bytes.iter().map(|byte| stream.decode(&[*byte])).collect();
-        assert_eq!((text.as_str(), stream.rest().as_str()), ("aé€😀", ""));
+        assert_eq!((text.as_str(), stream.rest(&Masker::default()).as_str()), ("aé€😀", ""));
         assert_eq!(stream.decode(b"a\xff\xe2\x82"), "a\u{fffd}");
-        assert_eq!(stream.rest(), "\u{fffd}");
+        assert_eq!(stream.rest(&Masker::default()), "\u{fffd}");
     }
 
     #[test]
     fn output_is_told_by_the_line() {
         let mut stream = Stream::default();
-        let told: Vec<String> = [".", ".", "F\n\nwhy", "?"].map(|piece| stream.lines(piece.as_bytes())).to_vec();
+        let told: Vec<String> =
+            [".", ".", "F\n\nwhy", "?"].map(|piece| stream.lines(&Masker::default(), piece.as_bytes())).to_vec();
         assert_eq!(told, ["", "", "..F\n\n", ""]);
-        assert_eq!(stream.lines("x".repeat(LINE_BYTES_MAX).as_bytes()).len(), LINE_BYTES_MAX + 4);
-        stream.lines(b"the end");
-        assert_eq!(stream.rest(), "the end");
+        assert_eq!(stream.lines(&Masker::default(), "x".repeat(LINE_BYTES_MAX).as_bytes()).len(), LINE_BYTES_MAX + 4);
+        stream.lines(&Masker::default(), b"the end");
+        assert_eq!(stream.rest(&Masker::default()), "the end");
+    }
+
+    #[test]
+    fn a_secret_in_single_bytes_is_covered() {
+        let masker = Masker::new([("KEY".to_owned(), "planted-0123456789".into())]);
+        let mut stream = Stream::default();
+        let text: String =
+            b"it is planted-0123456789\nplanted".iter().map(|byte| stream.lines(&masker, &[*byte])).collect();
+        assert_eq!((text.as_str(), stream.rest(&masker).as_str()), ("it is [masked:KEY]\n", "planted"));
     }
 
     #[tokio::test]
@@ -300,8 +319,13 @@ mod tests {
         let lock = store::Home::lock(dir.path()).unwrap();
         let transcripts = Transcripts::open(&lock, store::TranscriptOptions::default()).unwrap();
         let mission: MissionKey = "m".into();
-        let scribe =
-            Scribe { transcripts: transcripts.clone(), mission: mission.clone(), agent: "a".into(), clock: Clock };
+        let scribe = Scribe {
+            transcripts: transcripts.clone(),
+            mission: mission.clone(),
+            agent: "a".into(),
+            clock: Clock,
+            masking: Masking::default(),
+        };
         let mut recording = scribe.begin(RunBy::Agent, "yes", None);
         let piece = "y\n".repeat(4096);
         for _ in 0..1000 {

@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     fault::{Faults, Place},
     hands::Hands,
+    masking::Masking,
     order::{BadOrder, Order},
 };
 use mission::{At, Fact, Input, Mission, Rejected, Standing};
@@ -64,6 +65,7 @@ pub enum TellError {
 pub struct Handle {
     key: MissionKey,
     sender: mpsc::Sender<Message>,
+    masking: Masking,
 }
 
 impl Handle {
@@ -86,7 +88,7 @@ impl Handle {
         call: Option<(CallRow, Option<Answer>)>,
     ) -> Result<Vec<Fact>, TellError> {
         let (reply, answer) = oneshot::channel();
-        let tell = Tell { input, call, reply: Some(reply) };
+        let tell = Tell { input: self.masking.input(input), call, reply: Some(reply) };
         self.sender.send(Message::Tell(Box::new(tell))).await.map_err(|_| TellError::Gone)?;
         answer.await.map_err(|_| TellError::Gone)?
     }
@@ -103,6 +105,7 @@ impl Handle {
     /// Tells the mission something whose outcome nobody waits for. It is not lost to a full disk.
     pub(crate) async fn report(&self, input: Input) {
         // The actor is only gone when the engine ends; then the journal knows what is still to be done.
+        let input = self.masking.input(input);
         let _ = self.sender.send(Message::Tell(Box::new(Tell { input, call: None, reply: None }))).await;
     }
 
@@ -178,6 +181,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) masking: Masking,
 }
 
 /// One input with its facts, waiting for the append.
@@ -193,8 +197,8 @@ impl Driver {
         let (sender, inbox) = mpsc::channel(INBOX);
         let progress = Progress { standing: mission.standing(), seq, disk_full: false };
         let (progress, watched) = watch::channel(progress);
-        let handle = Handle { key: parts.key.clone(), sender };
-        let Parts { key, store, clock, faults } = parts;
+        let Parts { key, store, clock, faults, masking } = parts;
+        let handle = Handle { key: key.clone(), sender, masking };
         let (held, backlog) = (None, VecDeque::new());
         Ok((Self { key, store, clock, faults, mission, seq, inbox, held, backlog, progress }, handle, watched))
     }

@@ -5,7 +5,8 @@ use crate::{
     driver::{Driver, DriverError, Handle, Parts, Progress, TellError},
     fault::{Faults, Place},
     hands::{Hands, Tools},
-    meter::Meter,
+    masking::Masking,
+    meter::{Meter, Notes},
     order::Order,
     settings::Settings,
     setup::{self, SetupError},
@@ -36,6 +37,8 @@ pub struct Setup {
     pub program: PathBuf,
     /// Where provider keys come from.
     pub secrets: Secrets,
+    /// What must not be written: what the program knows already; the engine adds the keys of upstreams.
+    pub masking: Masking,
     /// The armed crash point, if any.
     pub faults: Faults,
     /// Tools that agents get beyond those of the mission.
@@ -49,6 +52,7 @@ pub struct Engine {
     launcher: Arc<Launcher>,
     program: PathBuf,
     secrets: Secrets,
+    masking: Masking,
     faults: Arc<Faults>,
     clock: Clock,
     extra_tools: Vec<ExtraTool>,
@@ -108,6 +112,14 @@ pub enum EngineError {
     /// The mission's configuration does not hold.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The configuration holds what must not be written.
+    #[error(
+        "the mission's configuration holds a secret ({cover}), and it is kept with the mission; name the variable that holds it instead"
+    )]
+    Secret {
+        /// What stands for the secret.
+        cover: String,
+    },
     /// git failed.
     #[error(transparent)]
     Workspace(#[from] workspace::Error),
@@ -166,6 +178,7 @@ impl Engine {
             launcher: Arc::new(launcher),
             program: setup.program,
             secrets: setup.secrets,
+            masking: setup.masking,
             faults: Arc::new(setup.faults),
             clock: Clock,
             extra_tools: setup.extra_tools,
@@ -205,13 +218,25 @@ impl Engine {
     /// # Errors
     /// Whatever is wrong with the request is found before anything is written.
     pub async fn begin(&self, request: Request) -> Result<Running, EngineError> {
-        self.begin_as(setup::fresh_key(&request.goal), request).await
+        self.begin_under(setup::fresh_key, request).await
     }
 
     /// The same under a name that is new.
     pub(crate) async fn begin_as(&self, key: MissionKey, request: Request) -> Result<Running, EngineError> {
+        self.begin_under(|_| key, request).await
+    }
+
+    /// `name` makes the mission's name of its goal, in which secrets are covered.
+    async fn begin_under(
+        &self,
+        name: impl FnOnce(&str) -> MissionKey,
+        request: Request,
+    ) -> Result<Running, EngineError> {
+        let gateway = self.gateway(&request.settings)?;
+        let (goal, plan) = (self.masking.text(request.goal).into_owned(), self.masking.value(request.plan));
+        let key = name(&goal);
         let opening = Opening {
-            goal: request.goal,
+            goal,
             repository: request.repository.root.to_string_lossy().into_owned(),
             base: request.repository.head.to_string(),
             branch: format!("muster/{key}"),
@@ -219,9 +244,11 @@ impl Engine {
             limits: request.limits,
             settings: serde_json::to_string(&request.settings).map_err(|error| self.beginning(&key, &error))?,
         };
-        check_beginning(&opening, &request.plan)?;
-        let gateway = self.gateway(&request.settings)?;
-        let beginning = Beginning { opening, plan: request.plan };
+        if let Some(cover) = self.masking.masker().find(opening.settings.as_bytes()) {
+            return Err(EngineError::Secret { cover: cover.to_owned() });
+        }
+        check_beginning(&opening, &plan)?;
+        let beginning = Beginning { opening, plan };
         let now = self.clock.now().0;
         let row = MissionRow {
             key: key.clone(),
@@ -278,7 +305,7 @@ impl Engine {
     pub async fn note(&self, key: &MissionKey, order: Order) -> Result<Vec<Fact>, EngineError> {
         let (mut mission, seq) = crate::driver::replay_with(&self.store.reader()?, key)?;
         let now = self.clock.now();
-        let input = order.input(&mission).map_err(TellError::Order)?;
+        let input = self.masking.input(order.input(&mission).map_err(TellError::Order)?);
         let facts = mission.decide(now, input).map_err(TellError::Rejected)?;
         if !facts.is_empty() {
             facts.iter().for_each(|fact| self.faults.pass(Place::BeforeAppend, fact.kind()));
@@ -291,9 +318,10 @@ impl Engine {
     }
 
     fn gateway(&self, settings: &Settings) -> Result<(gateway::Gateway<Meter>, Arc<Meter>), SetupError> {
-        let meter =
-            Arc::new(Meter::new(self.store.clone(), self.clock, crate::prices::of_home(self.home())?.version()));
-        Ok((setup::gateway(settings, &self.secrets, Arc::clone(&meter), self.home())?, meter))
+        let notes = Notes { transcripts: self.transcripts.clone(), masking: self.masking.clone() };
+        let version = crate::prices::of_home(self.home())?.version();
+        let meter = Arc::new(Meter::new(self.store.clone(), self.clock, version, notes));
+        Ok((setup::gateway(settings, &self.secrets, &self.masking, Arc::clone(&meter), self.home())?, meter))
     }
 
     async fn run(
@@ -306,11 +334,12 @@ impl Engine {
             serde_json::from_str(&beginning.opening.settings).map_err(|error| self.beginning(&key, &error))?;
         if settings.record {
             let dir = setup::cassette_dir(self.home(), key.as_str());
-            let recorder = gateway::Recorder::open(&dir, setup::masker(&settings, &self.secrets));
+            let recorder = gateway::Recorder::open(&dir, (*self.masking.masker()).clone());
             gateway.record(recorder.map_err(SetupError::from)?);
         }
         let (store, faults) = (self.store.clone(), Arc::clone(&self.faults));
-        let (driver, handle, progress) = Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults })?;
+        let (driver, handle, progress) =
+            Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults, masking: self.masking.clone() })?;
         let history = progress.borrow().seq;
         meter.serve(handle.clone());
         let tools = Tools {
@@ -322,6 +351,7 @@ impl Engine {
             gateway,
             meter,
             transcripts: self.transcripts.clone(),
+            masking: self.masking.clone(),
             faults: Arc::clone(&self.faults),
             clock: self.clock,
             extra_tools: self.extra_tools.clone(),

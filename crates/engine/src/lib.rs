@@ -7,6 +7,7 @@
 //!     meter    the books behind the gateway: leases, settlements, stored answers
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
 //!     sandboxed  a policy file explained, and one program run under it
+//!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     prices   the price table of a home
 //!     replay   a mission run again from its recorded calls
@@ -24,6 +25,7 @@ mod engine;
 mod extras;
 mod fault;
 mod hands;
+mod masking;
 mod meter;
 mod order;
 pub mod prices;
@@ -41,11 +43,15 @@ pub use extras::Extras;
 pub use fault::{Faults, NoSuchPoint};
 #[cfg(feature = "modelled")]
 pub use hands::{Modelled, ModelledAgent};
+pub use masking::{Masking, Named};
 pub use meter::Meter;
 pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
 pub use replay::{Comparison, Replay, ReplayedCalls};
-pub use settings::{Places, PriceSettings, Recording, RoleSettings, Settings, UpstreamSettings, core_plan, limits};
+pub use settings::{
+    Leaving, Places, PriceSettings, Recording, RoleSettings, SecretSettings, Settings, UpstreamSettings, core_plan,
+    limits,
+};
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
 pub use workspace::{

@@ -7,15 +7,17 @@
 use crate::{
     clock::Clock,
     driver::{FULL_DISK_PAUSE, Handle, TellError},
+    masking::Masking,
 };
-use gateway::{Call, Cost, Outcome, Refusal, Settled, StoredAnswer};
+use agents::acp::Update;
+use gateway::{Call, Cost, Outcome, Refusal, Settled, StoredAnswer, Tag};
 use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
-use store::{Answer, CallRow, Store};
+use store::{Answer, CallRow, Chunk, Store, Transcripts};
 use tokio::sync::Notify;
 
 /// The engine's ledger for one mission.
@@ -28,6 +30,15 @@ pub struct Meter {
     accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
     /// Told whenever a call is booked.
     closed: Notify,
+    notes: Notes,
+    /// What transcripts were told of secrets in requests, once each.
+    noted: Mutex<BTreeSet<(String, String)>>,
+}
+
+/// Where the meter notes what people should know, and what must not stand there.
+pub(crate) struct Notes {
+    pub(crate) transcripts: Transcripts,
+    pub(crate) masking: Masking,
 }
 
 /// One attempt's money as the meter sees it.
@@ -46,15 +57,10 @@ enum Left {
 }
 
 impl Meter {
-    pub(crate) fn new(store: Store, clock: Clock, prices_version: String) -> Self {
-        Self {
-            store,
-            clock,
-            prices_version,
-            handle: OnceLock::new(),
-            accounts: Mutex::default(),
-            closed: Notify::new(),
-        }
+    pub(crate) fn new(store: Store, clock: Clock, prices_version: String, notes: Notes) -> Self {
+        let (accounts, noted) = Default::default();
+        let (handle, closed) = (OnceLock::new(), Notify::new());
+        Self { store, clock, prices_version, handle, accounts, closed, notes, noted }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -182,7 +188,7 @@ impl Meter {
             agent: call.agent.clone(),
             attempt: call.attempt,
             digest: call.digest.to_string(),
-            model: call.model.clone(),
+            model: self.notes.masking.text(&call.model).into_owned(),
             format: call.format.name().to_owned(),
             input_tokens: Some(usage.input_tokens),
             output_tokens: Some(usage.output_tokens),
@@ -250,6 +256,23 @@ impl gateway::Ledger for Meter {
         };
         self.close(call, attempt, cost.unwrap_or_default().0).await;
         told.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn secret_found(&self, by: &Tag, name: &str, refused: bool) {
+        let what = if refused { "the call was refused" } else { "it was masked" };
+        let text = format!("a request to the model held the secret {name}; {what}");
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !noted.insert((by.agent.clone(), text.clone())) {
+            return;
+        }
+        self.notes.transcripts.push(Chunk {
+            mission: by.mission.as_str().into(),
+            agent: by.agent.clone(),
+            attempt: None,
+            at_ms: self.clock.now().0,
+            kind: "note".to_owned(),
+            bytes: serde_json::to_vec(&Update::Note { text }).unwrap_or_default(),
+        });
     }
 }
 

@@ -26,6 +26,43 @@ pub struct Settings {
     /// Whether the model calls are kept, in the folder `cassette` of the mission.
     #[serde(default)]
     pub record: bool,
+    /// What is masked.
+    #[serde(default)]
+    pub secrets: SecretSettings,
+}
+
+/// What is masked beyond provider keys and the variables whose names tell, and what becomes of secrets in requests.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SecretSettings {
+    /// Names of variables.
+    #[serde(default)]
+    pub mask: Vec<String>,
+    /// What becomes of a secret in a request to an upstream.
+    #[serde(default)]
+    pub outgoing: Leaving,
+}
+
+/// What becomes of a secret in a request to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaving {
+    /// It is covered.
+    #[default]
+    Mask,
+    /// The call is refused.
+    Refuse,
+    /// It leaves.
+    Allow,
+}
+
+impl From<Leaving> for gateway::Leaving {
+    fn from(leaving: Leaving) -> Self {
+        match leaving {
+            Leaving::Mask => gateway::Leaving::Mask,
+            Leaving::Refuse => gateway::Leaving::Refuse,
+            Leaving::Allow => gateway::Leaving::Allow,
+        }
+    }
 }
 
 /// How the agents of a role are run.
@@ -125,6 +162,7 @@ impl Settings {
             prices: config.prices.iter().map(|(model, price)| (model.clone(), PriceSettings::of(price))).collect(),
             checks: Extras::of(&config.checks, places),
             record: config.record,
+            secrets: SecretSettings::of(&config.secrets),
         }
     }
 }
@@ -174,6 +212,17 @@ impl Recording {
             config::Recording::Mission(name) => Self::Mission(name.clone()),
             config::Recording::Folder(folder) => Self::Folder(places.config_dir.join(folder)),
         }
+    }
+}
+
+impl SecretSettings {
+    fn of(secrets: &config::Secrets) -> Self {
+        let outgoing = match secrets.outgoing {
+            config::Outgoing::Mask => Leaving::Mask,
+            config::Outgoing::Refuse => Leaving::Refuse,
+            config::Outgoing::Allow => Leaving::Allow,
+        };
+        Self { mask: secrets.mask.clone(), outgoing }
     }
 }
 

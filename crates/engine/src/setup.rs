@@ -2,6 +2,7 @@
 
 use crate::{
     engine::Secrets,
+    masking::{Masking, Named},
     meter::Meter,
     settings::{PriceSettings, Recording, RoleSettings, Settings, UpstreamSettings},
 };
@@ -84,9 +85,11 @@ pub(crate) fn cassette_dir(home: &Path, name: &str) -> PathBuf {
     mission_dir(home, name).join("cassette")
 }
 
+/// The mission's gateway; what it takes for secret is added to `masking`.
 pub(crate) fn gateway(
     settings: &Settings,
     secrets: &Secrets,
+    masking: &Masking,
     meter: Arc<Meter>,
     home: &Path,
 ) -> Result<Gateway<Meter>, SetupError> {
@@ -98,8 +101,11 @@ pub(crate) fn gateway(
     let mut cassettes = BTreeMap::new();
     let upstreams =
         settings.upstreams.iter().map(|(name, upstream)| upstream_of(name, upstream, secrets, home, &mut cassettes));
-    let config =
-        GatewayConfig { upstreams: upstreams.collect::<Result<_, _>>()?, prices, limits: gateway::Limits::default() };
+    let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
+    masking.add(settings.secrets.mask.iter().filter_map(|name| Some((name.clone(), secrets(name)?.into()))));
+    masking.add(upstreams.iter().filter_map(key_of));
+    let secrets = gateway::Secrets { masker: masking.masker(), leaving: settings.secrets.outgoing.into() };
+    let config = GatewayConfig { upstreams, prices, limits: gateway::Limits::default(), secrets };
     Ok(Gateway::new(config, meter)?)
 }
 
@@ -166,13 +172,12 @@ fn recorded(of: &Recording, home: &Path, cassettes: &mut BTreeMap<PathBuf, Casse
     Ok(cassette)
 }
 
-/// Covers the keys of the upstreams in what is kept of calls.
-pub(crate) fn masker(settings: &Settings, secrets: &Secrets) -> gateway::Masker {
-    let names = settings.upstreams.values().filter_map(|upstream| match upstream {
-        UpstreamSettings::Url { key_env, .. } => key_env.clone(),
-        UpstreamSettings::Scripted { .. } | UpstreamSettings::Replay { .. } => None,
-    });
-    gateway::Masker::new(names.filter_map(|name| Some((name.clone(), secrets(&name)?.into()))))
+/// The provider's key of an upstream, under the upstream's name.
+fn key_of(upstream: &Upstream) -> Option<Named> {
+    match &upstream.kind {
+        UpstreamKind::Passthrough { key, .. } => Some((upstream.name.clone(), key.clone()?)),
+        UpstreamKind::Scripted(_) | UpstreamKind::Replay(_) => None,
+    }
 }
 
 fn price_of(model: &str, price: &PriceSettings) -> Result<ModelPrice, SetupError> {

@@ -247,7 +247,12 @@ async fn gateway(url: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let kind = UpstreamKind::Passthrough { format: Format::OpenAiChat, base_url: url.to_owned(), key: None };
     let upstreams = vec![Upstream { name: "upstream".into(), kind, models: vec![] }];
-    let config = GatewayConfig { upstreams, prices: Prices::embedded(), limits: Limits::default() };
+    let config = GatewayConfig {
+        upstreams,
+        prices: Prices::embedded(),
+        limits: Limits::default(),
+        secrets: gateway::Secrets::default(),
+    };
     let gateway = Gateway::new(config, Arc::new(NoBooks)).unwrap();
     let session = gateway.open_session(Tag { mission: "m1".into(), agent: "ada".into() }).unwrap();
     session.bind(Some(1));

@@ -1,5 +1,7 @@
 //! Counting tokens: passed to the upstream and back. It costs nothing, so that no ledger is asked.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Body as HttpBody;
@@ -8,6 +10,7 @@ use tokio::time::timeout;
 use crate::body::Body;
 use crate::format::Format;
 use crate::gateway::{Gateway, json_response, problem};
+use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::request;
 use crate::scripted;
@@ -30,7 +33,7 @@ impl<L: Ledger> Gateway<L> {
         B: HttpBody,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = self.collect(format, body).await?;
         let model = model.map_or_else(|| request::model_of(&body), |model| Ok(model.to_owned()));
         let model = model.map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
@@ -42,15 +45,22 @@ impl<L: Ledger> Gateway<L> {
             return Ok(json_response(StatusCode::OK, scripted::count(format, &body)));
         };
         let path_and_query = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+        let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
         let tag = session.tag();
         let asker = Asker { mission: tag.mission.clone(), agent: tag.agent.clone(), attempt: session.attempt() };
         let outgoing = Outgoing { asker, format, model, stream: false, path_and_query, headers: parts.headers, body };
         let limits = &self.0.limits;
         let failed = || failed(format, &format!("The upstream {}", line.name));
         let asked = timeout(limits.head, line.ask(&self.0.http, outgoing)).await;
-        let incoming = asked.map_err(|_| failed())?.map_err(|_| failed())?;
+        let mut incoming = asked.map_err(|_| failed())?.map_err(|_| failed())?;
         let whole = timeout(limits.idle, whole(incoming.body)).await;
         let body = whole.map_err(|_| failed())?.ok_or_else(failed)?;
+        let masker = &self.0.secrets.masker;
+        Guard::new(masker, false).head(&mut incoming.headers);
+        let body = match masker.bytes(&body) {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(covered) => covered.into(),
+        };
         let mut response = Response::new(Body::whole(body));
         *response.status_mut() = incoming.status;
         *response.headers_mut() = incoming.headers;

@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::cassette::{Cassette, Recorder};
 use crate::format::Format;
 use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
+use crate::outgoing::Secrets;
 use crate::price::{ModelPrice, PriceSource, Prices};
 use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
@@ -40,6 +41,8 @@ pub struct GatewayConfig {
     pub prices: Prices,
     /// Sizes and times.
     pub limits: Limits,
+    /// What must neither leave in a request nor come back in an answer.
+    pub secrets: Secrets,
 }
 
 /// Limits of one call.
@@ -127,6 +130,7 @@ pub(crate) struct Core<L> {
     pub(crate) lines: Vec<Line>,
     pub(crate) http: Http,
     pub(crate) limits: Limits,
+    pub(crate) secrets: Secrets,
     pub(crate) recalled: AtomicU64,
     pub(crate) refused: AtomicU64,
     /// Calls between their first word with the ledger and their settlement.
@@ -165,6 +169,7 @@ impl<L: Ledger> Gateway<L> {
             lines,
             http: Http::default(),
             limits: config.limits,
+            secrets: config.secrets,
             recalled: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             under_way: watch::Sender::new(0),
@@ -270,10 +275,11 @@ impl<L: Ledger> Gateway<L> {
         B: HttpBody,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = self.collect(format, body).await?;
         let path_and_query = parts.uri.path_and_query().map_or(format.path(), |path| path.as_str()).to_owned();
         let digest = digest(&parts, &path_and_query, &body);
+        let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
         let wanted = request::read(format, named, body)
             .map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
         let line = self.line_for(session, format, &wanted.model)?;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::format::Format;
 use crate::price::PriceSource;
+use crate::session::Tag;
 
 /// The books behind the gateway.
 ///
@@ -27,6 +28,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// Books what the call cost and keeps its answer. Durable when it returns: until then the end of the answer is
     /// held back from the agent. On `Err` (told in words for the log) the agent's answer is broken off instead.
     fn settle(&self, settled: Settled) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Hears that a request held a known secret, by the secret's name; it was covered, or the call `refused`. For people:
+    /// nothing depends on it.
+    fn secret_found(&self, _by: &Tag, _name: &str, _refused: bool) {}
 }
 
 /// One call of one agent.

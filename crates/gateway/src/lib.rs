@@ -4,7 +4,7 @@
 //! by the [`Ledger`] before a byte goes upstream and settled with it before the last bytes of the answer reach the
 //! agent, so that money is reserved before it is spent and an answer that an agent has seen to its end is one that
 //! was written down. Between those two points the gateway is a pipe: request and answer pass as the bytes they are,
-//! streaming or not, and usage is read on the side.
+//! streaming or not, and usage is read on the side; only where a known secret would pass are bytes replaced.
 //!
 //! What it refuses to do: translate between formats, retry, choose an upstream by anything but the model's name,
 //! guess a price (a model without one costs *unknown*, never nothing), make a call of its own.
@@ -18,6 +18,9 @@
 //! 3. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
 //!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event. Or a `cassette` answers: the calls of
 //!    a mission can be kept, and answered again from what was kept.
+//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event.
+//!    On the way a known secret is covered (`mask`): in requests (`outgoing`), and in answers, even when it comes in
+//!    pieces over many events (`guard`).
 //! 4. The ledger settles; the held bytes are released.
 
 mod body;
@@ -25,9 +28,11 @@ mod cassette;
 mod count;
 mod format;
 mod gateway;
+mod guard;
 mod ledger;
 mod mask;
 mod meter;
+mod outgoing;
 mod price;
 mod relay;
 mod request;
@@ -44,6 +49,7 @@ pub use format::Format;
 pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
 pub use ledger::{Call, Cost, Digest, Ledger, Outcome, Refusal, Settled, StoredAnswer, Usage};
 pub use mask::{MaskedStream, Masker, SECRET_BYTES_MIN};
+pub use outgoing::{Leaving, Secrets};
 pub use price::{ModelPrice, PriceError, PriceSource, PriceTable, Prices, TABLE_VERSION, TableError};
 pub use scripted::{Script, ScriptError};
 pub use serve::{Listener, serve};

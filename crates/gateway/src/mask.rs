@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,8 +22,8 @@ pub struct Masker {
     nodes: Vec<Node>,
     /// What stands in the place of each secret.
     covers: Vec<String>,
-    /// Bytes with which a form begins.
-    first: [u64; 4],
+    /// By the first byte of a form: the node that it leads to; 0 where no form begins so.
+    first: Vec<u32>,
 }
 
 #[derive(Clone, Default)]
@@ -31,6 +32,14 @@ struct Node {
     next: Vec<(u8, u32)>,
     /// The secret of which a form ends here.
     ends: Option<u32>,
+}
+
+/// A secret found in a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place<'a> {
+    pub(crate) bytes: Range<usize>,
+    /// What is to stand there instead.
+    pub(crate) cover: &'a str,
 }
 
 /// One stream of bytes on its way through a [`Masker`].
@@ -58,7 +67,7 @@ impl Masker {
     /// A masker of these values, each with the name that stands in its place: `[masked:NAME]`. Of several names of one
     /// value the first is used. Values shorter than [`SECRET_BYTES_MIN`] are left out.
     pub fn new(secrets: impl IntoIterator<Item = (String, SecretString)>) -> Self {
-        let mut masker = Self { nodes: vec![Node::default()], ..Self::default() };
+        let mut masker = Self { nodes: vec![Node::default()], first: vec![0; 256], ..Self::default() };
         for (name, value) in secrets {
             let value = value.expose_secret().as_bytes();
             if value.len() < SECRET_BYTES_MIN {
@@ -105,28 +114,61 @@ impl Masker {
         found.and_then(|secret| self.covers.get(secret as usize)).map(String::as_str)
     }
 
-    /// Covers what is certain of `text`; returns how many bytes of it were dealt with. At the `end` of a text that is all.
-    fn cover(&self, text: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
-        let mut at = 0;
+    /// The secrets in `text` that are certain, and how many bytes of it were dealt with: all of them at the `end` of a text.
+    pub(crate) fn places(&self, text: &[u8], end: bool) -> (Vec<Place<'_>>, usize) {
+        let (mut places, mut at) = (Vec::new(), 0);
         while at < text.len() {
             match self.at(&text[at..], end) {
-                Found::Nothing => {
-                    out.push(text[at]);
-                    at += 1;
-                }
+                Found::Nothing => at += 1,
                 Found::Secret(bytes, secret) => {
-                    out.extend_from_slice(self.covers.get(secret as usize).map_or(b"", String::as_bytes));
+                    let cover = self.covers.get(secret as usize).map_or("", String::as_str);
+                    places.push(Place { bytes: at..at + bytes, cover });
                     at += bytes;
                 }
                 Found::Undecided => break,
             }
         }
-        at
+        (places, at)
+    }
+
+    /// Whether JSON text may hold a secret, or a string value that ends in the beginning of one. Errs towards yes: an
+    /// escape may hide anything.
+    pub(crate) fn may_touch(&self, json: &[u8]) -> bool {
+        memchr::memchr(b'\\', json).is_some()
+            || json.iter().enumerate().any(|(at, byte)| self.begins(*byte) != 0 && self.reaches(&json[at..]))
+    }
+
+    /// Whether a form begins here that is whole, or that the end of a string value cuts.
+    fn reaches(&self, json: &[u8]) -> bool {
+        let mut node = 0;
+        for (at, byte) in json.iter().enumerate() {
+            if *byte == b'"' && at > 0 && json.get(at + 1) != Some(&b':') {
+                return true;
+            }
+            let Some(next) = self.step(node, *byte) else { return false };
+            node = next;
+            if self.nodes[node].ends.is_some() {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Covers what is certain of `text`; returns how many bytes of it were dealt with. At the `end` of a text that is all.
+    fn cover(&self, text: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
+        let (places, done) = self.places(text, end);
+        let mut at = 0;
+        for Place { bytes, cover } in places {
+            out.extend_from_slice(&text[at..bytes.start]);
+            out.extend_from_slice(cover.as_bytes());
+            at = bytes.end;
+        }
+        out.extend_from_slice(&text[at..done]);
+        done
     }
 
     fn at(&self, text: &[u8], end: bool) -> Found {
-        let Some(first) = text.first() else { return Found::Nothing };
-        if self.first[usize::from(first >> 6)] & (1 << (first & 63)) == 0 {
+        if text.first().is_none_or(|first| self.begins(*first) == 0) {
             return Found::Nothing;
         }
         let (mut node, mut found) = (0, Found::Nothing);
@@ -143,14 +185,19 @@ impl Masker {
         }
     }
 
+    fn begins(&self, byte: u8) -> u32 {
+        self.first.get(usize::from(byte)).copied().unwrap_or(0)
+    }
+
     fn step(&self, node: usize, byte: u8) -> Option<usize> {
+        if node == 0 {
+            return Some(self.begins(byte) as usize).filter(|next| *next != 0);
+        }
         let next = &self.nodes[node].next;
         next.binary_search_by_key(&byte, |(byte, _)| *byte).ok().map(|at| next[at].1 as usize)
     }
 
     fn add(&mut self, form: &[u8], secret: u32) {
-        let Some(first) = form.first() else { return };
-        self.first[usize::from(first >> 6)] |= 1 << (first & 63);
         let mut node = 0;
         for byte in form {
             node = match self.step(node, *byte) {
@@ -158,9 +205,13 @@ impl Masker {
                 None => {
                     let next = self.nodes.len();
                     self.nodes.push(Node::default());
-                    let children = &mut self.nodes[node].next;
-                    let place = children.partition_point(|(other, _)| other < byte);
-                    children.insert(place, (*byte, next as u32));
+                    if node == 0 {
+                        self.first[usize::from(*byte)] = next as u32;
+                    } else {
+                        let children = &mut self.nodes[node].next;
+                        let place = children.partition_point(|(other, _)| other < byte);
+                        children.insert(place, (*byte, next as u32));
+                    }
                     next
                 }
             };
@@ -206,6 +257,8 @@ fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::from([value.to_vec(), json_text(&json), json.clone()]);
     // Some writers escape the slash as well (ECMA-404 allows it).
     forms.insert(String::from_utf8_lossy(&json).replace('/', "\\/").into_bytes());
+    forms.extend([HEX_UPPER, HEX_LOWER].map(|hex| json_ascii(&json, hex, b"")));
+    forms.extend([HEX_UPPER, HEX_LOWER].map(|hex| json_ascii(&json, hex, b"<>&'")));
     for hex in [HEX_UPPER, HEX_LOWER] {
         forms.insert(percent(value, hex, b"%20"));
         forms.insert(percent(value, hex, b"+"));
@@ -233,6 +286,23 @@ fn digits(byte: u8, hex: &[u8; 16]) -> [u8; 2] {
 fn json_text(value: &[u8]) -> Vec<u8> {
     let quoted = serde_json::Value::String(String::from_utf8_lossy(value).into_owned()).to_string();
     quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default().to_vec()
+}
+
+/// The inside of a JSON text with every character beyond ASCII, and the `also` ones, as `\uXXXX`: the habit of Python, and
+/// of Go and others who fear for HTML.
+fn json_ascii(json: &[u8], hex: &[u8; 16], also: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    for c in String::from_utf8_lossy(json).chars() {
+        if c.is_ascii() && !also.contains(&(c as u8)) {
+            out.push(c as u8);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.extend_from_slice(b"\\u");
+            out.extend(unit.to_be_bytes().into_iter().flat_map(|byte| digits(byte, hex)));
+        }
+    }
+    out
 }
 
 /// RFC 3986: everything but the unreserved characters as `%XX`.
@@ -299,6 +369,18 @@ mod tests {
             let masked = masker().text(&text).into_owned();
             assert!(masked.contains("[masked:PROVIDER_KEY]"), "{masked}");
             assert!(!masked.contains("0123456789") && !masked.contains("31323334"), "{masked}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_covered_as_other_writers_of_json_spell_it() {
+        let masker = Masker::new([("K".to_owned(), "a&b<é>😀-0123456789".into())]);
+        for text in [
+            r#"a&b<\u00e9>\ud83d\ude00-0123456789"#,
+            r#"a&b<\u00E9>\uD83D\uDE00-0123456789"#,
+            r#"a\u0026b\u003c\u00e9\u003e\ud83d\ude00-0123456789"#,
+        ] {
+            assert_eq!(masker.text(text), "[masked:K]");
         }
     }
 

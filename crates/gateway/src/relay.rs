@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::body::{Body, Broken};
 use crate::cassette::{Ending, Heard};
 use crate::gateway::{Core, problem};
+use crate::guard::Guard;
 use crate::ledger::{Call, Cost, Ledger, Outcome, Settled, StoredAnswer, Usage};
 use crate::meter::{End, Meter};
 use crate::price::PriceSource;
@@ -132,13 +133,15 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
     let events = status.is_success() && content_type.starts_with("text/event-stream");
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let mut agent = Agent { sender: Some(sender), gone_at: None };
-    let headers = incoming.headers.clone();
-    if head.send(response(status, incoming.headers, Body::chunks(receiver))).is_err() {
+    let guard = Guard::new(&books.core.secrets.masker, events);
+    let mut headers = incoming.headers;
+    guard.head(&mut headers);
+    if head.send(response(status, headers.clone(), Body::chunks(receiver))).is_err() {
         agent.leave();
     }
     let limits = &books.core.limits;
     let hold = Hold::new(books.call.format, events, limits.stored_bytes);
-    let mut flow = Flow { body: incoming.body, hold, first_byte_ms: None, started: books.started };
+    let mut flow = Flow { body: incoming.body, guard, hold, first_byte_ms: None, started: books.started };
     let whole = flow.run(&mut agent, limits.idle, limits.drain).await;
 
     let (meter, copy) = flow.hold.finish(status.is_success() && !events);
@@ -181,6 +184,7 @@ fn outcome(status: StatusCode, whole: bool, unread: bool, meter: &Meter) -> Outc
 /// The bytes of one answer on their way.
 struct Flow {
     body: IncomingBody,
+    guard: Guard,
     hold: Hold,
     first_byte_ms: Option<u64>,
     started: Instant,
@@ -189,8 +193,8 @@ struct Flow {
 impl Flow {
     /// Reads to the end, passing on what may pass; false when the answer broke off or took too long.
     async fn run(&mut self, agent: &mut Agent, idle: Duration, drain: Duration) -> bool {
-        let mut ready = Vec::new();
-        loop {
+        let mut clean = Vec::new();
+        let whole = loop {
             let wait = match agent.gone_at {
                 None => idle,
                 Some(at) => drain.saturating_sub(at.elapsed()).min(idle),
@@ -205,14 +209,24 @@ impl Flow {
             };
             let chunk = match next {
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return true,
-                Ok(Err(())) | Err(_) => return false,
+                Ok(Ok(None)) => break true,
+                Ok(Err(())) | Err(_) => break false,
             };
             self.first_byte_ms.get_or_insert_with(|| millis(self.started.elapsed()));
-            self.hold.feed(chunk, &mut ready);
-            for chunk in ready.drain(..) {
-                agent.send(Ok(chunk), idle).await;
-            }
+            self.guard.feed(chunk, &mut clean);
+            self.pass(&mut clean, agent, idle).await;
+        };
+        self.guard.finish(&mut clean);
+        self.pass(&mut clean, agent, idle).await;
+        whole
+    }
+
+    /// Hands over what may pass of bytes without secrets.
+    async fn pass(&mut self, clean: &mut Vec<Bytes>, agent: &mut Agent, idle: Duration) {
+        let mut ready = Vec::new();
+        clean.drain(..).for_each(|chunk| self.hold.feed(chunk, &mut ready));
+        for chunk in ready {
+            agent.send(Ok(chunk), idle).await;
         }
     }
 }

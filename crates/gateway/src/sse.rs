@@ -4,7 +4,7 @@
 //! passes unread. Lines end in LF or CR LF (no provider uses a bare CR).
 
 /// The longest event that is read. A Responses stream ends with one event that repeats the whole answer.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Finds the events of one stream.
 #[derive(Debug, Default)]

@@ -488,5 +488,5 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
 fn logs(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},hyper=warn,h2=warn,reqwest=warn,rmcp=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| crate::secrets::Log).with_target(false).init();
 }

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod outcome;
 mod screen;
+mod secrets;
 
 use std::process::ExitCode;
 

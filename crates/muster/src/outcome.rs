@@ -53,7 +53,7 @@ impl Error {
             Error::Usage(text) => (text, 2),
             Error::Failed(text) => (text, 1),
         };
-        eprintln!("error: {text}");
+        eprintln!("error: {}", crate::secrets::masking().text(text.as_str()));
         ExitCode::from(code)
     }
 }
@@ -65,6 +65,7 @@ impl From<engine::EngineError> for Error {
             EngineError::Repository(_)
             | EngineError::Setup(_)
             | EngineError::Read(_)
+            | EngineError::Secret { .. }
             | EngineError::Unfinished { .. } => Error::usage(error),
             _ => Error::failed(error),
         }

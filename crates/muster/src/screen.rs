@@ -2,7 +2,7 @@
 //!
 //! What agents and models wrote passes [`visible`] before it reaches a terminal.
 
-use crate::outcome::Error;
+use crate::{outcome::Error, secrets::masking};
 pub(crate) use engine::view::visible;
 use engine::view::{Line, Weight};
 use std::{
@@ -54,7 +54,7 @@ impl Screen {
 
     fn print(&self, text: &str) {
         let seconds = self.began.elapsed().as_secs_f32();
-        let text = text.replace('\n', "\n         ");
+        let text = masking().text(text).replace('\n', "\n         ");
         // A closed terminal is no reason to stop the mission.
         let _ = writeln!(std::io::stderr(), "{seconds:6.1}s  {text}");
     }
@@ -81,6 +81,7 @@ pub(crate) fn render(line: &Line, colour: bool) -> String {
 
 /// Prints a result on standard output. Says whether anybody still reads: `muster list | head` is no error.
 pub(crate) fn out(text: &str) -> Result<bool, Error> {
+    let text = masking().text(text);
     let mut stdout = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     match write!(stdout, "{text}{end}").and_then(|()| stdout.flush()) {

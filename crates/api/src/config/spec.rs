@@ -1,6 +1,6 @@
 //! The shape of `muster.yaml`, and the parts of it that are judged in a few lines.
 
-use super::{Limits, Price, upstream::UpstreamSpec};
+use super::{Limits, Price, secrets::SecretsSpec, upstream::UpstreamSpec};
 use crate::{
     policy::PolicySpec,
     source::{
@@ -40,6 +40,8 @@ pub(crate) struct ConfigFile {
     pub(super) checks: Option<PolicySpec>,
     /// Whether every model call is kept, masked and compressed, so that `muster replay` can run the mission again.
     pub(super) record: Option<bool>,
+    /// What is masked, and what becomes of a secret in a request to a model.
+    pub(super) secrets: Option<SecretsSpec>,
 }
 
 /// What a kind of agent is for and how it is run.

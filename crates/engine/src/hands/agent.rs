@@ -4,15 +4,16 @@ use super::{
     Failed, Hands, Outcome,
     body::{Body, Control},
     broker::Broker,
+    transcript::Transcript,
 };
 use crate::{egress, serve, settings::RoleSettings, tools::AgentTools};
 use agents::{
     AgentProgram,
-    acp::{Connection, McpServer, SessionId, Settings, Tap, Update, Updates},
+    acp::{Connection, McpServer, SessionId, Settings, Tap, Updates},
 };
-use gateway::{Session, Tag};
+use gateway::{Masker, Session, Tag};
 use mission::{AgentId, EffectId, Input};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +23,10 @@ use std::{
     },
     time::Duration,
 };
-use store::Chunk;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 use workspace::{AgentName, Preset, Program, SandboxExtras, Workspace};
 
 /// Updates of one agent that may wait for the transcript.
@@ -90,6 +93,8 @@ pub(crate) struct Live {
     /// The turn that is to end, wherever it has got to.
     cancelled: watch::Sender<Option<EffectId>>,
     control: Control,
+    /// Tells the transcript that nothing more comes of what the turn said.
+    pub(super) turn_ended: Arc<Notify>,
     /// Whether its end is wanted, or told: the mission hears of it once.
     ending: AtomicBool,
     tasks: Tasks,
@@ -206,7 +211,7 @@ impl Hands {
         let auth_method = program.auth_method.clone();
         let (door, body) = self.embody(role, &workspace, program, &gateway).await?;
         let (tap, updates) = Tap::new(UPDATES);
-        self.transcribe(name.to_string(), updates);
+        let turn_ended = self.transcribe(name.to_string(), gateway.key(), updates);
         let tasks = Tasks::default();
         if let Some(listener) = body.listener {
             let tools = AgentTools::new(self, self.handle.clone(), id, brokered);
@@ -231,6 +236,7 @@ impl Hands {
             told: role.command.is_none().then(|| self.told(brokered)),
             cancelled: watch::Sender::default(),
             control: body.control,
+            turn_ended,
             ending: AtomicBool::new(false),
             tasks,
         }))
@@ -374,32 +380,18 @@ impl Hands {
         }
     }
 
-    /// Carries what an agent does into its transcript, its last words included: it ends when nothing more can come.
-    fn transcribe(&self, agent: String, mut updates: Updates) {
-        let (transcripts, mission, clock) = (self.tools.transcripts.clone(), self.tools.key.clone(), self.tools.clock);
-        tokio::spawn(async move {
-            while let Some(update) = updates.next().await {
-                let bytes = serde_json::to_vec(&update).unwrap_or_default();
-                transcripts.push(Chunk {
-                    mission: mission.clone(),
-                    agent: agent.clone(),
-                    attempt: None,
-                    at_ms: clock.now().0,
-                    kind: kind_of(&update).to_owned(),
-                    bytes,
-                });
-            }
-        });
-    }
-}
-
-fn kind_of(update: &Update) -> &'static str {
-    match update {
-        Update::Session { .. } => "update",
-        Update::Permission { .. } => "permission",
-        Update::Stderr { .. } => "stderr",
-        Update::BadLine { .. } => "bad_line",
-        Update::Note { .. } => "note",
-        Update::Lost { .. } => "lost",
+    /// Carries what an agent does into its transcript. Answers with what is to be told when a turn has ended.
+    fn transcribe(&self, agent: String, key: &SecretString, updates: Updates) -> Arc<Notify> {
+        let turn_ended = Arc::new(Notify::new());
+        let transcript = Transcript {
+            transcripts: self.tools.transcripts.clone(),
+            mission: self.tools.key.clone(),
+            agent,
+            clock: self.tools.clock,
+            masking: self.tools.masking.clone(),
+            own: Masker::new([("session".to_owned(), key.clone())]),
+        };
+        tokio::spawn(transcript.run(updates, Arc::clone(&turn_ended)));
+        turn_ended
     }
 }

@@ -137,12 +137,15 @@ impl Hands {
             mission: tools.key.clone(),
             agent: agent.to_owned(),
             clock: tools.clock,
+            masking: tools.masking.clone(),
         }
     }
 }
 
 async fn command(live: Arc<Live>, scribe: Scribe, order: CommandOrder, mut stop: watch::Receiver<bool>) -> Answer {
     let cwd = order.cwd.to_string_lossy();
+    let masking = scribe.masking.clone();
+    let covered = |text: String| masking.text(text).into_owned();
     let mut recording: Recording =
         scribe.begin(RunBy::Agent, &order.command, Some(&*cwd).filter(|cwd| !cwd.is_empty()));
     let stopped = async move {
@@ -153,11 +156,11 @@ async fn command(live: Arc<Live>, scribe: Scribe, order: CommandOrder, mut stop:
     match ran {
         Ok(run) => {
             recording.ended(run.end, run.ms, run.stdout_bytes + run.stderr_bytes, run.hints.clone());
-            told(&run, order.timeout)
+            told(&run, order.timeout).map(covered).map_err(covered)
         }
         Err(error) => {
             recording.failed(&error.message);
-            Err(format!("The command was not run: {error}"))
+            Err(covered(format!("The command was not run: {error}")))
         }
     }
 }

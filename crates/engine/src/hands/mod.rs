@@ -7,12 +7,14 @@ mod agent;
 mod body;
 mod broker;
 mod merge;
+mod transcript;
 mod turn;
 
 use crate::{
     clock::Clock,
     driver::{Handle, TellError},
     fault::{Faults, Place},
+    masking::Masking,
     meter::Meter,
     settings::{RoleSettings, Settings},
     tools::Offered,
@@ -51,6 +53,7 @@ pub(crate) struct Tools {
     pub(crate) gateway: Gateway<Meter>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) transcripts: Transcripts,
+    pub(crate) masking: Masking,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Clock,
     pub(crate) extra_tools: Vec<crate::tools::ExtraTool>,

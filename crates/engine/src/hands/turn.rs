@@ -72,7 +72,9 @@ impl Hands {
         let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
         let prompt = live.connection.prompt(&session, &text, order.turn, resumed);
-        let outcome = live.answer(order.id, &session, prompt).await?;
+        let outcome = live.answer(order.id, &session, prompt).await;
+        live.turn_ended.notify_one();
+        let outcome = outcome?;
         if let Some(problem) = &outcome.problem {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer};
+use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer, Tag};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub struct Books {
@@ -11,6 +11,7 @@ pub struct Books {
     pub refusal: Mutex<Option<Refusal>>,
     pub settling_fails: bool,
     reserved: Mutex<Vec<(Call, Option<u64>)>>,
+    found: Mutex<Vec<(String, bool)>>,
     /// Tells that a settlement was asked for, before it is allowed.
     settled: mpsc::UnboundedSender<Settled>,
     /// Tells that a reservation was asked for, before it is allowed.
@@ -32,6 +33,7 @@ impl Books {
             refusal: Mutex::default(),
             settling_fails: false,
             reserved: Mutex::default(),
+            found: Mutex::default(),
             settled,
             reserving: Notify::new(),
             may_reserve: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
@@ -40,12 +42,21 @@ impl Books {
         (books, settlements)
     }
 
+    /// The secrets that were found in requests, and whether the call was refused.
+    pub fn found(&self) -> Vec<(String, bool)> {
+        self.found.lock().unwrap().clone()
+    }
+
     pub fn reserved(&self) -> Vec<(Call, Option<u64>)> {
         self.reserved.lock().unwrap().clone()
     }
 }
 
 impl Ledger for Books {
+    fn secret_found(&self, _: &Tag, name: &str, refused: bool) {
+        self.found.lock().unwrap().push((name.to_owned(), refused));
+    }
+
     async fn recall(&self, _: &Call) -> Option<StoredAnswer> {
         self.stored.lock().unwrap().take()
     }

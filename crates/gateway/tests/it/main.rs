@@ -10,5 +10,6 @@ mod mock;
 mod passthrough;
 mod refusals;
 mod scripted;
+mod secrets;
 mod serving;
 mod support;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway::{
-    Body, Format, Gateway, GatewayConfig, Limits, ModelPrice, Prices, Script, Session, Tag, Upstream, UpstreamKind,
+    Body, Format, Gateway, GatewayConfig, Limits, ModelPrice, Prices, Script, Secrets, Session, Tag, Upstream,
+    UpstreamKind,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -45,10 +46,19 @@ impl Scene {
     }
 
     pub fn with(upstreams: Vec<Upstream>, limits: Limits, prepare: impl FnOnce(&mut Books)) -> Scene {
+        Scene::guarded(upstreams, limits, Secrets::default(), prepare)
+    }
+
+    pub fn guarded(
+        upstreams: Vec<Upstream>,
+        limits: Limits,
+        secrets: Secrets,
+        prepare: impl FnOnce(&mut Books),
+    ) -> Scene {
         let (mut books, settlements) = Books::open();
         prepare(&mut books);
         let books = Arc::new(books);
-        let config = GatewayConfig { upstreams, prices: prices(), limits };
+        let config = GatewayConfig { upstreams, prices: prices(), limits, secrets };
         let gateway = Gateway::new(config, Arc::clone(&books)).unwrap();
         let session = gateway.open_session(Tag { mission: "m1".into(), agent: "ada".into() }).unwrap();
         session.bind(Some(7));

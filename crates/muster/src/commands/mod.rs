@@ -56,6 +56,7 @@ pub(crate) fn engine(home: &Path) -> Result<Engine, Error> {
         launcher: vec![program.clone().into_os_string(), "__sandbox".into()],
         program,
         secrets: Arc::new(|name| std::env::var(name).ok()),
+        masking: crate::secrets::masking().clone(),
         faults,
         extra_tools: Vec::new(),
     };

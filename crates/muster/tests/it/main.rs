@@ -31,6 +31,7 @@ mod replay;
 mod rules;
 mod sandbox;
 mod scenario;
+mod secrets;
 mod space;
 mod thirty;
 mod upstreams;

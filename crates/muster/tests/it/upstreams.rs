@@ -73,7 +73,7 @@ fn is_done(provider: &Provider, bench: &Bench) {
 }
 
 /// Every file below this folder that holds these bytes.
-fn files_with(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+pub fn files_with(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

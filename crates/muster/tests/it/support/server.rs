@@ -21,6 +21,8 @@ pub struct Asked {
 pub enum Step {
     Call(&'static str, Value),
     Text(&'static str),
+    /// Says the key that the request came with, then calls with it in the place of `@KEY@`: a letter for each event.
+    Echo(&'static str, Value),
 }
 
 /// What a call used.
@@ -81,10 +83,12 @@ fn serve(stream: &TcpStream, steps: &[Step], bill: Bill, kept: &Mutex<Vec<Asked>
     let turn = messages.iter().filter(|message| message["role"] == "assistant").count();
     let nothing = Step::Text("Nothing further.");
     let step = steps.get(turn).unwrap_or(&nothing);
+    let key = asked.header("x-api-key").or(asked.header("authorization")).unwrap_or_default();
+    let key = key.trim_start_matches("Bearer ");
     let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
         ("/v1/models", _) => ("application/json", json!({"object": "list", "data": []}).to_string()),
-        ("/v1/messages", true) => ("text/event-stream", anthropic(step, turn, bill(turn))),
-        (_, true) => ("text/event-stream", openai(step, turn, bill(turn))),
+        ("/v1/messages", true) => ("text/event-stream", anthropic(step, turn, key, bill(turn))),
+        (_, true) => ("text/event-stream", openai(step, turn, key, bill(turn))),
         (path, false) => panic!("a request to {path} that is not to be streamed: {:?}", asked.body),
     };
     let head = format!(
@@ -115,7 +119,17 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     Some(Asked { path, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
 }
 
-fn openai(step: &Step, turn: usize, used: Tokens) -> String {
+/// The arguments of a call that repeats the key.
+fn with_key(args: &Value, key: &str) -> String {
+    let quoted = json!(key).to_string();
+    args.to_string().replace("@KEY@", quoted.trim_matches('"'))
+}
+
+fn letters(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.chars().map(String::from)
+}
+
+fn openai(step: &Step, turn: usize, key: &str, used: Tokens) -> String {
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         json!({"id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [choice]})
@@ -130,6 +144,17 @@ fn openai(step: &Step, turn: usize, used: Tokens) -> String {
             let delta = json!({"role": "assistant", "content": null, "tool_calls": [call]});
             vec![chunk(delta, Value::Null), chunk(json!({}), json!("tool_calls"))]
         }
+        Step::Echo(tool, args) => {
+            let said = letters(key).map(|letter| chunk(json!({"content": letter}), Value::Null));
+            let function = json!({"name": tool, "arguments": ""});
+            let call = json!({"index": 0, "id": format!("call_{turn}"), "type": "function", "function": function});
+            let begun = chunk(json!({"tool_calls": [call]}), Value::Null);
+            let args = with_key(args, key);
+            let args = letters(&args).map(|letter| {
+                chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": letter}}]}), Value::Null)
+            });
+            said.chain([begun]).chain(args).chain([chunk(json!({}), json!("tool_calls"))]).collect()
+        }
     };
     let usage = json!({"prompt_tokens": used.input, "completion_tokens": used.output, "total_tokens": used.input + used.output,
         "prompt_tokens_details": {"cached_tokens": used.cached}});
@@ -138,26 +163,47 @@ fn openai(step: &Step, turn: usize, used: Tokens) -> String {
     events.chain(["data: [DONE]\n\n".to_owned()]).collect()
 }
 
-fn anthropic(step: &Step, turn: usize, used: Tokens) -> String {
-    let (block, delta, stop) = match step {
+fn anthropic(step: &Step, turn: usize, key: &str, used: Tokens) -> String {
+    let event = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+    let (block, deltas, stop) = match step {
         Step::Text(text) => {
-            (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": text}), "end_turn")
+            (json!({"type": "text", "text": ""}), vec![json!({"type": "text_delta", "text": text})], "end_turn")
         }
         Step::Call(tool, args) => (
             json!({"type": "tool_use", "id": format!("toolu_{turn}"), "name": tool, "input": {}}),
-            json!({"type": "input_json_delta", "partial_json": args.to_string()}),
+            vec![json!({"type": "input_json_delta", "partial_json": args.to_string()})],
+            "tool_use",
+        ),
+        Step::Echo(tool, args) => (
+            json!({"type": "tool_use", "id": format!("toolu_{turn}"), "name": tool, "input": {}}),
+            letters(&with_key(args, key))
+                .map(|letter| json!({"type": "input_json_delta", "partial_json": letter}))
+                .collect(),
             "tool_use",
         ),
     };
     let message = json!({"id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": "test-model", "content": [],
         "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": used.input - used.cached, "cache_read_input_tokens": used.cached, "output_tokens": 1}});
-    let events = [
-        json!({"type": "message_start", "message": message}),
-        json!({"type": "content_block_start", "index": 0, "content_block": block}),
-        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
-        json!({"type": "content_block_stop", "index": 0}),
+    let said = match step {
+        Step::Echo(..) => letters(key).map(|letter| json!({"type": "text_delta", "text": letter})).collect(),
+        Step::Call(..) | Step::Text(_) => Vec::new(),
+    };
+    let text = (json!({"type": "text", "text": ""}), said);
+    let blocks = [text, (block, deltas)].into_iter().filter(|(_, deltas): &(Value, Vec<Value>)| !deltas.is_empty());
+    let blocks = blocks.zip(0..).flat_map(|((block, deltas), index): ((Value, Vec<Value>), usize)| {
+        let begun = json!({"type": "content_block_start", "index": index, "content_block": block});
+        let deltas =
+            deltas.into_iter().map(move |delta| json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        [begun].into_iter().chain(deltas).chain([json!({"type": "content_block_stop", "index": index})])
+    });
+    let ends = [
         json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null}, "usage": {"output_tokens": used.output}}),
         json!({"type": "message_stop"}),
     ];
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
+    [json!({"type": "message_start", "message": message})]
+        .into_iter()
+        .chain(blocks)
+        .chain(ends)
+        .map(|one| event(&one))
+        .collect()
 }
