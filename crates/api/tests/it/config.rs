@@ -2,7 +2,7 @@
 
 use crate::{config, told};
 use api::{
-    config::{CheckedConfig, Format, Limits, Runtime, Upstream, WorkspaceKind},
+    config::{CheckedConfig, Format, Limits, Outgoing, Runtime, Secrets, Upstream, WorkspaceKind},
     policy::HostPath,
     source::Source,
 };
@@ -42,6 +42,7 @@ prices:
   big-1: {input: 3, output: 15.00, cache_read: 0.3}
 checks:
   read: [/opt/toolchain]
+secrets: {mask: [DATABASE_URL], outgoing: refuse}
 "#;
 
 #[test]
@@ -84,6 +85,7 @@ fn every_key_arrives() {
     assert_eq!((price.input_micros_per_mtok, price.output_micros_per_mtok), (3_000_000, 15_000_000));
     assert_eq!((price.cache_read_micros_per_mtok, price.cache_write_micros_per_mtok), (Some(300_000), None));
     assert_eq!(config.checks.execute[0].host, HostPath::Absolute("/opt/toolchain".into()));
+    assert_eq!(config.secrets, Secrets { mask: vec!["DATABASE_URL".into()], outgoing: Outgoing::Refuse });
 }
 
 #[test]
