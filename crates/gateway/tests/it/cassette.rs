@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gateway::{Cassette, Cost, Format, Masker, Outcome, PriceSource, Recorder, Upstream, UpstreamKind};
 
 use crate::mock::{Mock, Play, Reply};
-use crate::support::{MODEL, Recorded, Scene, passthrough, recorded};
+use crate::support::{MODEL, Recorded, Scene, passthrough, path_of, recorded};
 
 const SECRET: &str = "a-secret-of-some-length";
 
@@ -43,14 +43,14 @@ async fn what_was_answered_is_answered_again_byte_for_byte_at_no_cost() {
         .await;
         let mut scene = recording(format, &mock.url, dir.path());
         let whole = format!(r#"{{"model":"{MODEL}"}}"#);
-        for body in [asking("hello"), whole.clone()] {
-            assert!(scene.ask(format.path(), body).await.whole);
+        for (stream, body) in [(true, asking("hello")), (false, whole.clone())] {
+            assert!(scene.ask(&path_of(format, stream), body).await.whole);
             assert_eq!(scene.settlements.recv().await.unwrap().outcome, Outcome::Complete);
         }
 
         let mut scene = replaying(dir.path());
-        for (body, expected) in [(whole, document), (asking("hello"), stream)] {
-            let answer = scene.ask(format.path(), body).await;
+        for (streaming, body, expected) in [(false, whole, document), (true, asking("hello"), stream)] {
+            let answer = scene.ask(&path_of(format, streaming), body).await;
             assert_eq!((answer.text(), answer.whole, answer.status), (expected, true, 200), "{format:?}");
             let settled = scene.settlements.recv().await.unwrap();
             assert_eq!(settled.cost, Cost::Known { micros: 0, source: PriceSource::Replayed });
