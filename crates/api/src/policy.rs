@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod contradictions;
 mod files;
 mod judge;
 mod limits;
@@ -61,6 +62,9 @@ pub struct CheckedPolicy {
     pub allow_degraded: Vec<Layer>,
     /// What the sandbox cannot hold alone of the `permissions:` that were written, a sentence each.
     pub remains: Vec<&'static str>,
+    /// Where its keys stand, for problems that only who knows the host can find.
+    #[serde(skip)]
+    pub keys: BTreeMap<&'static str, Place>,
 }
 
 /// A value and where it stands in its file.
@@ -219,6 +223,11 @@ pub fn load(source: &Source) -> Result<CheckedPolicy, Problems> {
 }
 
 impl CheckedPolicy {
+    /// Where a key stands, or the preset that the key would change; line 0 when neither is written.
+    pub fn place(&self, key: &str) -> Place {
+        self.keys.get(key).or_else(|| self.keys.get("preset")).copied().unwrap_or_default()
+    }
+
     /// Every host path that it names.
     pub fn host_paths(&self) -> impl Iterator<Item = &Shown> {
         self.read.iter().chain(&self.write).chain(&self.execute)

@@ -20,6 +20,8 @@
 //! * Inside TLS nothing is seen: hosts that share an address and a certificate may answer for each other.
 
 mod address;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod hello;
 mod host;

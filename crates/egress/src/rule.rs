@@ -92,7 +92,24 @@ impl HostRule {
     }
 }
 
+impl HostRule {
+    /// Whether it allows all that `other` allows.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.port == other.port && (self.private || !other.private) && self.pattern.covers(&other.pattern)
+    }
+}
+
 impl Pattern {
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exactly(host)) => self.matches(host),
+            (Self::Below(ours), Self::Below(theirs)) => {
+                theirs.strip_suffix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            (Self::Exactly(_), Self::Below(_)) => false,
+        }
+    }
+
     fn matches(&self, host: &Host) -> bool {
         match (self, host) {
             (Self::Exactly(ours), host) => ours == host,
@@ -270,6 +287,32 @@ mod tests {
             ("", 443),
         ] {
             assert!(!allowed(host, port), "{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_what_it_allows_itself_and_nothing_more() {
+        let covers = |one: &str, other: &str| one.parse::<HostRule>().unwrap().covers(&other.parse().unwrap());
+        for (one, other) in [
+            ("a.b:443", "a.b"),
+            ("*.a.b", "x.a.b"),
+            ("*.a.b", "*.a.b"),
+            ("*.a.b", "*.x.a.b"),
+            ("a.b private", "a.b"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            assert!(covers(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("a.b:443", "a.b:80"),
+            ("*.a.b", "a.b"),
+            ("*.a.b", "*.xa.b"),
+            ("x.a.b", "*.a.b"),
+            ("*.x.a.b", "*.a.b"),
+            ("a.b", "a.b private"),
+            ("10.0.0.1", "10.0.0.2"),
+        ] {
+            assert!(!covers(one, other), "{one} {other}");
         }
     }
 

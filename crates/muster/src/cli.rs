@@ -233,6 +233,9 @@ pub(crate) struct RunArgs {
     /// Keep every model call, masked and compressed, so that `muster replay` can run the mission again.
     #[arg(long)]
     pub(crate) record: bool,
+    /// A sandbox policy or a preset that no role and no check of the configuration may be wider than.
+    #[arg(long, value_name = "FILE", env = "MUSTER_CEILING")]
+    pub(crate) ceiling: Option<PathBuf>,
     /// Stay when a person is waited for, instead of ending with exit code 3.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -403,6 +406,9 @@ pub(crate) struct SandboxRun {
     /// A further folder or file to read and execute, at its own place.
     #[arg(long, value_name = "DIR")]
     pub(crate) read: Vec<PathBuf>,
+    /// A policy file or a preset that this policy may not be wider than.
+    #[arg(long, value_name = "FILE", env = "MUSTER_CEILING")]
+    pub(crate) ceiling: Option<PathBuf>,
     /// Say at the end, on standard error, how it ended, as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,

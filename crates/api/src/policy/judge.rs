@@ -1,7 +1,7 @@
 //! What the values of a policy mean, and which of them contradict each other.
 
 use super::{
-    Backend, CheckedPolicy, Identity, Network, Placed, Preset, Processes, Words, Work, files, network,
+    Backend, CheckedPolicy, Identity, Network, Placed, Preset, Processes, Words, Work, contradictions, files, network,
     spec::{BackendSpec, ExecSpec, HostsSpec, IdentitySpec, PolicySpec},
 };
 use crate::source::{
@@ -23,23 +23,28 @@ pub(crate) enum Wider {
 }
 
 pub(super) fn policy(checker: &mut Checker, spec: PolicySpec, wider: Wider) -> CheckedPolicy {
+    let keys = spec.keys();
     checker.version(spec.version);
-    let network_place = spec.network.as_ref().map(|network| network.place);
-    let network_place = network_place.or(spec.permissions.as_ref().and_then(|at| at.value.network_place()));
     let mut policy = spec.permissions.map(|at| permissions(checker, at)).unwrap_or_default();
+    let bounds = policy.clone();
     policy.preset = spec.preset.and_then(|preset| word(checker, preset)).or(policy.preset);
     policy.work = spec.work.and_then(|work| word(checker, work)).or(policy.work);
     files::files(checker, &mut policy, spec.files.unwrap_or_default(), spec.read, wider);
     policy.network = spec.network.and_then(|network| connect(checker, network)).or(policy.network);
     policy.allowed_syscalls = syscalls(checker, spec.allowed_syscalls);
     policy.processes = spec.processes.and_then(|processes| children(checker, processes)).or(policy.processes);
-    policy.limits = spec.limits.map(|limits| limits.judge(checker)).unwrap_or_default();
+    policy.limits = spec.limits.map(|limits| limits.value.judge(checker)).unwrap_or_default();
+    let passed_at: Vec<Place> = spec.pass.0.iter().map(|name| name.place).collect();
     policy.env = spec.env.0.into_iter().map(|(name, value)| variable(checker, name, value)).collect();
     policy.pass = spec.pass.0.into_iter().map(|name| passed(checker, name, wider)).collect();
     policy.identity = spec.identity.map(|identity| who(checker, identity));
     policy.backend = spec.backend.and_then(|backend| enforcer(checker, backend));
     policy.allow_degraded = spec.allow_degraded.0.into_iter().filter_map(|layer| word(checker, layer)).collect();
-    if let (Some(Network::Open), Some(place), Wider::Refused) = (&policy.network, network_place, wider) {
+    policy.keys = keys;
+    contradictions::tell(checker, &bounds, &policy, &passed_at);
+    if let (Some(Network::Open), Some(place), Wider::Refused) =
+        (&policy.network, policy.keys.get("network").copied(), wider)
+    {
         let fix = "name the hosts that are needed: `network: {hosts: [\"crates.io:443\"]}`";
         checker.wrong(place, "a file of a project cannot open the network of this machine", fix);
     }

@@ -86,6 +86,7 @@ impl LimitsSpec {
     pub(super) fn judge(self, checker: &mut Checker) -> ProcessLimits {
         let tree_place = self.tree_memory.as_ref().map(|size| size.place);
         let tree_place = tree_place.or(self.tree_memory_mib.as_ref().map(|mib| mib.place));
+        let disk_place = self.disk.as_ref().map(|size| size.place).or(self.disk_mib.as_ref().map(|mib| mib.place));
         let limits = ProcessLimits {
             memory_bytes: size_or_mib(checker, "memory", self.memory, self.memory_mib, MEMORY_MIN),
             tree_memory_bytes: size_or_mib(checker, "tree_memory", self.tree_memory, self.tree_memory_mib, MEMORY_MIN),
@@ -103,6 +104,11 @@ impl LimitsSpec {
         {
             let fix = "raise `tree_memory`, or lower `memory`";
             checker.wrong(place, "one process may use more memory than all of them together", fix);
+        }
+        if let (Some(one), Some(all), Some(place)) = (limits.file_bytes, limits.disk_bytes, disk_place)
+            && one > all
+        {
+            checker.wrong(place, "one file may be larger than all of them together", "raise `disk`, or lower `file`");
         }
         limits
     }

@@ -1,7 +1,7 @@
 //! Which hosts a policy allows: patterns that name something, never everything.
 
 use crate::source::checker::{Wrong, quote};
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The port of a host that names none: HTTPS.
 const PORT: u16 = 443;
@@ -30,6 +30,9 @@ pub(super) fn host(text: &str) -> Result<String, Wrong> {
 fn judge(text: &str, host: &str) -> Result<(), Wrong> {
     let wrong = |why: &str, fix: &str| Err(Wrong::new(format!("{} {why}", quote(text)), fix));
     if let Some(name) = host.strip_prefix("*.") {
+        if named(name) && ends_in_a_number(name) {
+            return wrong("has a `*` before an address", "write each address");
+        }
         return if named(name) && name.split('.').count() >= 2 { Ok(()) } else { Err(everything(text)) };
     }
     if host.contains('*') && host.trim_matches(['*', '.']).is_empty() {
@@ -56,11 +59,20 @@ fn everything(text: &str) -> Wrong {
     )
 }
 
-/// A host name as the DNS has it: parts of letters, digits, `-` and `_`, at most 253 bytes.
+/// A host name as the DNS has it, or an address: parts of letters, digits, `-` and `_`, at most 253 bytes. Anything else
+/// that ends in a number would be an address to some of those who resolve it, and a name to others.
 fn named(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let part = |part: &str| (1..=63).contains(&part.len()) && part.bytes().all(allowed) && !part.starts_with('-');
-    name.len() <= 253 && name.split('.').all(part)
+    let hyphen = |part: &str| part.starts_with('-') || part.ends_with('-');
+    let part = |part: &str| (1..=63).contains(&part.len()) && part.bytes().all(allowed) && !hyphen(part);
+    let plain = !ends_in_a_number(name) || name.parse::<Ipv4Addr>().is_ok();
+    plain && name.len() <= 253 && name.split('.').all(part)
+}
+
+fn ends_in_a_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+    let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -92,7 +104,21 @@ mod tests {
         assert!(fix("https://crates.io:8443/").ends_with("`crates.io:8443`"));
         assert!(fix("crates.io:0").contains("1 to 65535"));
         assert!(fix("a*.example.org:443").contains("in front of a name"));
-        for text in ["", ":443", "a b:443", "-a:443", "a..b:443", "a@b:443", "[::1:443", "ü.org:443", "a.b:99999"] {
+        for text in [
+            "",
+            ":443",
+            "a b:443",
+            "-a:443",
+            "a..b:443",
+            "a@b:443",
+            "[::1:443",
+            "ü.org:443",
+            "a.b:99999",
+            "*.10.0.0.1:80",
+            "2130706433:80",
+            "a.0x7f:80",
+            "a-.b:80",
+        ] {
             assert!(host(text).is_err(), "{text}");
         }
     }

@@ -171,6 +171,16 @@ impl PermissionsSpec {
         self.network.as_ref().map(|network| network.place)
     }
 
+    /// Where the word about files stands.
+    pub(super) fn files_place(&self) -> Option<Place> {
+        self.file_system.as_ref().map(|files| files.place)
+    }
+
+    /// Where the word about commands stands.
+    pub(super) fn shell_place(&self) -> Option<Place> {
+        self.shell_commands.as_ref().map(|shell| shell.place)
+    }
+
     pub(super) fn judge(self, checker: &mut Checker) -> Permissions {
         Permissions {
             file_system: one(checker, self.file_system),

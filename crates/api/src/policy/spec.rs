@@ -1,9 +1,13 @@
 //! The shape of a policy, before its values are judged.
 
 use super::{Layer, Preset, Words, Work, limits::LimitsSpec, permissions::PermissionsSpec};
-use crate::source::shape::{At, Entries, List, NameText, Text, Value, Whole, WordOr};
+use crate::source::{
+    Place,
+    shape::{At, Entries, List, NameText, Text, Value, Whole, WordOr},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// What a sandboxed process may see, reach, start and use up: a preset, and what changes it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -42,7 +46,7 @@ pub(crate) struct PolicySpec {
     #[schemars(schema_with = "processes_schema")]
     pub(super) processes: Option<At<WordOr<ExecSpec>>>,
     /// What bounds it and everything that it starts.
-    pub(super) limits: Option<LimitsSpec>,
+    pub(super) limits: Option<At<LimitsSpec>>,
     /// Environment variables that it gets.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
@@ -61,6 +65,34 @@ pub(crate) struct PolicySpec {
     #[serde(default)]
     #[schemars(schema_with = "layers_schema")]
     pub(super) allow_degraded: List<NameText>,
+}
+
+impl PolicySpec {
+    /// Where its keys stand.
+    pub(super) fn keys(&self) -> BTreeMap<&'static str, Place> {
+        fn first<T>(list: &List<T>) -> Option<Place> {
+            list.0.first().map(|at| at.place)
+        }
+        fn place<T>(at: &Option<At<T>>) -> Option<Place> {
+            at.as_ref().map(|at| at.place)
+        }
+        let permissions = self.permissions.as_ref().map(|at| &at.value);
+        let named = |word: fn(&PermissionsSpec) -> Option<Place>| permissions.and_then(word);
+        [
+            ("preset", place(&self.preset)),
+            ("work", place(&self.work).or(named(PermissionsSpec::files_place))),
+            ("network", place(&self.network).or(named(PermissionsSpec::network_place))),
+            ("processes", place(&self.processes).or(named(PermissionsSpec::shell_place))),
+            ("allowed_syscalls", first(&self.allowed_syscalls)),
+            ("limits", place(&self.limits)),
+            ("pass", first(&self.pass)),
+            ("backend", place(&self.backend)),
+            ("allow_degraded", first(&self.allow_degraded)),
+        ]
+        .into_iter()
+        .filter_map(|(key, place)| Some((key, place?)))
+        .collect()
+    }
 }
 
 /// Files and folders of this machine that are shown inside.

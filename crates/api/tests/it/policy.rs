@@ -111,7 +111,7 @@ fn words_that_nobody_knows() {
 #[test]
 fn contradictions() {
     check(
-        "files: {read: [/a], write: [/a]}\nlimits:\n  memory: 2GiB\n  tree_memory: 1GiB\n  tmp: 1GiB\n  tmp_mib: 5\n",
+        "files: {read: [/a], write: [/a]}\nlimits:\n  memory: 2GiB\n  tree_memory: 1GiB\n  tmp: 1GiB\n  tmp_mib: 5\n  file: 2GiB\n  disk: 1GiB\n",
         expect![[r#"
             policy.yaml:1:16: this path stands in `read` and in `write`
               help: keep it in `write`, which allows reading too
@@ -119,8 +119,54 @@ fn contradictions() {
               help: raise `tree_memory`, or lower `memory`
             policy.yaml:6:12: `tmp` and `tmp_mib` say the same
               help: keep `tmp`
+            policy.yaml:8:9: one file may be larger than all of them together
+              help: raise `disk`, or lower `file`
         "#]],
     );
+    check(
+        "files:\n  read: [{host: /a, inside: /x}, {host: /b, inside: /x}]\nnetwork: {hosts: ['a.b:443', 'a.b:443 private']}\nenv: {TERM: dumb}\npass: [TERM]\n",
+        expect![[r#"
+            policy.yaml:2:41: another path appears at `/x` too
+              help: give one of them another place: `{host: …, inside: …}`
+            policy.yaml:3:10: `a.b:443` stands there with and without `private`
+              help: keep one of them
+            policy.yaml:5:8: `TERM` stands in `env` and in `pass`
+              help: keep it in `env` for this value, or in `pass` for the caller's
+        "#]],
+    );
+    check(
+        "permissions: {file_system: read, network: none, shell_commands: none}\nwork: write\nfiles: {write: [/a]}\nnetwork: open\nprocesses: {exec: [git]}\n",
+        expect![[r#"
+            policy.yaml:2:7: `work` allows more than `permissions: {file_system: …}`
+              help: keep one of the two: `work` alone, or a wider `file_system`
+            policy.yaml:3:17: `permissions: {file_system: …}` lets nothing be written
+              help: show it with `read`, or write `file_system: read_write`
+            policy.yaml:4:10: `network` allows more than `permissions: {network: …}`
+              help: keep one of the two: `network` alone, or a wider `network`
+            policy.yaml:5:12: `processes` allows more than `permissions: {shell_commands: …}`
+              help: keep one of the two: `processes` alone, or a wider `shell_commands`
+        "#]],
+    );
+    assert!(
+        policy("permissions: {shell_commands: approved_only, network: restricted}\nprocesses: {exec: [git]}\n").is_ok()
+    );
+    assert!(
+        policy("permissions: {file_system: read_write, shell_commands: allowed}\nwork: read\nprocesses: none\n")
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_read_or_refused_with_a_reason() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/policy");
+    let files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 10, "the corpus is gone: {files:?}");
+    for file in files {
+        let Ok(text) = String::from_utf8(std::fs::read(&file).unwrap()) else { continue };
+        if let Err(problems) = policy(&text) {
+            assert!(!problems.list.is_empty(), "{}", file.display());
+        }
+    }
 }
 
 #[test]

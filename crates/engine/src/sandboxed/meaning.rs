@@ -115,7 +115,7 @@ fn files(policy: &Policy) -> Vec<(&'static str, String)> {
 }
 
 /// What may be done with a bind.
-fn access_words(access: Access) -> &'static str {
+pub(super) fn access_words(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
         Access::ReadExecute => "read, execute",
@@ -310,7 +310,13 @@ mod tests {
         policy.env.insert("TOKEN".into(), "secret".into());
         policy.limits.cpu_s = Some(90);
         policy.allow_degraded = vec![Layer::Landlock];
-        Resolved { preset: "check", policy, cwd: "/srv/work".into(), remains: vec!["a sentence"] }
+        Resolved {
+            preset: "check",
+            policy,
+            cwd: "/srv/work".into(),
+            remains: vec!["a sentence"],
+            written: super::super::Written::default(),
+        }
     }
 
     #[test]

@@ -8,11 +8,15 @@
 //!
 //! Needs no home and writes no file.
 
+mod ceiling;
 mod console;
+mod door;
 mod hints;
 mod meaning;
 
+pub use ceiling::{Written, check_within};
 pub use console::{Console, Hit, console};
+pub use door::Door;
 pub use hints::{Hint, hints};
 pub(crate) use meaning::layer_name;
 pub use meaning::{Meaning, Section};
@@ -31,7 +35,7 @@ use std::{
     sync::Arc,
 };
 pub use workspace::{Access, Bind, Control, Exit, Layer, Limit, Network, Policy, Process, Processes, Terminals};
-use workspace::{Launch, Launcher, presets};
+use workspace::{GATEWAY, Launch, Launcher, egress::proxy_variables, presets};
 
 /// Where a policy is resolved.
 #[derive(Clone, Copy)]
@@ -57,6 +61,8 @@ pub struct Resolved {
     pub cwd: PathBuf,
     /// What the sandbox does not hold of the permissions that were asked for.
     pub remains: Vec<&'static str>,
+    /// Where it is written.
+    pub written: Written,
 }
 
 /// A policy for this host. `name` is what problems call the file; `usual` is the preset where it names none.
@@ -77,6 +83,10 @@ pub fn resolve(
     if let Some(network) = &extras.network {
         policy.network = network.clone();
     }
+    if matches!(policy.network, Network::Hosts(_)) {
+        // What the file says of these variables holds.
+        proxy_variables(GATEWAY).for_each(|(name, value)| _ = policy.env.entry(name).or_insert(value));
+    }
     let passed = checked.pass.iter().filter_map(|name| Some((name.clone(), (around.variable)(name)?)));
     policy.env.extend(passed);
     Problems::found(problems(name, checked, &policy, places))?;
@@ -84,8 +94,13 @@ pub fn resolve(
         Some(policy::Work::Read | policy::Work::Write) => extras.work,
         Some(policy::Work::None) | None => None,
     };
-    let mut resolved =
-        Resolved { preset: extras.preset.name(), policy, cwd: "/tmp".into(), remains: checked.remains.clone() };
+    let mut resolved = Resolved {
+        preset: extras.preset.name(),
+        policy,
+        cwd: "/tmp".into(),
+        remains: checked.remains.clone(),
+        written: Written::of(name, checked, places),
+    };
     match work {
         Some(access) => resolved.show(around.work_dir, access),
         None if resolved.shows(around.work_dir) => resolved.cwd = around.work_dir.to_owned(),
@@ -108,15 +123,22 @@ pub fn check(name: &str, checked: &CheckedPolicy, places: Places<'_>) -> Result<
 fn problems(name: &str, checked: &CheckedPolicy, policy: &Policy, places: Places<'_>) -> Vec<Problem> {
     let paths = missing_paths(name, checked, places);
     let hosts = checked.network.as_ref().and_then(|network| extras::network(network).err());
-    let hosts = hosts.map(|what| Problem::whole(name, format!("network: {what}"), "write hosts as HOST:PORT"));
-    paths.chain(unknown_calls(name, checked)).chain(missing_programs(name, policy)).chain(hosts).collect()
+    let hosts = hosts.map(|what| Problem {
+        file: name.to_owned(),
+        place: checked.place("network"),
+        what: format!("network: {what}"),
+        fix: "write hosts as HOST:PORT".to_owned(),
+    });
+    paths.chain(unknown_calls(name, checked)).chain(missing_programs(name, checked, policy)).chain(hosts).collect()
 }
 
 /// A preset with a folder to work in: in `agent-cli`, `check` and `worker` to write in, in `read-only` to look at.
 pub fn of_preset(word: policy::Preset, work_dir: &Path) -> Resolved {
     let preset = preset(word);
     let policy = preset.policy();
-    let mut resolved = Resolved { preset: preset.name(), policy, cwd: "/tmp".into(), remains: Vec::new() };
+    let written = Written::new(format!("the preset {}", preset.name()));
+    let (name, remains) = (preset.name(), Vec::new());
+    let mut resolved = Resolved { preset: name, policy, cwd: "/tmp".into(), remains, written };
     resolved.show(work_dir, preset.work_access());
     resolved
 }
@@ -197,12 +219,15 @@ fn unknown_calls<'a>(name: &'a str, checked: &'a CheckedPolicy) -> impl Iterator
     })
 }
 
-fn missing_programs(name: &str, policy: &Policy) -> Vec<Problem> {
+fn missing_programs(name: &str, checked: &CheckedPolicy, policy: &Policy) -> Vec<Problem> {
     let Processes::Exec(programs) = &policy.processes else { return Vec::new() };
     let missing = programs.iter().filter(|program| program.is_relative() || !exists_inside(policy, program));
-    let problem = |program: &PathBuf| {
-        let fix = "install it, name it by its full path inside, or show its folder with `files: {execute: [FOLDER]}`";
-        Problem::whole(name, format!("processes: the program {} is not found", program.display()), fix)
+    let fix = "install it, name it by its full path inside, or show its folder with `files: {execute: [FOLDER]}`";
+    let problem = |program: &PathBuf| Problem {
+        file: name.to_owned(),
+        place: checked.place("processes"),
+        what: format!("processes: the program {} is not found", program.display()),
+        fix: fix.to_owned(),
     };
     missing.map(problem).collect()
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
     let dir = fresh_folder(args.dir)?;
     write_files(&dir)?;
     let sample = dir.join("sample");
-    let files = run::Files::read(&dir.join("muster.yaml"), &dir.join("plan.yaml"))?;
+    let files = run::Files::read(&dir.join("muster.yaml"), &dir.join("plan.yaml"), None)?;
     let goal = files.plan.goal.clone().unwrap_or_else(|| "make every test pass".to_owned());
     runtime()?.block_on(async {
         let screen = Screen::new(run::detail(args.all));

@@ -9,6 +9,7 @@ use crate::{
 use api::{
     config::{self, CheckedConfig},
     plan::{self, CheckedPlan},
+    policy::{CheckedPolicy, Preset},
     source::Source,
 };
 use engine::{
@@ -26,7 +27,7 @@ pub(crate) struct Files {
 
 pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
     let config = args.config.clone().unwrap_or_else(|| args.repo.join("muster.yaml"));
-    let files = Files::read(&config, &args.plan)?;
+    let files = Files::read(&config, &args.plan, args.ceiling.as_deref())?;
     let budget = args.budget.as_deref().map(budget_micros).transpose()?;
     let goal = goal(args.goal.clone(), &files.plan)?;
     let repo = std::path::absolute(&args.repo).map_err(Error::usage)?;
@@ -87,18 +88,24 @@ pub(crate) fn detail(all: bool) -> Detail {
     if all { Detail::All } else { Detail::Steps }
 }
 
-/// What a configuration shows in sandboxes is there.
-fn sandboxes_fit(config: &CheckedConfig, file: &Path, config_dir: &Path) -> Result<(), Error> {
+/// What a configuration shows in sandboxes is there, and none of them is wider than the ceiling.
+fn sandboxes_fit(config: &CheckedConfig, file: &Path, config_dir: &Path, ceiling: Option<&Path>) -> Result<(), Error> {
     let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
     let places = Places { config_dir, home: &home };
     let policies = config.roles.values().map(|role| &role.sandbox).chain([&config.checks]);
     let fits = |policy| engine::sandboxed::check(&file.display().to_string(), policy, places);
-    policies.into_iter().try_for_each(fits).map_err(Error::usage)
+    policies.into_iter().try_for_each(fits).map_err(Error::usage)?;
+    let Some(ceiling) = ceiling.map(super::sandbox::named).transpose()? else { return Ok(()) };
+    // Checks name no preset: there is one for them.
+    let checks = CheckedPolicy { preset: Some(Preset::Check), ..config.checks.clone() };
+    let policies = config.roles.values().map(|role| &role.sandbox).chain([&checks]);
+    let within = |policy| engine::sandboxed::check_within(&file.display().to_string(), policy, places, &ceiling);
+    policies.into_iter().try_for_each(within).map_err(Error::usage)
 }
 
 impl Files {
     /// Reads and checks both files; every problem names file, line and column.
-    pub(crate) fn read(config_file: &Path, plan_file: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(config_file: &Path, plan_file: &Path, ceiling: Option<&Path>) -> Result<Self, Error> {
         let config_dir = config_file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let config_dir = std::path::absolute(config_dir).map_err(Error::usage)?;
         if !config_file.exists() {
@@ -110,7 +117,7 @@ impl Files {
         }
         let config = Source::read(config_file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
         config.ready_to_run(&config_file.display().to_string()).map_err(Error::usage)?;
-        sandboxes_fit(&config, config_file, &config_dir)?;
+        sandboxes_fit(&config, config_file, &config_dir, ceiling)?;
         let plan = Source::read(plan_file).and_then(|source| plan::load(&source, &config)).map_err(Error::usage)?;
         Ok(Self { config, config_dir, plan })
     }

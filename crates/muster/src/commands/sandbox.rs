@@ -34,10 +34,7 @@ pub(crate) fn run(command: SandboxCommand) -> Result<Outcome, Error> {
 }
 
 fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
-    let resolved = match Preset::named(&args.file.to_string_lossy()).filter(|_| !args.file.exists()) {
-        Some(preset) => sandboxed::of_preset(preset, &current_dir()?),
-        None => read(&args.file)?,
-    };
+    let resolved = named(&args.file)?;
     if args.r#as == Some(ExplainAs::Seatbelt) {
         let refused = |missing: Vec<String>| {
             Error::usage(format!(
@@ -58,6 +55,14 @@ fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
         false => screen::out(&visible(&meaning.text()))?,
     };
     Ok(Outcome::Done)
+}
+
+/// The policy of a file or, when there is none of that name, of a preset, with the current folder to work in.
+pub(crate) fn named(file: &Path) -> Result<Resolved, Error> {
+    match Preset::named(&file.to_string_lossy()).filter(|_| !file.exists()) {
+        Some(preset) => Ok(sandboxed::of_preset(preset, &current_dir()?)),
+        None => read(file),
+    }
 }
 
 /// The policy of a file, for this host.

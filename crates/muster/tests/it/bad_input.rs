@@ -46,6 +46,16 @@ fn nothing_is_begun(bench: &Bench) {
 }
 
 #[test]
+fn sandboxes_that_are_wider_than_the_ceiling() {
+    let bench = Bench::new(PLAN, CONFIG, SCRIPT, &[]);
+    refused(
+        &bench,
+        bench.run(&["--ceiling", "worker"]),
+        &["muster.yaml: processes: tree", "wider than the preset worker allows", "ask for less here"],
+    );
+}
+
+#[test]
 fn sandboxes_that_do_not_fit_this_host() {
     for (policy, words) in [
         ("{files: {read: [/no/such/folder]}}", &["muster.yaml:6:", "/no/such/folder does not exist"][..]),

@@ -4,7 +4,7 @@ use crate::support::{bench::MUSTER, child::Running};
 use rustix::process::Signal;
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, Write},
     os::unix::fs::{PermissionsExt, chown},
     os::unix::process::CommandExt,
     path::Path,
@@ -112,7 +112,7 @@ fn without_a_sandbox_nothing_is_run() {
         ];
         person.ends(&args, 125, "", &told);
         person.write("bad.yaml", "processes: {exec: [no-such-program]}\n");
-        person.ends(&args, 125, "", &["the program no-such-program is not found"]);
+        person.ends(&args, 125, "", &["bad.yaml:1:12: processes: the program no-such-program is not found"]);
         person.ends(
             &["sandbox", "run", "--policy", "none.yaml", "--", "true"],
             125,
@@ -120,6 +120,54 @@ fn without_a_sandbox_nothing_is_run() {
             &["none.yaml", "cannot be read"],
         );
         assert!(!person.dir.path().join("work/made").exists());
+    });
+}
+
+#[test]
+fn a_policy_wider_than_its_ceiling_is_refused_and_says_where() {
+    each(|person| {
+        fs::create_dir_all(person.dir.path().join("work/inner")).unwrap();
+        std::os::unix::fs::symlink("/etc", person.dir.path().join("work/inner/link")).unwrap();
+        person.write(
+            "ceiling.yaml",
+            "files: {read: [./inner], execute: [./]}\nnetwork: {hosts: ['*.example.org:443']}\nprocesses: {exec: [touch, git]}\n\
+             limits: {memory: 1GiB, wall: 1m}\npass: [TERM]\n",
+        );
+        let run = |program: &str| {
+            ["sandbox", "run", "--ceiling", "ceiling.yaml", "--policy", "asked.yaml", "--", program].map(str::to_owned)
+        };
+        let refused = |asked: &str, told: &[&str]| {
+            person.write("asked.yaml", asked);
+            let args = run("touch");
+            person.ends(&args.each_ref().map(String::as_str), 125, "", told);
+        };
+        refused(
+            "files: {write: [./inner], read: [./inner/link]}\nnetwork: {hosts: ['x.example.org:443', 'x.example.com:443']}\n\
+             processes: tree\nlimits: {memory: 2GiB}\npass: [TERM, TOKEN]\n",
+            &[
+                "asked.yaml:1:17: files: ",
+                "is shown to read, write, and that is wider than ceiling.yaml allows",
+                "asked.yaml:1:34: files: ",
+                "asked.yaml:2:10: network: hosts x.example.com:443, and",
+                "asked.yaml:3:12: processes: tree, and",
+                "asked.yaml:4:9: limits: memory 2GiB (at most 1GiB), and",
+                "limits: wall 10 min 0 s (at most 1 min 0 s), and",
+                "asked.yaml:5:8: pass: TOKEN, and",
+                "ask for less here, or widen ceiling.yaml",
+            ],
+        );
+        refused(
+            "preset: agent-cli\n",
+            &["asked.yaml:1:9: limits: wall no limit (at most 1 min 0 s)", "asked.yaml:1:9: processes: tree"],
+        );
+        person.write(
+            "asked.yaml",
+            "files: {read: [./inner]}\nnetwork: none\nprocesses: {exec: [touch]}\nlimits: {memory: 1GiB, wall: 30s}\n",
+        );
+        let args = ["sandbox", "run", "--ceiling", "ceiling.yaml", "--policy", "asked.yaml", "--", "touch", "/tmp/x"];
+        person.ends(&args, 0, "", &[]);
+        let presets = ["sandbox", "run", "--ceiling", "read-only", "--preset", "check", "--", "true"];
+        person.ends(&presets, 125, "", &["the preset check: files: ", "wider than the preset read-only allows"]);
     });
 }
 
@@ -195,6 +243,38 @@ fn calls_that_were_refused_are_told() {
         let fork = "import os\ntry: os.fork()\nexcept OSError as error: print(error.errno)";
         let args = ["sandbox", "run", "--policy", "policy.yaml", "--", "/usr/bin/python3", "-c", fork];
         person.ends(&args, 0, "1\n", &["processes: tree"]);
+    });
+}
+
+#[test]
+fn named_hosts_are_reached_through_the_proxy_and_refusals_come_with_the_line_to_add() {
+    each(|person| {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut line = String::new();
+            std::io::BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved").unwrap();
+            line
+        });
+        person.write("policy.yaml", &format!("network: {{hosts: ['localhost:{port} private']}}\n"));
+        let script = format!(
+            "import http.client, os, urllib.error, urllib.request\n\
+             door = http.client.HTTPConnection(*os.environ['HTTP_PROXY'].removeprefix('http://').split(':'))\n\
+             door.request('GET', 'http://localhost:{port}/x')\n\
+             print(door.getresponse().read().decode())\n\
+             try: urllib.request.urlopen('http://elsewhere.test/')\n\
+             except urllib.error.HTTPError as error: print(error.code)\n"
+        );
+        let args = ["sandbox", "run", "--policy", "policy.yaml", "--", "python3", "-c", &script];
+        let told = [
+            "refused: elsewhere.test:80: no rule of `network: hosts` names it",
+            "add `elsewhere.test:80` to `network: {hosts: […]}`",
+            "lines to add belong in policy.yaml",
+        ];
+        person.ends(&args, 0, "served\n403\n", &told);
+        assert_eq!(answering.join().unwrap(), "GET /x HTTP/1.1\r\n");
     });
 }
 

@@ -1,7 +1,7 @@
 //! `muster sandbox run`: one program under a policy, as if there were no sandbox: its input, its output, its exit code, its
 //! signals. What the sandbox has to say comes at the end, on standard error, and only when there is something.
 
-use super::{current_dir, launcher, read};
+use super::{current_dir, launcher, named, read};
 use crate::{
     cli::SandboxRun,
     commands::{runtime, user_home},
@@ -9,7 +9,7 @@ use crate::{
     screen::visible,
 };
 use api::policy::Preset;
-use engine::sandboxed::{self, Access, Console, Control, Exit, Limit, Process, Resolved, Terminals};
+use engine::sandboxed::{self, Access, Console, Control, Door, Exit, Limit, Process, Resolved, Terminals};
 use std::{
     ffi::OsString,
     io::{IsTerminal, Read, Write},
@@ -74,6 +74,10 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
             resolved.bind(&path, access);
         }
     }
+    match &args.ceiling {
+        Some(ceiling) => resolved.within(&named(ceiling)?).map_err(Error::usage)?,
+        None => {}
+    }
     Ok(resolved)
 }
 
@@ -100,16 +104,16 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved) -> Result<u8, Error>
         Ok(process) => process,
         Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
     };
-    // Whoever connects outside of a mission learns at once that nobody answers.
-    drop(process.listener);
-    let Process { stdin, stdout, stderr, control, .. } = process;
+    let Process { stdin, stdout, stderr, listener, control } = process;
+    let door = resolved.serve(listener).map_err(|error| Error::failed(format!("the proxy to its hosts: {error}")))?;
     pump_stdin(stdin);
     let passing_on = tokio::spawn(pass_on(control.clone()));
     let (exit, (), tail) = tokio::join!(control.wait(), pump_stdout(stdout), pump_stderr(stderr));
     passing_on.abort();
     let programs: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let refused = control.denials().iter().map(ToString::to_string).collect();
+    let hosts = door.iter().flat_map(Door::refused);
+    let refused = control.denials().iter().map(ToString::to_string).chain(hosts).collect();
     let console = sandboxed::console(&resolved.policy, &resolved.cwd, exit, &tail, refused, &programs);
     let code = code_of(exit);
     tell(args, &console, exit, code);
