@@ -11,7 +11,7 @@ use crate::{
     watch::Watch,
     workspace::write_home,
 };
-use sandbox::{Bind, Denial, Launch, Network, Policy, Processes, presets};
+use sandbox::{Access, Bind, Denial, Launch, Network, Policy, Processes, presets};
 use std::{
     ffi::OsString,
     path::{Component, Path, PathBuf},
@@ -37,7 +37,8 @@ pub struct CommandOrder {
     pub cwd: PathBuf,
     /// When it is killed with everything that it has started.
     pub timeout: Duration,
-    /// What the agent's role adds to the sandbox. Its preset is for the agent itself; a command has the one of checks.
+    /// What the agent's role adds to the sandbox. Its preset is for the agent itself; a command has the one of checks. But
+    /// where the agent only reads its work folder, so do its commands.
     pub extras: SandboxExtras,
 }
 
@@ -112,7 +113,8 @@ impl Workspace {
             write_home(&home, &self.agent)?;
         }
         let mut policy = presets::check();
-        policy.filesystem.binds.push(Bind::write_execute(dirs.work(), INSIDE_WORK));
+        let work = if order.extras.work_access().writes() { Access::WriteExecute } else { Access::ReadExecute };
+        policy.filesystem.binds.push(Bind { access: work, ..Bind::write_execute(dirs.work(), INSIDE_WORK) });
         policy.filesystem.binds.push(Bind::write_execute(home, INSIDE_HOME));
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());
@@ -164,7 +166,10 @@ const SYMPTOMS: [(&[&str], &str); 3] = [
         &["Network is unreachable", "ENETUNREACH"],
         "Commands have no network, only loopback: what is needed must be in the work folder or on the system.",
     ),
-    (&["Read-only file system", "EROFS"], "Only the work folder, the home folder and /tmp can be written."),
+    (
+        &["Read-only file system", "EROFS"],
+        "Only the work folder, unless the role only reads it, the home folder and /tmp can be written.",
+    ),
 ];
 
 /// Refused system calls that are named.

@@ -79,6 +79,11 @@ pub struct LimitExtras {
 }
 
 impl SandboxExtras {
+    /// What may be done with the place where work is done.
+    pub(crate) fn work_access(&self) -> Access {
+        self.work.unwrap_or(self.preset.work_access())
+    }
+
     /// Changes a policy; the network excepted, which depends on who is run.
     pub fn apply(&self, policy: &mut Policy) {
         for path in &self.read {
@@ -159,7 +164,7 @@ impl Workspace {
             policy.env.extend(egress::proxy_variables(GATEWAY));
         }
         let dirs = self.layout.agent(&self.agent);
-        let access = extras.work.unwrap_or(extras.preset.work_access());
+        let access = extras.work_access();
         let work = Bind { access, ..Bind::write(dirs.work(), INSIDE_WORK) };
         policy.filesystem.binds.push(work);
         let home = Bind { access: extras.preset.home_access(), ..Bind::write(dirs.home(), INSIDE_HOME) };

@@ -11,8 +11,8 @@ use std::{
 };
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::oneshot, task::JoinSet};
 use workspace::{
-    COMMAND_TAIL_BYTES, COMMANDS_MAX, CheckEnd, CommandOrder, CommandRun, ErrorKind, LimitExtras, Output, Preset,
-    SandboxExtras, Spoken, Workspace,
+    Access, COMMAND_TAIL_BYTES, COMMANDS_MAX, CheckEnd, CommandOrder, CommandRun, ErrorKind, LimitExtras, Output,
+    Preset, SandboxExtras, Spoken, Workspace,
 };
 
 fn order(command: &str) -> CommandOrder {
@@ -53,6 +53,21 @@ async fn a_command_works_in_the_agents_folder_and_says_how_it_ended() {
     assert_eq!(run(&workspace, "kill -TERM $$").await.end, CheckEnd::Signal(15));
     let script = "printf '#!/bin/sh\necho ran' >tool; chmod +x tool; ./tool; git add -A; git commit -qm mine; git log -1 --format=%an";
     assert_eq!(run(&workspace, script).await.stdout_tail, "ran\ncoder\n");
+}
+
+#[tokio::test]
+async fn who_only_reads_the_work_folder_changes_nothing_by_a_command() {
+    let place = Place::filled();
+    let workspace = coder(&place).await;
+    let script = "cat b.txt; echo x >~/new && echo home; echo x >new || echo refused";
+    let by_role = SandboxExtras { work: Some(Access::Read), ..order("").extras };
+    let by_preset = SandboxExtras { preset: Preset::ReadOnly, ..SandboxExtras::default() };
+    for extras in [by_role, by_preset] {
+        let order = CommandOrder { extras, ..order(script) };
+        let done = workspace.run_command(&order, std::future::pending(), &mut |_| {}).await.unwrap();
+        assert_eq!(done.stdout_tail, "b\nhome\nrefused\n", "{}", done.stderr_tail);
+        assert!(!place.work("coder").join("new").exists());
+    }
 }
 
 #[tokio::test]
