@@ -187,7 +187,8 @@ pub enum Processes {
     Tree,
     /// It may, but nothing else than these programs (paths inside) can be executed by any of them, the first included.
     /// An interpreter in the list runs whatever it can read, and so does the loader that a listed program needs, for
-    /// files that a bind lets execute: bind what is written as [`Access::Write`]. Nothing in `/tmp` can be executed. A script needs its interpreter listed.
+    /// files that a bind lets execute: bind what is written as [`Access::Write`]. Nothing in `/tmp` can be executed, and there
+    /// are no files in memory: a list with `memfd_create` is refused. A script needs its interpreter listed.
     /// Enforced by Landlock, without which the launch is refused.
     Exec(Vec<PathBuf>),
     /// It may not: threads yes, a child of any kind no, and no other program in its place. If it is a script, its

@@ -68,8 +68,9 @@ struct Rules {
     once: bool,
 }
 
-/// All that [`Rules`] depend on: the list, whether there are no children, and whether there is no network.
-type Wishes = (Vec<String>, bool, bool);
+/// All that [`Rules`] depend on: the list, whether there are no children, whether only listed programs run, and whether there
+/// is no network.
+type Wishes = (Vec<String>, bool, bool, bool);
 
 /// As many different lists are kept as a caller may plausibly use at a time.
 const KEPT_MAX: usize = 16;
@@ -80,7 +81,8 @@ static KEPT: Mutex<VecDeque<(Wishes, Arc<Rules>)>> = Mutex::new(VecDeque::new())
 impl Rules {
     fn of(arch: Arch, policy: &Policy) -> Result<Arc<Self>, SandboxError> {
         let (childless, offline) = (policy.processes == Processes::None, policy.network == Network::None);
-        let wishes = (policy.allowed_syscalls.clone(), childless, offline);
+        let listed = matches!(policy.processes, Processes::Exec(_));
+        let wishes = (policy.allowed_syscalls.clone(), childless, listed, offline);
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rules)) = kept.iter().find(|(known, _)| *known == wishes) {
             return Ok(Arc::clone(rules));

@@ -31,11 +31,15 @@ impl Selection {
             [] => default_words(policy, children),
             words => words.iter().map(String::as_str).collect(),
         };
+        let listed = matches!(policy.processes, Processes::Exec(_));
         let mut allowed = BTreeSet::new();
         for word in words {
             let calls = expand(word)?;
             if !children && let Some(call) = calls.iter().find(|call| STARTS.contains(call)) {
                 return Err(contradiction(word, call));
+            }
+            if listed && calls.contains(&"memfd_create") {
+                return Err(nameless(word));
             }
             allowed.extend(calls);
         }
@@ -85,6 +89,15 @@ fn contradiction(word: &str, call: &str) -> SandboxError {
     refused(format!(
         "allowed_syscalls: `{word}`{brings} starts processes, and processes: none forbids it; take it out, or use \
          processes: tree"
+    ))
+}
+
+/// Landlock knows files by where they are; one in memory is nowhere, and everybody may execute it.
+fn nameless(word: &str) -> SandboxError {
+    let brings = if word == "memfd_create" { String::new() } else { " brings `memfd_create`, which".to_owned() };
+    refused(format!(
+        "allowed_syscalls: `{word}`{brings} makes files in memory that could be executed, and processes: exec lets only \
+         listed programs run; take it out, or use processes: tree"
     ))
 }
 

@@ -291,3 +291,19 @@ fn filters_are_short() {
         each(&policy, |filter| assert!(filter.program.len() < 512, "{}", filter.program.len()));
     }
 }
+
+#[test]
+fn where_only_listed_programs_run_there_are_no_files_that_can_be_nowhere() {
+    let listed = || Processes::Exec(vec!["/bin/sh".into()]);
+    let text = refusal(&["@tool", "memfd_create"], listed());
+    assert!(text.contains("`memfd_create` makes files in memory") && text.contains("processes: exec"), "{text}");
+    let text = refusal(&["@tool", "@memfd"], listed());
+    assert!(text.contains("`@memfd` brings `memfd_create`"), "{text}");
+    // Nor after the same list was good for somebody else.
+    let policy = |processes| {
+        let allowed_syscalls = vec!["@tool".into(), "@memfd".into()];
+        Policy { allowed_syscalls, processes, ..presets::tool() }
+    };
+    assert!(Filter::compile(&policy(Processes::Tree), SECRET).is_ok());
+    assert!(Filter::compile(&policy(listed()), SECRET).is_err());
+}
