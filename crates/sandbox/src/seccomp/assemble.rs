@@ -62,6 +62,8 @@ pub(crate) enum Test {
     NoneOf { argument: u32, mask: u32, values: &'static [u32] },
     /// If any of these flags is set in one argument, none of these bits is in the other.
     FlagsThenBits { flags: (u32, u32), bits: (u32, u32) },
+    /// The first two arguments are these.
+    Begins([u32; 2]),
 }
 
 /// What becomes of a call, perhaps after a look at its arguments.
@@ -142,6 +144,14 @@ fn leaf(action: Action, secret: u64, program: &mut Vec<Instruction>) {
             jump(JUMP_ANY_BIT, flags.1, 0, 2),
             load(low(bits.0)),
             jump(JUMP_ANY_BIT, bits.1, 1, 0),
+            allow,
+            refuse,
+        ]),
+        Test::Begins([first, second]) => program.extend([
+            load(low(0)),
+            jump(JUMP_EQUAL, first, 0, 3),
+            load(low(1)),
+            jump(JUMP_EQUAL, second, 0, 1),
             allow,
             refuse,
         ]),

@@ -48,6 +48,8 @@ const SHARED_NOWHERE: u32 = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
 const NODES: &[u32] = &[0, libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK];
 /// The process that keeps the clock of the sandbox; nobody inside may take the processor from it.
 const INIT: &[u32] = &[1];
+/// Of `linux/ioprio.h`. By process group or by user one would change the priority of [`INIT`] too.
+const IOPRIO_WHO_PROCESS: u32 = 1;
 const ALL: u32 = u32::MAX;
 
 /// What becomes of every call that this processor has, by number.
@@ -95,6 +97,8 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
         "sched_setaffinity" | "sched_setparam" | "sched_setscheduler" | "sched_setattr" => {
             Test::NoneOf { argument: 0, mask: ALL, values: INIT }
         }
+        "setpriority" => Test::Begins([libc::PRIO_PROCESS as u32, 0]),
+        "ioprio_set" => Test::Begins([IOPRIO_WHO_PROCESS, 0]),
         "personality" => Test::OneOf { argument: 0, mask: ALL, values: PERSONALITIES },
         "mmap" if selection.children => return None,
         "mmap" => Test::NoneOf { argument: 3, mask: SHARED_NOWHERE, values: &[SHARED_NOWHERE] },

@@ -86,6 +86,7 @@ fn harmless(name: &str) -> [u64; 6] {
         "clone" => [0x10000, 0, 0, 0, 0, 0],
         "socket" => [2, 1, 0, 0, 0, 0],
         "socketpair" => [1, 1, 0, 0, 0, 0],
+        "ioprio_set" => [1, 0, 0, 0, 0, 0],
         _ => [0; 6],
     }
 }
@@ -216,6 +217,14 @@ fn arguments_are_looked_at() {
         for name in ["sched_setaffinity", "sched_setscheduler", "sched_setattr"] {
             filter.check(name, [7, 0, 0, 0, 0, 0], Verdict::Allow);
             filter.check(name, [1, 0, 0, 0, 0, 0], EPERM);
+        }
+        filter.check("setpriority", [0, 0, 19, 0, 0, 0], Verdict::Allow);
+        filter.check("ioprio_set", [1, 0, 0, 0, 0, 0], Verdict::Allow);
+        for (which, who) in [(0, 1), (0, 7), (1, 0), (2, 0), (3, 0)] {
+            filter.check("setpriority", [which, who, 19, 0, 0, 0], EPERM);
+        }
+        for (which, who) in [(1, 1), (1, 7), (0, 0), (2, 0), (3, 0)] {
+            filter.check("ioprio_set", [which, who, 0, 0, 0, 0], EPERM);
         }
         filter.check("personality", [0xFFFF_FFFF, 0, 0, 0, 0, 0], Verdict::Allow);
         filter.check("personality", [0x0004_0000, 0, 0, 0, 0, 0], EPERM);

@@ -69,6 +69,11 @@ fn arguments_decide() {
         assert_eq!(none(libc::SYS_prlimit64, &["1", "7"]), libc::EPERM);
         assert_eq!(none(libc::SYS_prctl, &["22", "2"]), libc::EPERM);
         assert_eq!(none(libc::SYS_sched_setaffinity, &["1", "8", "0"]), libc::EPERM);
+        for (which, who) in [("0", "1"), ("1", "0"), ("2", "0")] {
+            assert_eq!(none(libc::SYS_setpriority, &[which, who, "19"]), libc::EPERM, "{which} {who}");
+        }
+        assert_eq!(none(libc::SYS_setpriority, &["0", "0", "19"]), 0);
+        assert_eq!(none(libc::SYS_ioprio_set, &["3", "0", "24576"]), libc::EPERM);
         assert_eq!(none(libc::SYS_sched_setaffinity, &["0", "8", "0"]), libc::EFAULT);
     });
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use sandbox::{Exit, Launcher, Sandboxed, presets};
+use sandbox::{Exit, Launcher, Limit, Sandboxed, presets};
 
 use crate::{KIT, each, token};
 
@@ -89,6 +89,18 @@ fn orphans_are_reaped() {
         policy.limits.wall_ms = Some(20_000);
         let output = host.run(policy, &["sh", "-c", &script]);
         assert_eq!((output.exit, output.out.as_str()), (Exit::Code(0), "none\n"));
+    });
+}
+
+#[test]
+fn whoever_makes_orphans_faster_than_they_are_reaped_meets_the_clock() {
+    each(|host| {
+        let mut policy = host.policy();
+        policy.limits.wall_ms = Some(500);
+        let script = "for i in 1 2 3 4 5 6 7 8; do /opt/kit orphans & done; wait";
+        let began = std::time::Instant::now();
+        assert_eq!(host.run(policy, &["sh", "-c", script]).exit, Exit::Limit(Limit::Wall));
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     });
 }
 

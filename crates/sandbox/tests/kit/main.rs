@@ -39,6 +39,8 @@ fn run(args: &[&str]) -> ExitCode {
         ["flood", number, times] => {
             (0..times.parse::<u64>().unwrap()).for_each(|_| _ = call(number.parse().unwrap(), &[]))
         }
+        ["orphans"] => orphans(),
+        ["interrupted"] => interrupted(),
         ["stay"] => stay(),
         ["watched", memory, disk, dir, how, command @ ..] => trees::watched(memory, disk, dir, how, command),
         ["idle", memory, disk, dir, count] => trees::idle(memory, disk, dir, count.parse().unwrap()),
@@ -123,6 +125,40 @@ fn docker_engine(socket: &str, image: &str) {
     print!("{line}");
     std::io::stdout().flush().unwrap();
     stay();
+}
+
+/// Makes children of init that end at once, without end.
+fn orphans() {
+    loop {
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        if unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } == 0 {
+            unsafe { libc::_exit(0) };
+        }
+    }
+}
+
+/// Makes refused calls that a signal interrupts while they wait for their answer, for two seconds; then one that is not.
+fn interrupted() {
+    extern "C" fn ignore(_: libc::c_int) {}
+    let every = |microseconds| {
+        let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+        let timer = libc::itimerval { it_interval: time, it_value: time };
+        assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
+    };
+    let handler: extern "C" fn(libc::c_int) = ignore;
+    // Without SA_RESTART: an interrupted call comes back.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        assert_eq!(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()), 0);
+    }
+    every(50);
+    let began = std::time::Instant::now();
+    while began.elapsed().as_secs() < 2 {
+        call(libc::SYS_ptrace, &[]);
+    }
+    every(0);
+    println!("{}", call(libc::SYS_memfd_create, &[]));
 }
 
 /// Says a line to a server and returns all that it answers.
