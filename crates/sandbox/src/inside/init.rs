@@ -211,8 +211,10 @@ fn wait(
 /// Answers one refused call and counts it: one, so that nobody who makes many keeps this process from its other duties.
 /// Gives the listener back as long as there is anybody to listen to.
 fn refuse(listener: OwnedFd, counts: &mut [u32], denials: &Denials) -> Option<OwnedFd> {
-    let number = sys::refuse_call(listener.as_fd())?;
-    if let Some(count) = counts.get_mut(number) {
+    let number = sys::refuse_call(listener.as_fd()).ok()?;
+    if let Some(number) = number
+        && let Some(count) = counts.get_mut(number)
+    {
         *count = count.saturating_add(1);
         // Whoever counts must not stop for it.
         let _ = denials.write(number, *count);

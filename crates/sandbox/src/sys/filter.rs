@@ -46,15 +46,25 @@ struct Answer {
 const RECEIVE: libc::c_ulong = 0xC050_2100;
 const SEND: libc::c_ulong = 0xC018_2101;
 
-/// Takes one call that was passed on, lets it fail with `EPERM`, and returns its number. None if whoever called is gone.
-pub(crate) fn refuse_call(listener: BorrowedFd<'_>) -> Option<usize> {
+/// Takes one call that was passed on, lets it fail with `EPERM`, and returns its number; none if whoever called is gone or
+/// was interrupted, which anybody can bring about. Fails when nobody is left who could call.
+pub(crate) fn refuse_call(listener: BorrowedFd<'_>) -> io::Result<Option<usize>> {
+    let mut polled = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is that of one `pollfd`.
+    unsafe { libc::poll(&raw mut polled, 1, 0) };
+    if polled.revents & libc::POLLIN == 0 {
+        let is_over = polled.revents & (libc::POLLHUP | libc::POLLNVAL) != 0;
+        return if is_over { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(None) };
+    }
     let mut call = Notification { id: 0, _process: 0, _flags: 0, number: 0, _rest: [0; 63] };
     // SAFETY: `call` is zeroed, as the kernel asks, and longer than what it writes.
-    unsafe { check_int(libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut call)) }.ok()?;
+    if unsafe { check_int(libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut call)) }.is_err() {
+        return Ok(None);
+    }
     let answer = Answer { id: call.id, value: 0, error: -libc::EPERM, flags: 0 };
     // SAFETY: `answer` is laid out as the kernel wants it. The only failure is that the caller is gone.
     unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw const answer) };
-    usize::try_from(call.number).ok()
+    Ok(usize::try_from(call.number).ok())
 }
 
 /// An empty file in memory.

@@ -166,3 +166,13 @@ fn a_flood_of_refused_calls_delays_no_end() {
         assert_eq!(sandboxed.tree.wait(), Exit::Killed);
     });
 }
+
+#[test]
+fn who_interrupts_its_refused_calls_does_not_end_their_counting() {
+    each(|host| {
+        let mut sandboxed = host.launch(host.policy(), &["/opt/kit", "interrupted"]).unwrap();
+        assert_eq!(sandboxed.tree.wait(), Exit::Code(0));
+        let denials = sandboxed.tree.denials();
+        assert!(denials.iter().any(|denial| denial.syscall == "memfd_create" && denial.count == 1), "{denials:?}");
+    });
+}
