@@ -179,12 +179,13 @@ impl Launcher {
         Ok(Sandboxed { stdin, stdout, stderr, listener, tree })
     }
 
-    /// Gives the launcher its ends of the plumbing; a launcher that has died is replaced once.
+    /// Gives the launcher its ends of the plumbing; a launcher that has died is replaced once. Whatever else goes wrong (too
+    /// many descriptors under way, no memory) is the failure of this launch only: all that run would die with the launcher.
     fn hand_over(&self, plumbing: &Plumbing) -> io::Result<()> {
         let control = Arc::clone(&lock(&self.shared.control));
-        let first = plumbing.send(&control);
-        if first.is_ok() {
-            return first;
+        match plumbing.send(&control) {
+            Err(error) if is_death(&error) => {}
+            sent => return sent,
         }
         let mut present = lock(&self.shared.control);
         if Arc::ptr_eq(&control, &present) {
@@ -192,6 +193,11 @@ impl Launcher {
         }
         plumbing.send(&present)
     }
+}
+
+/// Whether a request failed because nobody is there to take it.
+fn is_death(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN))
 }
 
 /// What comes with a launch that succeeded: init's pidfd, the counters of refused calls, the donated listener.
@@ -283,4 +289,35 @@ fn start_process(command: &[OsString]) -> io::Result<(Child, OwnedFd)> {
         .stderr(Stdio::inherit())
         .spawn()?;
     Ok((child, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dead_launcher_is_replaced() {
+        let (ours, theirs) = sys::socket_pair(sys::Socket::Packets).unwrap();
+        let plumbing = Plumbing::new(Terminals::default()).unwrap();
+        plumbing.send(&ours).unwrap();
+        drop(theirs);
+        assert!(is_death(&plumbing.send(&ours).unwrap_err()));
+        for errno in [libc::ETOOMANYREFS, libc::EMFILE, libc::ENOMEM, libc::ENOBUFS, libc::EAGAIN, libc::EINTR] {
+            assert!(!is_death(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_sent_leaves_the_launcher_alone() {
+        // Stays until its standard input is closed, as a launcher does.
+        let launcher = Launcher::new(vec!["/bin/cat".into()]).unwrap();
+        // No socket: the message is refused, and nobody has died.
+        let (pipe, _end) = sys::pipe().unwrap();
+        *lock(&launcher.shared.control) = Arc::new(pipe);
+        let kept = Arc::as_ptr(&lock(&launcher.shared.control));
+        let plumbing = Plumbing::new(Terminals::default()).unwrap();
+        let error = launcher.hand_over(&plumbing).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+        assert!(kept == Arc::as_ptr(&lock(&launcher.shared.control)), "it was replaced");
+    }
 }
