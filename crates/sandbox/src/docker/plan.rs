@@ -125,7 +125,7 @@ fn ulimits(request: &Request<'_>) -> Vec<ResourcesUlimits> {
     let limits = &request.spec.limits;
     let most = &request.facts.hard_limits;
     [
-        ("core", 0, u64::MAX),
+        ("core", 1, u64::MAX),
         ("data", limits.memory_bytes, most.data),
         ("fsize", limits.file_bytes, most.fsize),
         ("nofile", limits.open_files, most.nofile),

@@ -139,7 +139,8 @@ fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan>
         filter: Some(instructions.collect()),
         secret: spec.filter.once.unwrap_or_default(),
         limits: [
-            (libc::RLIMIT_CORE, 0, 0),
+            // Not 0: a handler of `core_pattern` is started all the same then, outside, for every crash. At 1 the kernel starts none.
+            (libc::RLIMIT_CORE, 1, 1),
             (libc::RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes),
             (libc::RLIMIT_NPROC, limits.processes, limits.processes),
             (libc::RLIMIT_NOFILE, limits.open_files, limits.open_files),

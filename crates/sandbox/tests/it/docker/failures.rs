@@ -159,7 +159,7 @@ fn a_policy_is_a_container() {
         (&json!(64 << 20), &json!(format!("rw,exec,nosuid,nodev,mode=1777,size={}", 448 << 20)))
     );
     let limits: Vec<(&str, i64)> = host["Ulimits"].as_array().unwrap().iter().map(named).collect();
-    assert_eq!(limits, [("core", 0), ("data", 1 << 30), ("fsize", 1 << 20), ("nofile", 88)]);
+    assert_eq!(limits, [("core", 1), ("data", 1 << 30), ("fsize", 1 << 20), ("nofile", 88)]);
     let mounts = host["Mounts"].as_array().unwrap();
     let mount = |target: &str| mounts.iter().find(|mount| mount["Target"] == target);
     assert_eq!(mount("/work").unwrap()["ReadOnly"], json!(false));
