@@ -4,10 +4,10 @@
 //! loader have to be known beforehand: a script is turned into its interpreter here, because no other execution follows.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::spec::Spec;
@@ -80,10 +80,16 @@ fn first(spec: &Spec, candidates: &[PathBuf]) -> io::Result<PathBuf> {
     places.into_iter().find(|path| path.is_file()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
 }
 
+/// Opens a program to read. Without waiting: the agent may have put a pipe in its place, whose other end nobody opens.
+fn open(program: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(program)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from_raw_os_error(libc::EACCES)) }
+}
+
 /// The words that a script's first line puts in front of it; none for anything but a script.
 fn interpreter(script: &Path) -> Option<Vec<Vec<u8>>> {
     let mut head = Vec::new();
-    File::open(script).ok()?.take(FIRST_LINE_BYTES as u64).read_to_end(&mut head).ok()?;
+    open(script).ok()?.take(FIRST_LINE_BYTES as u64).read_to_end(&mut head).ok()?;
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?.trim_ascii();
     let (interpreter, rest) = match line.iter().position(u8::is_ascii_whitespace) {
         Some(at) => (&line[..at], line[at..].trim_ascii()),
@@ -104,10 +110,8 @@ fn interpreter(script: &Path) -> Option<Vec<Vec<u8>>> {
 
 /// A program that may be executed, which must be there.
 fn listed(program: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let file = File::open(program).and_then(|file| file.metadata());
-    match file {
-        Ok(metadata) if metadata.is_file() => Ok(with_loader(program)),
-        Ok(_) => Err(Step::Programs.failed(program.to_string_lossy())(io::Error::from_raw_os_error(libc::EACCES))),
+    match open(program) {
+        Ok(_) => Ok(with_loader(program)),
         Err(error) => Err(Step::Programs.failed(program.to_string_lossy())(error)),
     }
 }
@@ -122,7 +126,7 @@ fn loader(program: &Path) -> Option<PathBuf> {
     const HEADER_BYTES: usize = 64;
     const SEGMENT_BYTES: usize = 56;
     const INTERPRETER: u64 = 3;
-    let file = File::open(program).ok()?;
+    let file = open(program).ok()?;
     let mut header = [0; HEADER_BYTES];
     file.read_exact_at(&mut header, 0).ok()?;
     if !header.starts_with(b"\x7fELF\x02\x01") {
@@ -167,6 +171,17 @@ mod tests {
         assert_eq!(words("#!/usr/bin/env A=b node\n"), Some(vec!["/usr/bin/env".into(), "A=b node".into()]));
         assert_eq!(words("#!\n"), None);
         assert_eq!(words("echo\n"), None);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_program_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(interpreter(&pipe), None);
+        assert_eq!(super::loader(&pipe), None);
+        assert_eq!(listed(&pipe).err().map(|failure| failure.errno), Some(libc::EACCES));
+        assert_eq!(listed(dir.path()).err().map(|failure| failure.errno), Some(libc::EACCES));
     }
 
     #[test]
