@@ -20,6 +20,9 @@ use workspace::{CheckEnd, CommandOrder, CommandRun};
 /// Answers that are kept for calls that are repeated.
 const ANSWERS_MAX: usize = 32;
 
+/// Commands of one agent that run or wait for their turn. Each holds a task and its command line; no agent needs more.
+const PENDING_MAX: usize = 64;
+
 /// What the agent is told: the result, or what went wrong.
 type Answer = Result<String, String>;
 type Answered = watch::Receiver<Option<Answer>>;
@@ -81,6 +84,11 @@ impl Broker {
                     let Some(stop) = state.turn.as_ref().map(watch::Sender::subscribe) else {
                         return Err("There is no turn to run a command in.".to_owned());
                     };
+                    if state.running.len() >= PENDING_MAX {
+                        return Err(format!(
+                            "{PENDING_MAX} commands run or wait already; wait for their answers first."
+                        ));
+                    }
                     let (work, (tell, answered)) = (run(stop.clone()), watch::channel(None));
                     state.running.insert(key.clone(), answered.clone());
                     tokio::spawn(Arc::clone(self).carry_out(key, stop, work, tell));
@@ -246,6 +254,30 @@ mod tests {
         assert_eq!(broker.call("a".into(), never).await.as_deref(), Ok("once"), "kept");
         broker.close().await;
         assert_eq!(broker.call("a".into(), never).await.as_deref(), Ok("once"), "beyond its turn");
+    }
+
+    #[tokio::test]
+    async fn only_so_many_commands_wait() {
+        let broker = Arc::new(Broker::default());
+        broker.open();
+        let until_stopped = |mut stop: watch::Receiver<bool>| async move {
+            drop(stop.wait_for(|stop| *stop).await);
+            Err("stopped".to_owned())
+        };
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..PENDING_MAX {
+            let broker = Arc::clone(&broker);
+            calls.spawn(async move { broker.call(number.to_string(), until_stopped).await });
+        }
+        while broker.state().running.len() < PENDING_MAX {
+            tokio::task::yield_now().await;
+        }
+        let refused = broker.call("further".into(), until_stopped).await.unwrap_err();
+        assert!(refused.starts_with("64 commands run or wait"), "{refused}");
+        let again = Arc::clone(&broker);
+        calls.spawn(async move { again.call("0".into(), until_stopped).await });
+        broker.close().await;
+        assert!(calls.join_all().await.iter().all(|answer| *answer == Err("stopped".to_owned())));
     }
 
     #[tokio::test]
