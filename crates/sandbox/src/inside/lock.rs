@@ -40,7 +40,6 @@ fn rules(spec: &Spec, executables: Option<&[PathBuf]>) -> Result<RulesetCreated,
     let rules = Ruleset::default().handle_access(handled)?.scope(Scope::from_all(NEWEST))?.create()?;
     let rules = allow(rules, Path::new("/"), read)?;
     let write = read | AccessFs::WriteFile | AccessFs::Truncate;
-    let rules = allow(rules, Path::new("/proc"), write)?;
     let rules = allow(rules, Path::new("/dev"), write | AccessFs::IoctlDev)?;
     let rules = allow(rules, Path::new("/dev/shm"), all)?;
     let rules = allow(rules, Path::new("/tmp"), all)?;

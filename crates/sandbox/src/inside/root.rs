@@ -94,8 +94,11 @@ fn add_links_and_files(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure>
     Ok(())
 }
 
+/// Read-only: by `autogroup` any program could take processor time from all other sandboxes, which are of the same session.
+/// What is reopened through `/proc/self/fd` is on a mount of its own.
 fn add_proc(root: BorrowedFd<'_>) -> io::Result<()> {
     let proc = sys::mount_new(c"proc", &[], true)?;
+    sys::set_attributes(proc.as_fd(), SEALED, false)?;
     sys::move_to(proc.as_fd(), place(root, Path::new("proc"), true)?.as_fd())
 }
 
