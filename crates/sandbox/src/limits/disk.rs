@@ -5,7 +5,8 @@
 //! at a time. Directories are opened below ones that are open, so that nothing can be exchanged under the walk.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Metadata, ReadDir};
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File, Metadata, ReadDir};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -20,32 +21,52 @@ const PATH_BYTES: usize = 2048;
 /// How many directories are kept open for that, one below the other.
 const ANCHORS: u8 = 32;
 
+/// Directories that wait to be looked into, at most: some 30 MB if all their names are as long as they can be.
+const WAITING_MAX: usize = 100_000;
+/// Directories and files with several names that are remembered, at most: some 20 MB.
+const SEEN_MAX: usize = 500_000;
+/// Entries of one walk, at most: what is written while it goes on is found by the next only.
+const ENTRIES_MAX: usize = 1_000_000;
+
 /// What a walk has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Bytes on disk.
     pub bytes: u64,
-    /// Something was closed to us, or too deep: there may be more.
+    /// Something was closed to us, too deep or too much: there may be more.
     pub hidden: bool,
     /// The devices of the files found.
     pub devices: Vec<u64>,
 }
 
-/// A walk under way.
+/// A walk under way. The agent decides how much there is to be kept of it, up to a bound; beyond that something is hidden.
 #[derive(Debug)]
 pub(super) struct Walk {
     usage: Usage,
     /// Directories, and files with several names.
     seen: HashSet<(u64, u64)>,
-    waiting: Vec<Place>,
-    current: Option<(ReadDir, Place)>,
+    /// Where they are, and their names there; none for the place itself.
+    waiting: Vec<(Arc<Place>, Option<OsString>)>,
+    current: Option<(ReadDir, Arc<Place>)>,
+    most: Most,
+}
+
+/// How much a walk takes on.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    waiting: usize,
+    seen: usize,
+    entries: usize,
 }
 
 /// A directory below one that is open.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Place {
     anchor: Arc<File>,
-    path: PathBuf,
+    /// The directory that it is in, and its name there; none if it is the open one.
+    above: Option<(Arc<Place>, OsString)>,
+    /// Length of its path below the open one.
+    path_bytes: usize,
     device: u64,
     anchors: u8,
 }
@@ -53,13 +74,19 @@ struct Place {
 impl Walk {
     /// A walk through these directories; files among them count as well, and what is not there does not.
     pub fn new<'a>(roots: impl IntoIterator<Item = &'a Path>) -> Self {
-        let mut walk = Self { usage: Usage::default(), seen: HashSet::new(), waiting: Vec::new(), current: None };
+        Self::bounded(roots, Most { waiting: WAITING_MAX, seen: SEEN_MAX, entries: ENTRIES_MAX })
+    }
+
+    fn bounded<'a>(roots: impl IntoIterator<Item = &'a Path>, most: Most) -> Self {
+        let (seen, waiting) = (HashSet::new(), Vec::new());
+        let mut walk = Self { usage: Usage::default(), seen, waiting, current: None, most };
         for root in roots {
             let opened = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(root);
             match opened.and_then(|root| Ok((root.metadata()?, root))) {
                 Ok((found, root)) if found.is_dir() => {
-                    let place = Place { anchor: Arc::new(root), path: PathBuf::new(), device: found.dev(), anchors: 0 };
-                    walk.waiting.push(place);
+                    let (anchor, device) = (Arc::new(root), found.dev());
+                    let place = Place { anchor, above: None, path_bytes: 0, device, anchors: 0 };
+                    walk.waiting.push((Arc::new(place), None));
                 }
                 Ok((found, _)) => walk.count(&found),
                 Err(error) => walk.failed(&error),
@@ -73,41 +100,62 @@ impl Walk {
         let mut left = entries;
         while left > 0 {
             left -= 1;
-            let Some((dir, place)) = &mut self.current else {
-                let Some(place) = self.waiting.pop() else { return Some(std::mem::take(&mut self.usage)) };
-                self.enter(place);
+            let Some((dir, _)) = &mut self.current else {
+                let Some((place, name)) = self.waiting.pop() else { return Some(std::mem::take(&mut self.usage)) };
+                self.enter(place, name);
                 continue;
             };
-            let entry = dir.next();
-            let place = place.clone();
-            match entry {
+            match dir.next() {
                 None => self.current = None,
                 Some(Err(error)) => {
                     self.failed(&error);
                     self.current = None;
                 }
-                Some(Ok(entry)) => match entry.metadata() {
-                    Ok(found) => {
-                        self.count(&found);
-                        if found.is_dir() {
-                            self.waiting.push(Place { path: place.path.join(entry.file_name()), ..place });
-                        }
-                    }
-                    Err(error) => self.failed(&error),
-                },
+                Some(Ok(_)) if self.most.entries == 0 => {
+                    self.usage.hidden = true;
+                    return Some(std::mem::take(&mut self.usage));
+                }
+                Some(Ok(entry)) => self.look_at(&entry),
             }
         }
         None
     }
 
-    fn enter(&mut self, place: Place) {
+    fn look_at(&mut self, entry: &DirEntry) {
+        self.most.entries -= 1;
+        match entry.metadata() {
+            Ok(found) => {
+                self.count(&found);
+                if found.is_dir() {
+                    self.keep(entry.file_name());
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Keeps a directory of the current one for later.
+    fn keep(&mut self, name: OsString) {
+        let Some((_, place)) = &self.current else { return };
+        if self.waiting.len() < self.most.waiting {
+            self.waiting.push((Arc::clone(place), Some(name)));
+        } else {
+            self.usage.hidden = true;
+        }
+    }
+
+    fn enter(&mut self, place: Arc<Place>, name: Option<OsString>) {
+        let place = match name {
+            None => place,
+            Some(name) => Arc::new(Place::below(place, name)),
+        };
         match open(&place) {
             Ok((dir, found)) => {
-                if found.dev() != place.device || !self.seen.insert((found.dev(), found.ino())) {
+                if found.dev() != place.device || !self.is_new(&found) {
                     return;
                 }
                 match fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd())) {
-                    Ok(entries) => match place.deeper(dir) {
+                    Ok(entries) => match Place::deeper(place, dir) {
                         Some(place) => self.current = Some((entries, place)),
                         None => self.usage.hidden = true,
                     },
@@ -119,12 +167,22 @@ impl Walk {
     }
 
     fn count(&mut self, found: &Metadata) {
-        if found.is_dir() || found.nlink() <= 1 || self.seen.insert((found.dev(), found.ino())) {
+        if found.is_dir() || found.nlink() <= 1 || self.is_new(found) {
             self.usage.bytes += found.blocks() * 512;
         }
         if !self.usage.devices.contains(&found.dev()) {
             self.usage.devices.push(found.dev());
         }
+    }
+
+    /// Whether this was not seen before; what cannot be remembered is not looked at.
+    fn is_new(&mut self, found: &Metadata) -> bool {
+        let file = (found.dev(), found.ino());
+        if self.seen.len() >= self.most.seen && !self.seen.contains(&file) {
+            self.usage.hidden = true;
+            return false;
+        }
+        self.seen.insert(file)
     }
 
     /// What is gone or has become a link meanwhile is not there; anything else may hide something.
@@ -135,23 +193,40 @@ impl Walk {
 }
 
 fn open(place: &Place) -> io::Result<(File, Metadata)> {
-    let dir = if place.path.as_os_str().is_empty() {
-        place.anchor.try_clone()?
-    } else {
-        File::from(sys::open_beneath(place.anchor.as_fd(), &place.path)?)
+    let dir = match place.above {
+        None => place.anchor.try_clone()?,
+        Some(_) => File::from(sys::open_beneath(place.anchor.as_fd(), &place.path())?),
     };
     let found = dir.metadata()?;
     Ok((dir, found))
 }
 
 impl Place {
-    /// The same directory, which is open as `dir`, kept open if its path has become long; none if too many are.
-    fn deeper(self, dir: File) -> Option<Self> {
-        if self.path.as_os_str().as_bytes().len() < PATH_BYTES {
-            return Some(self);
+    fn below(above: Arc<Self>, name: OsString) -> Self {
+        let Self { device, anchors, path_bytes, .. } = *above;
+        let path_bytes = path_bytes + 1 + name.as_bytes().len();
+        Self { anchor: Arc::clone(&above.anchor), above: Some((above, name)), path_bytes, device, anchors }
+    }
+
+    /// Its path below the open directory.
+    fn path(&self) -> PathBuf {
+        let mut names = Vec::new();
+        let mut at = self;
+        while let Some((above, name)) = &at.above {
+            names.push(name);
+            at = above;
         }
-        let anchors = self.anchors + 1;
-        (anchors <= ANCHORS).then(|| Self { anchor: Arc::new(dir), path: PathBuf::new(), anchors, ..self })
+        names.into_iter().rev().collect()
+    }
+
+    /// The same directory, which is open as `dir`, kept open if its path has become long; none if too many are.
+    fn deeper(place: Arc<Self>, dir: File) -> Option<Arc<Self>> {
+        if place.path_bytes < PATH_BYTES {
+            return Some(place);
+        }
+        let (device, anchors) = (place.device, place.anchors + 1);
+        let place = Self { anchor: Arc::new(dir), above: None, path_bytes: 0, device, anchors };
+        (anchors <= ANCHORS).then(|| Arc::new(place))
     }
 }
 
@@ -244,5 +319,23 @@ mod tests {
         fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
         let may_all = fs::read_dir(&closed).is_ok();
         assert_eq!(usage(dir.path()).hidden, !may_all);
+    }
+
+    #[test]
+    fn a_walk_keeps_only_so_much_and_says_so() {
+        let dir = dir();
+        for n in 0..20 {
+            fs::create_dir(dir.path().join(n.to_string())).unwrap();
+            fill(&dir.path().join(n.to_string()).join("f"), 4096);
+            fs::hard_link(dir.path().join(n.to_string()).join("f"), dir.path().join(format!("link{n}"))).unwrap();
+        }
+        let all = Most { waiting: 20, seen: 41, entries: 60 };
+        let usage = |most| Walk::bounded([dir.path()], most).step(usize::MAX).unwrap();
+        let whole = usage(all);
+        assert!(!whole.hidden && whole.bytes >= 20 * 4096, "{whole:?}");
+        for less in [Most { waiting: 19, ..all }, Most { seen: 40, ..all }, Most { entries: 59, ..all }] {
+            let part = usage(less);
+            assert!(part.hidden && part.bytes <= whole.bytes, "{less:?}: {part:?}");
+        }
     }
 }
