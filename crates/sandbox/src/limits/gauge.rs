@@ -59,8 +59,10 @@ const SHARE: u64 = 8;
 const SOME: Duration = Duration::from_secs(10);
 /// How long what others release may hide what a sandbox takes.
 const HIDDEN: Duration = Duration::from_secs(1);
-/// A measurement that took some time is not repeated before this many times as long have passed.
+/// A measurement that took some time is not repeated before this many times as long have passed,
 const REST: u32 = 9;
+/// or this long if the limit may be crossed: who is measured decides what a measurement costs.
+const REST_MAX: Duration = HIDDEN;
 
 impl Gauge {
     /// For something of which `used` bytes are used, if that is known. `slow`: measured at least this often.
@@ -76,7 +78,8 @@ impl Gauge {
         let worth_it = fallen >= left
             || age >= SOME && fallen >= left / SHARE
             || self.slow.is_some_and(|slow| age >= slow && fallen > 0);
-        worth_it && age >= self.cost * REST
+        let rest = self.cost.saturating_mul(REST);
+        worth_it && age >= if fallen >= left { rest.min(REST_MAX) } else { rest }
     }
 
     /// Whether to measure because the machine has given out as much as is left since the last measurement, although others may have
@@ -84,7 +87,7 @@ impl Gauge {
     pub fn may_be_hidden(&self, given_out: u64, now: Instant) -> bool {
         let left = self.limit.saturating_sub(self.used.unwrap_or(0));
         let age = now.saturating_duration_since(self.measured);
-        given_out >= left && age >= HIDDEN && age >= self.cost * REST
+        given_out >= left && age >= HIDDEN
     }
 
     /// Whether it could cross its limit within two looks, if all that falls is its doing and goes on as between the last two.
@@ -164,10 +167,19 @@ mod tests {
     #[test]
     fn dear_measurements_are_rare() {
         let (mut gauge, start) = gauge(Some(0), None);
-        assert!(!gauge.measured(999, 500, start, S));
-        assert!(!gauge.is_due(10_000, start + 8 * S));
-        assert!(gauge.is_due(10_000, start + 9 * S));
+        assert!(!gauge.measured(200, 500, start, 2 * S));
+        assert!(!gauge.is_due(500 + 799, start + 17 * S));
+        assert!(gauge.is_due(500 + 799, start + 18 * S));
         assert!(gauge.measured(1001, 500, start, S));
+    }
+
+    #[test]
+    fn no_measurement_is_so_dear_that_a_limit_is_not_kept() {
+        let (mut gauge, start) = gauge(Some(0), None);
+        assert!(!gauge.measured(200, 500, start, 100 * S));
+        assert!(!gauge.is_due(500 + 800, start + S / 2));
+        assert!(gauge.is_due(500 + 800, start + S));
+        assert!(gauge.may_be_hidden(800, start + S));
     }
 
     #[test]

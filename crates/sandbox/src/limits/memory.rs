@@ -7,22 +7,24 @@
 
 use std::fs;
 
-use super::processes::{self, Held};
+use super::processes::{self, DESCRIPTORS_MAX, Held, HeldFiles};
 
-/// What the sandbox of this init uses, in bytes; exact only if it seems to be more than `limit`.
-pub(super) fn used(init: i32, limit: u64) -> u64 {
+/// What the sandbox of this init uses, in bytes; exact only if it seems to be more than `limit`. If it has so many descriptors
+/// that not all are looked at, it is charged with `gone`: all that the machine has lost since the sandbox began.
+pub(super) fn used(init: i32, limit: u64, gone: u64) -> u64 {
     let pids = processes::of(init);
-    let (mut files, _) = processes::held_files(&pids);
+    let HeldFiles { mut files, closed: _, cut } = processes::held_files(&pids, DESCRIPTORS_MAX);
+    let least = if cut { gone } else { 0 };
     files.retain(|file| file.in_memory);
     let in_files: u64 = files.iter().map(|file| file.bytes).sum();
     let rough = in_files + pids.iter().map(|pid| at_most(*pid)).sum::<u64>();
     if rough <= limit {
-        return rough;
+        return rough.max(least);
     }
     let shares = pids.iter().map(|pid| share(*pid).unwrap_or_else(|| at_most(*pid))).sum::<u64>();
     // A file in memory that is also mapped is in both; the processes' share of it is left out.
     let twice = if in_files == 0 { 0 } else { pids.iter().map(|pid| mapped(*pid, &files)).sum::<u64>() };
-    in_files + shares.saturating_sub(twice)
+    (in_files + shares.saturating_sub(twice)).max(least)
 }
 
 /// What one process uses, with what it shares.

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use super::disk::{Usage, Walk};
 use super::figures::{Figures, Place};
 use super::gauge::Gauge;
-use super::{memory, processes};
+use super::memory;
+use super::processes::{self, DESCRIPTORS_MAX, HeldFiles};
 use crate::sys;
 use crate::tree::Limit;
 
@@ -84,6 +85,8 @@ struct Memory {
     gauge: Gauge,
     /// [`Figures::given_out`] at the last measurement.
     given_out_then: u64,
+    /// Available when it began.
+    free_then: u64,
 }
 
 #[derive(Debug)]
@@ -143,6 +146,7 @@ impl Watchdog {
             memory: memory.map(|limit| Memory {
                 gauge: Gauge::new(limit, Some(0), figures.memory.total, Some(MEMORY_SLOW), now),
                 given_out_then: figures.given_out,
+                free_then: figures.memory.free(),
             }),
             disk: disk.map(|limit| Disk::new(limit, &places, figures, now)),
         };
@@ -208,12 +212,12 @@ impl Shared {
         }
         let Gauges { memory, disk } = &mut *lock(&tree.gauges);
         let mut close = false;
-        if let Some(Memory { gauge, given_out_then }) = memory {
+        if let Some(Memory { gauge, given_out_then, free_then }) = memory {
             let (falls, now) = (figures.memory, Instant::now());
             let given_out = figures.given_out.saturating_sub(*given_out_then);
             if gauge.is_due(falls.total, now) || gauge.may_be_hidden(given_out, now) {
                 *given_out_then = figures.given_out;
-                self.measure_memory(tree, gauge, falls.total);
+                self.measure_memory(tree, gauge, falls.total, free_then.saturating_sub(falls.free()));
             }
             close |= gauge.is_close(falls.total, falls.last);
         }
@@ -227,11 +231,11 @@ impl Shared {
         close
     }
 
-    fn measure_memory(&self, tree: &Watch, gauge: &mut Gauge, fallen: u64) {
+    fn measure_memory(&self, tree: &Watch, gauge: &mut Gauge, fallen: u64, gone: u64) {
         let Some(init) = processes::pid_of(tree.init.as_fd()) else { return };
         self.memory_walks.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        let used = memory::used(init, gauge.limit());
+        let used = memory::used(init, gauge.limit(), gone);
         if gauge.measured(used, fallen, began, began.elapsed()) {
             tree.end(Limit::Memory);
         }
@@ -263,12 +267,12 @@ impl Shared {
 fn with_held(init: i32, tree: &Watch, mut usage: Usage) -> Usage {
     // Init is ours, and holds none.
     let pids = processes::of(init).split_off(1);
-    let (files, hidden) = processes::held_files(&pids);
+    let HeldFiles { files, closed, cut } = processes::held_files(&pids, DESCRIPTORS_MAX);
     let is_place = |device: u64| tree.places.iter().any(|place| place.device == device);
     let on_disk = |device: u64| usage.devices.contains(&device) || is_place(device);
     usage.bytes +=
         files.iter().filter(|file| !file.in_memory && on_disk(file.device)).map(|file| file.bytes).sum::<u64>();
-    usage.hidden |= hidden;
+    usage.hidden |= closed || cut;
     usage
 }
 
