@@ -1,6 +1,6 @@
 //! What a sandbox has to say when its program is over: limits that ended it, what was refused, and what to add to the policy.
 
-use super::{Exit, Hint, Limit, Policy, hints::hints, meaning::bytes};
+use super::{Exit, Hint, Limit, Policy, hints::hints, lines::merged, meaning::bytes};
 use crate::view::duration;
 use serde::Serialize;
 use std::{
@@ -57,26 +57,38 @@ fn hit(policy: &Policy, limit: Limit) -> Hit {
     let limits = &policy.limits;
     let twice = |bytes_max: u64| bytes(bytes_max.saturating_mul(2));
     let more_time = |ms: u64| format!("{}s", ms.saturating_mul(2).div_ceil(1000).max(1));
-    let (limit, value, more) = match limit {
+    let (value, more) = match limit {
         Limit::Wall => {
             let ms = limits.wall_ms.unwrap_or_default();
-            ("wall", duration(ms), more_time(ms))
+            (duration(ms), more_time(ms))
         }
         Limit::Cpu => {
             let ms = limits.cpu_s.unwrap_or_default().saturating_mul(1000);
-            ("cpu_time", duration(ms), more_time(ms))
+            (duration(ms), more_time(ms))
         }
-        Limit::FileSize => ("file", bytes(limits.file_bytes), twice(limits.file_bytes)),
+        Limit::FileSize => (bytes(limits.file_bytes), twice(limits.file_bytes)),
         Limit::Memory => {
             let most = limits.tree_memory_bytes.unwrap_or_default();
-            ("tree_memory", bytes(most), twice(most))
+            (bytes(most), twice(most))
         }
         Limit::Disk => {
             let most = limits.disk_bytes.unwrap_or_default();
-            ("disk", bytes(most), twice(most))
+            (bytes(most), twice(most))
         }
     };
+    let limit = limit_name(limit);
     Hit { limit, value, allow: format!("limits: {{{limit}: {more}}}") }
+}
+
+/// A limit's key in a policy.
+pub fn limit_name(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Wall => "wall",
+        Limit::Cpu => "cpu_time",
+        Limit::FileSize => "file",
+        Limit::Memory => "tree_memory",
+        Limit::Disk => "disk",
+    }
 }
 
 impl Console {
@@ -85,8 +97,9 @@ impl Console {
         *self == Self::default()
     }
 
-    /// For a terminal; `policy` is the policy file that lines are added to.
-    pub fn text(&self, policy: Option<&Path>) -> String {
+    /// For a terminal; `policy` is the policy file that lines are added to, or the lines that say the same as the run where
+    /// there was none.
+    pub fn text(&self, policy: Policies<'_>) -> String {
         let mut text = String::new();
         if let Some(Hit { limit, value, allow }) = &self.limit {
             let _ = writeln!(text, "sandbox: ended by its limit: {limit} is {value}\n  to allow more: {allow}");
@@ -94,20 +107,42 @@ impl Console {
         for line in &self.refused {
             let _ = writeln!(text, "sandbox: {}", line.replace('\n', "\n  "));
         }
-        for Hint { why, allow } in &self.hints {
-            let _ = writeln!(text, "sandbox: {why}\n  to allow it: {allow}");
+        for hint in &self.hints {
+            let _ = write!(text, "{}", hint.text());
         }
         let addable = self.refused.iter().any(|line| line.to_lowercase().contains("to allow"));
-        if self.limit.is_some() || !self.hints.is_empty() || addable {
-            let _ = match policy {
-                Some(file) => writeln!(text, "sandbox: lines to add belong in {}", file.display()),
-                None => {
-                    writeln!(text, "sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE")
-                }
-            };
-        }
+        let lines = self.lines().count();
+        let _ = match policy {
+            Policies::File(file) if lines > 0 || addable => {
+                writeln!(text, "sandbox: lines to add belong in {}", file.display())
+            }
+            Policies::Lines(begun) if lines > 0 => {
+                let file = merged(begun.iter().map(String::as_str).chain(self.lines()));
+                let file = file.trim_end().replace('\n', "\n  ");
+                writeln!(text, "sandbox: the whole policy, for a file (muster sandbox run --policy FILE):\n  {file}")
+            }
+            Policies::Lines(_) if addable => {
+                writeln!(text, "sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE")
+            }
+            Policies::File(_) | Policies::Lines(_) => Ok(()),
+        };
         text
     }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let of_limit = self.limit.iter().map(|hit| hit.allow.as_str());
+        let of_hints = self.hints.iter().map(|hint| hint.allow.as_str());
+        of_limit.chain(of_hints).filter(|line| !line.is_empty())
+    }
+}
+
+/// Where the policy of a run was written.
+#[derive(Clone, Copy, Debug)]
+pub enum Policies<'a> {
+    /// In a file.
+    File(&'a Path),
+    /// Nowhere: these lines would say the same.
+    Lines(&'a [String]),
 }
 
 #[cfg(test)]
@@ -118,7 +153,8 @@ mod tests {
         let mut policy = workspace::presets::check();
         policy.limits.cpu_s = Some(60);
         policy.limits.tree_memory_bytes = Some(1 << 30);
-        console(&policy, Path::new("/work"), exit, stderr, Vec::new(), &[]).text(None)
+        console(&policy, Path::new("/work"), exit, stderr, Vec::new(), &[])
+            .text(Policies::Lines(&["preset: check".into(), "work: write".into()]))
     }
 
     #[test]
@@ -134,25 +170,38 @@ mod tests {
               to allow more: limits: {wall: 1200s}
             sandbox: network: none: crates.io was to be reached, and no name is resolved inside
               to allow it: network: {hosts: ["crates.io:443"]}
-            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+            sandbox: the whole policy, for a file (muster sandbox run --policy FILE):
+              preset: check
+              work: write
+              limits: {wall: 1200s}
+              network: {hosts: ["crates.io:443"]}
         "#]]
         .assert_eq(&told(Exit::Limit(Limit::Wall), "curl: (6) Could not resolve host: crates.io"));
         expect_test::expect![[r#"
             sandbox: ended by its limit: cpu_time is 1 min 0 s
               to allow more: limits: {cpu_time: 120s}
-            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+            sandbox: the whole policy, for a file (muster sandbox run --policy FILE):
+              preset: check
+              work: write
+              limits: {cpu_time: 120s}
         "#]]
         .assert_eq(&told(Exit::Limit(Limit::Cpu), ""));
         expect_test::expect![[r#"
             sandbox: ended by its limit: file is 4GiB
               to allow more: limits: {file: 8GiB}
-            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+            sandbox: the whole policy, for a file (muster sandbox run --policy FILE):
+              preset: check
+              work: write
+              limits: {file: 8GiB}
         "#]]
         .assert_eq(&told(Exit::Limit(Limit::FileSize), ""));
         expect_test::expect![[r#"
             sandbox: ended by its limit: tree_memory is 1GiB
               to allow more: limits: {tree_memory: 2GiB}
-            sandbox: lines to add belong in a policy file: muster sandbox run --policy FILE
+            sandbox: the whole policy, for a file (muster sandbox run --policy FILE):
+              preset: check
+              work: write
+              limits: {tree_memory: 2GiB}
         "#]]
         .assert_eq(&told(Exit::Limit(Limit::Memory), ""));
     }
@@ -168,6 +217,6 @@ mod tests {
             sandbox: refused: `sync` (system call), not in allowed_syscalls; to allow it add `sync` there
             sandbox: lines to add belong in policy.yaml
         "#]]
-        .assert_eq(&console.text(Some(Path::new("policy.yaml"))));
+        .assert_eq(&console.text(Policies::File(Path::new("policy.yaml"))));
     }
 }

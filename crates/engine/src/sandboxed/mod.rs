@@ -12,14 +12,18 @@ mod ceiling;
 mod console;
 mod door;
 mod hints;
+mod lines;
 mod meaning;
+mod system;
 
 pub use ceiling::{Written, check_within};
-pub use console::{Console, Hit, console};
+pub use console::{Console, Hit, Policies, console, limit_name};
 pub use door::Door;
 pub use hints::{Hint, hints};
+pub use lines::word;
 pub(crate) use meaning::layer_name;
 pub use meaning::{Meaning, Section};
+pub use system::is_system;
 
 use crate::{
     extras::{self, Extras, preset},
@@ -94,6 +98,11 @@ pub fn resolve(
         Some(policy::Work::Read | policy::Work::Write) => extras.work,
         Some(policy::Work::None) | None => None,
     };
+    if work.is_some_and(Access::writes) && system::is_system(around.work_dir) {
+        let what = format!("work: {} belongs to the system, which no sandbox may change", around.work_dir.display());
+        let fix = "go to the folder of a project, or write `work: read`";
+        Problems::found(vec![Problem::whole(name, what, fix)])?;
+    }
     let mut resolved = Resolved {
         preset: extras.preset.name(),
         policy,
@@ -129,7 +138,12 @@ fn problems(name: &str, checked: &CheckedPolicy, policy: &Policy, places: Places
         what: format!("network: {what}"),
         fix: "write hosts as HOST:PORT".to_owned(),
     });
-    paths.chain(unknown_calls(name, checked)).chain(missing_programs(name, checked, policy)).chain(hosts).collect()
+    paths
+        .chain(system_paths(name, checked, places))
+        .chain(unknown_calls(name, checked))
+        .chain(missing_programs(name, checked, policy))
+        .chain(hosts)
+        .collect()
 }
 
 /// A preset with a folder to work in: in `agent-cli`, `check` and `worker` to write in, in `read-only` to look at.
@@ -150,8 +164,24 @@ impl Resolved {
         self.cwd = dir.to_owned();
     }
 
+    /// Shows a folder that the caller asks for beside the policy.
+    ///
+    /// # Errors
+    /// It belongs to the system and is to be written in.
+    pub fn add(&mut self, path: &Path, access: Access) -> Result<(), String> {
+        if access.writes() && system::is_system(path) {
+            let path = path.display();
+            return Err(format!(
+                "{path} belongs to the system, which no sandbox may change\n  help: {}",
+                system::INSTEAD
+            ));
+        }
+        self.bind(path, access);
+        Ok(())
+    }
+
     /// Shows a path at its own place.
-    pub fn bind(&mut self, path: &Path, access: Access) {
+    fn bind(&mut self, path: &Path, access: Access) {
         self.policy.filesystem.binds.retain(|bind| bind.inside != path);
         self.policy.filesystem.binds.push(Bind { access, ..Bind::read(path, path) });
     }
@@ -198,6 +228,23 @@ fn missing_paths<'a>(
             place: shown.place,
             what: format!("{} does not exist on this machine", host.display()),
             fix: nearest(&host),
+        })
+    })
+}
+
+/// What only the system itself may write in.
+fn system_paths<'a>(
+    name: &'a str,
+    checked: &'a CheckedPolicy,
+    places: Places<'a>,
+) -> impl Iterator<Item = Problem> + 'a {
+    checked.write.iter().filter_map(move |shown| {
+        let (host, _) = shown.resolve(places.home, places.config_dir);
+        system::is_system(&host).then(|| Problem {
+            file: name.to_owned(),
+            place: shown.place,
+            what: format!("{} belongs to the system, which no sandbox may change", host.display()),
+            fix: format!("remove it: {}", system::INSTEAD),
         })
     })
 }

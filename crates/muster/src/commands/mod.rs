@@ -15,7 +15,7 @@ pub(crate) mod tail;
 use crate::outcome::Error;
 use engine::{Engine, Faults, Setup};
 use std::{
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -31,6 +31,20 @@ pub(crate) fn home(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     let data = data.or_else(|| user_home().map(|home| home.join(".local/share")));
     data.map(|data| data.join("muster"))
         .ok_or_else(|| Error::usage("there is no home folder; say where to keep state with --home DIR"))
+}
+
+/// The folder of a file, from the root and without `.` and `..`: so are the paths that the file names relative to it.
+pub(crate) fn folder_of(file: &Path) -> Result<PathBuf, Error> {
+    let file = std::path::absolute(file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
+    let mut folder = PathBuf::new();
+    for part in file.parent().unwrap_or(Path::new("/")).components() {
+        match part {
+            Component::ParentDir => _ = folder.pop(),
+            Component::CurDir => {}
+            part => folder.push(part),
+        }
+    }
+    Ok(folder)
 }
 
 /// The home folder of whoever runs this.
@@ -61,4 +75,18 @@ pub(crate) fn engine(home: &Path) -> Result<Engine, Error> {
         extra_tools: Vec::new(),
     };
     Ok(Engine::open(setup)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_file_has_no_steps_back() {
+        let here = std::env::current_dir().unwrap();
+        let folder = |file: &str| folder_of(Path::new(file)).unwrap();
+        assert_eq!(folder("../policy.yaml"), here.parent().unwrap());
+        assert_eq!(folder("policy.yaml"), here);
+        assert_eq!(folder("/a/./b/../../c/policy.yaml"), Path::new("/c"));
+    }
 }

@@ -1,6 +1,6 @@
 //! `muster run` and `muster resume`: a mission from its files to its end, in the foreground.
 
-use super::{engine, follow, runtime, user_home};
+use super::{engine, folder_of, follow, runtime, user_home};
 use crate::{
     cli::{ResumeArgs, RunArgs},
     outcome::{Error, Outcome},
@@ -106,8 +106,7 @@ fn sandboxes_fit(config: &CheckedConfig, file: &Path, config_dir: &Path, ceiling
 impl Files {
     /// Reads and checks both files; every problem names file, line and column.
     pub(crate) fn read(config_file: &Path, plan_file: &Path, ceiling: Option<&Path>) -> Result<Self, Error> {
-        let config_dir = config_file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let config_dir = std::path::absolute(config_dir).map_err(Error::usage)?;
+        let config_dir = folder_of(config_file)?;
         if !config_file.exists() {
             let (file, example) = (config_file.display(), config::EXAMPLE);
             let text = format!(

@@ -2,7 +2,7 @@
 //!
 //! Needs no home: nothing is kept.
 
-use super::{runtime, user_home};
+use super::{folder_of, runtime, user_home};
 use crate::{
     cli::{ExplainAs, SandboxCommand, SandboxExplain},
     outcome::{Error, Outcome},
@@ -66,11 +66,15 @@ pub(crate) fn named(file: &Path) -> Result<Resolved, Error> {
 }
 
 /// The policy of a file, for this host.
-fn read(file: &Path) -> Result<Resolved, Error> {
+pub(crate) fn read(file: &Path) -> Result<Resolved, Error> {
+    let word = file.components().count() == 1 && file.extension().is_none();
+    if word && !file.exists() {
+        let what = format!("there is no file {0}, and no preset {0}", visible(&file.to_string_lossy()));
+        return Err(Error::usage(format!("{what}\n  help: the presets are worker, agent-cli, check and read-only")));
+    }
     let source = Source::read(file).map_err(Error::usage)?;
     let checked = policy::load(&source).map_err(Error::usage)?;
-    let file_dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file_dir = std::path::absolute(file_dir).map_err(Error::usage)?;
+    let file_dir = folder_of(file)?;
     let around = Around {
         file_dir: &file_dir,
         home: &user_home().unwrap_or_else(|| PathBuf::from("/")),

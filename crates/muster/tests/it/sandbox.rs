@@ -181,7 +181,14 @@ fn what_was_denied_comes_with_the_line_that_allows_it() {
         let told = if outside.starts_with("/tmp") { place } else { line };
         person.ends(&[&RUN[..], &["cat", &outside]].concat(), 1, "", &["No such file", &told]);
         let shadow = [&RUN[..], &["sh", "-c", "touch /usr/made || exit 3"]].concat();
-        person.ends(&shadow, 3, "", &["/usr is shown to read and execute only", "files: {write: [/usr]}"]);
+        let told = [
+            "/usr is shown to read and execute only",
+            "no policy can allow it: programs install into a folder of their own",
+        ];
+        person.ends(&shadow, 3, "", &told);
+        person.ends(&["sandbox", "run", "--write", "/usr", "--", "true"], 125, "", &["belongs to the system"]);
+        let json = [&RUN[..RUN.len() - 1], &["--json", "--", "sh", "-c", "exit 4"]].concat();
+        person.ends(&json, 4, "", &["\"ended\":{\"code\":4}"]);
         let name = "import socket; socket.create_connection(('crates.invalid', 443))";
         person.ends(
             &[&RUN[..], &["sh", "-c", "echo 'curl: (6) Could not resolve host: crates.invalid' >&2; exit 6"]].concat(),

@@ -9,7 +9,7 @@ use crate::{
     screen::visible,
 };
 use api::policy::Preset;
-use engine::sandboxed::{self, Access, Console, Control, Door, Exit, Limit, Process, Resolved, Terminals};
+use engine::sandboxed::{self, Access, Console, Control, Door, Exit, Limit, Policies, Process, Resolved, Terminals};
 use std::{
     ffi::OsString,
     io::{IsTerminal, Read, Write},
@@ -49,7 +49,10 @@ fn passed_on() -> [SignalKind; 6] {
 }
 
 pub(super) fn run(args: SandboxRun) -> Outcome {
-    let code = sandbox(&args).and_then(|resolved| {
+    let code = sandbox(&args).and_then(|mut resolved| {
+        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+            pass_terminal(&mut resolved);
+        }
         let runtime = runtime()?;
         let code = runtime.block_on(in_sandbox(&args, &resolved));
         // A thread may wait for input that never comes.
@@ -62,6 +65,15 @@ pub(super) fn run(args: SandboxRun) -> Outcome {
     }))
 }
 
+/// How to write on the terminal that is shown inside.
+fn pass_terminal(resolved: &mut Resolved) {
+    for name in ["TERM", "COLORTERM", "NO_COLOR"] {
+        if let Ok(value) = std::env::var(name) {
+            resolved.policy.env.entry(name.to_owned()).or_insert(value);
+        }
+    }
+}
+
 /// The policy that was asked for.
 fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
     let mut resolved = match &args.policy {
@@ -71,7 +83,7 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
     for (dirs, access) in [(&args.read, Access::ReadExecute), (&args.write, Access::WriteExecute)] {
         for dir in dirs {
             let path = dir.canonicalize().map_err(|error| Error::usage(format!("{}: {error}", dir.display())))?;
-            resolved.bind(&path, access);
+            resolved.add(&path, access).map_err(Error::usage)?;
         }
     }
     match &args.ceiling {
@@ -87,8 +99,13 @@ fn of_preset(args: &SandboxRun) -> Result<Resolved, Error> {
     let dir = current_dir()?;
     let whole = user_home().is_some_and(|home| home.starts_with(&dir)) || dir.components().count() < 2;
     let taken = ["/tmp", "/proc", "/dev"].iter().any(|own| dir == Path::new(own)) || dir.starts_with("/proc");
-    if whole || taken {
-        let why = if taken { "every sandbox has its own" } else { "that is all of your files" };
+    let system = preset != Preset::ReadOnly && sandboxed::is_system(&dir);
+    if whole || taken || system {
+        let why = match (taken, whole) {
+            (true, _) => "every sandbox has its own",
+            (false, true) => "that is all of your files",
+            (false, false) => "it belongs to the system, which no sandbox may change",
+        };
         let fix = "go to the folder of a project, or say in a policy file what is shown (--policy FILE)";
         return Err(Error::usage(format!("{} is not shown in a sandbox: {why}\n  help: {fix}", dir.display())));
     }
@@ -209,9 +226,19 @@ fn not_started(error: &str, resolved: &Resolved, program: &Path) -> u8 {
     let programs: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     for hint in sandboxed::hints(&resolved.policy, &resolved.cwd, &line, &programs, &on_host) {
-        eprintln!("sandbox: {}\n  to allow it: {}", hint.why, hint.allow);
+        eprint!("{}", hint.text());
     }
     if error.contains("os error 2") { NOT_FOUND } else { NOT_EXECUTABLE }
+}
+
+/// How it ended, in the words of a policy.
+fn ended(exit: Exit) -> serde_json::Value {
+    match exit {
+        Exit::Code(code) => serde_json::json!({ "code": code }),
+        Exit::Signal(signal) => serde_json::json!({ "signal": signal }),
+        Exit::Limit(limit) => serde_json::json!({ "limit": sandboxed::limit_name(limit) }),
+        Exit::Killed => serde_json::json!("killed"),
+    }
 }
 
 fn code_of(exit: Exit) -> u8 {
@@ -226,14 +253,28 @@ fn code_of(exit: Exit) -> u8 {
     }
 }
 
+/// The policy of a run without a policy file, as lines of one.
+fn begun(args: &SandboxRun) -> Vec<String> {
+    let preset = Preset::named(&args.preset).unwrap_or(super::USUAL);
+    let work = if preset == Preset::ReadOnly { "read" } else { "write" };
+    let shown = |key: &str, dir: &PathBuf| {
+        let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+        format!("files: {{{key}: [{}]}}", sandboxed::word(&dir))
+    };
+    let read = args.read.iter().map(|dir| shown("execute", dir));
+    let write = args.write.iter().flat_map(|dir| [shown("write", dir), shown("execute", dir)]);
+    [format!("preset: {}", preset.word()), format!("work: {work}")].into_iter().chain(read).chain(write).collect()
+}
+
 fn tell(args: &SandboxRun, console: &Console, exit: Exit, code: u8) {
     let text = if args.json {
-        let value = serde_json::json!({"exit_code": code, "ended": format!("{exit:?}"), "console": console});
+        let value = serde_json::json!({"exit_code": code, "ended": ended(exit), "console": console});
         format!("{value}\n")
     } else if args.quiet {
         String::new()
     } else {
-        visible(&console.text(args.policy.as_deref()))
+        let lines = begun(args);
+        visible(&console.text(args.policy.as_deref().map_or(Policies::Lines(&lines), Policies::File)))
     };
     // A closed terminal is no reason to fail.
     let _ = std::io::stderr().write_all(text.as_bytes());
