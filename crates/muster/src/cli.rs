@@ -302,6 +302,9 @@ pub(crate) struct ReportArgs {
     /// The form.
     #[arg(long, value_enum, default_value = "md")]
     pub(crate) format: ReportFormat,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
 }
 
 /// The forms of a report.
@@ -356,6 +359,9 @@ pub(crate) enum ConfigCommand {
         /// The configuration that a plan is checked against (default: muster.yaml beside it).
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// What the file is, where its keys do not tell.
+        #[arg(long, value_name = "KIND")]
+        r#as: Option<FileKind>,
     },
     /// Print a JSON Schema.
     Schema {
@@ -433,6 +439,17 @@ pub(crate) struct SandboxExplain {
     pub(crate) r#as: Option<ExplainAs>,
 }
 
+/// What a file that muster reads is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FileKind {
+    /// muster.yaml: upstreams, roles, and what they may cost.
+    Config,
+    /// Tasks.
+    Plan,
+    /// What a sandbox allows.
+    Policy,
+}
+
 /// Other systems' forms of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExplainAs {
@@ -493,6 +510,13 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
 /// Logs of the inside go to standard error: warnings, or more with `-v`.
 fn logs(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let filter = tracing_subscriber::EnvFilter::new(format!("{level},hyper=warn,h2=warn,reqwest=warn,rmcp=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| crate::secrets::Log).with_target(false).init();
+    // What rmcp calls an error is an agent that was ended while it waited for an answer: no news to a person.
+    let protocol = if verbose == 0 { "off" } else { "warn" };
+    let filter = format!("{level},hyper=warn,h2=warn,reqwest=warn,rmcp={protocol}");
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(|| crate::secrets::Log)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .init();
 }

@@ -48,6 +48,11 @@ pub enum ViewError {
 }
 
 impl ViewError {
+    /// Whether nothing has run with this home yet.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Missing { .. }))
+    }
+
     /// Whether what was asked for makes no sense, rather than that something is broken.
     pub fn is_usage(&self) -> bool {
         match self {

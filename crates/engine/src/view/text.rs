@@ -33,6 +33,9 @@ pub(super) fn prefixed(text: &str, prefix: &str) -> String {
 
 /// A table of missions. `now_ms` is the time by which ages are told; `being_run` is the mission that an engine runs.
 pub fn missions(missions: &[MissionLine], now_ms: u64, being_run: Option<&str>) -> String {
+    if missions.is_empty() {
+        return "no missions yet; `muster demo` and `muster run` begin one\n".to_owned();
+    }
     let head = ["mission", "status", "tasks", "cost", "begun", "goal"].map(str::to_owned).to_vec();
     let row = |line: &MissionLine| {
         vec![

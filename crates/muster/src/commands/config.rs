@@ -1,16 +1,18 @@
 //! `muster config`: are these files right, and what may they say.
 
+use super::{folder_of, user_home};
 use crate::{
-    cli::ConfigCommand,
+    cli::{ConfigCommand, FileKind},
     outcome::{Error, Outcome},
     screen,
 };
 use api::{config, plan, policy, schema, source::Source};
-use std::path::Path;
+use engine::Places;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
     match command {
-        ConfigCommand::Check { file, config } => screen::out(&check(&file, config.as_deref())?)?,
+        ConfigCommand::Check { file, config, r#as } => screen::out(&check(&file, config.as_deref(), r#as)?)?,
         ConfigCommand::Schema { name } => screen::json(&match name.as_str() {
             "plan" => schema::plan(),
             "policy" => schema::policy(),
@@ -20,26 +22,24 @@ pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-/// What a file is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Config,
-    Plan,
-    Policy,
-}
-
 /// One line about a file that is right; every problem of one that is not.
-fn check(file: &Path, config: Option<&Path>) -> Result<String, Error> {
+fn check(file: &Path, config: Option<&Path>, given: Option<FileKind>) -> Result<String, Error> {
     let source = Source::read(file).map_err(Error::usage)?;
-    match kind(file, source.text()) {
-        Kind::Config => check_config(&source),
-        Kind::Plan => check_plan(file, &source, config),
-        Kind::Policy => check_policy(&source),
+    match given.unwrap_or_else(|| kind(file, source.text())) {
+        FileKind::Config => check_config(file, &source),
+        FileKind::Plan => check_plan(file, &source, config),
+        FileKind::Policy => check_policy(file, &source),
     }
 }
 
-fn check_config(source: &Source) -> Result<String, Error> {
+/// With what its sandboxes need of this machine.
+fn check_config(file: &Path, source: &Source) -> Result<String, Error> {
     let config = config::load(source).map_err(Error::usage)?;
+    let (config_dir, home) = (folder_of(file)?, user_home().unwrap_or_else(|| PathBuf::from("/")));
+    let places = Places { config_dir: &config_dir, home: &home };
+    let policies = config.roles.values().map(|role| &role.sandbox).chain([&config.checks]);
+    let fits = |policy| engine::sandboxed::check(source.name(), policy, places);
+    policies.into_iter().try_for_each(fits).map_err(Error::usage)?;
     let parts = [
         several(config.upstreams.len(), "upstream", "upstreams"),
         several(config.roles.len(), "role", "roles"),
@@ -72,8 +72,10 @@ fn check_plan(file: &Path, source: &Source, config: Option<&Path>) -> Result<Str
     Ok(format!("{}: ok, a plan under {under}: {}", source.name(), parts.join(", ")))
 }
 
-fn check_policy(source: &Source) -> Result<String, Error> {
+/// With what it needs of this machine.
+fn check_policy(file: &Path, source: &Source) -> Result<String, Error> {
     let policy = policy::load(source).map_err(Error::usage)?;
+    super::sandbox::read(file)?;
     let parts = [
         policy.preset.map_or("no preset".to_owned(), |preset| format!("preset {}", preset.word())),
         several(policy.host_paths().count(), "path", "paths"),
@@ -85,8 +87,32 @@ fn several(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Keys of a configuration that no policy has.
+const CONFIG_KEYS: [&str; 5] = ["upstreams", "roles", "budget", "prices", "checks"];
+
+/// Keys of a policy that no configuration has.
+const POLICY_KEYS: [&str; 13] = [
+    "preset",
+    "permissions",
+    "work",
+    "files",
+    "read",
+    "network",
+    "allowed_syscalls",
+    "processes",
+    "env",
+    "pass",
+    "identity",
+    "backend",
+    "allow_degraded",
+];
+
+/// Keys of a policy's limits that no limits of a configuration have.
+const LIMIT_KEYS: [&str; 10] =
+    ["memory", "tree_memory", "processes", "open_files", "file", "disk", "tmp", "cpu_time", "cpu_percent", "wall"];
+
 /// A plan has `tasks` at its top, a configuration never has. A file that is neither yet is judged by its name.
-fn kind(file: &Path, text: &str) -> Kind {
+fn kind(file: &Path, text: &str) -> FileKind {
     let block = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
     };
@@ -94,32 +120,31 @@ fn kind(file: &Path, text: &str) -> Kind {
     let flow = text.trim_start().starts_with('{');
     let has = |key: &str| block(key) || block(&format!("\"{key}\"")) || (flow && has_outer_key(text, key));
     if has("tasks") {
-        return Kind::Plan;
+        return FileKind::Plan;
     }
-    // `limits` and `version` may stand in both; these in a policy only.
-    let of_policies = [
-        "preset",
-        "permissions",
-        "files",
-        "network",
-        "allowed_syscalls",
-        "processes",
-        "allow_degraded",
-        "identity",
-        "work",
-    ];
-    if !has("upstreams") && !has("roles") && of_policies.iter().any(|key| has(key)) {
-        return Kind::Policy;
+    if CONFIG_KEYS.iter().any(|key| has(key)) {
+        return FileKind::Config;
     }
-    if ["upstreams", "roles", "budget", "prices", "checks"].iter().any(|key| has(key)) {
-        return Kind::Config;
+    // `limits` stands in a configuration too, with other keys in it.
+    let limits = has("limits") && LIMIT_KEYS.iter().any(|key| has_word(text, key));
+    if limits || POLICY_KEYS.iter().any(|key| has(key)) {
+        return FileKind::Policy;
     }
     let named = |word| file.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem.contains(word));
     match (named("plan"), named("policy")) {
-        (true, _) => Kind::Plan,
-        (false, true) => Kind::Policy,
-        (false, false) => Kind::Config,
+        (true, _) => FileKind::Plan,
+        (false, true) => FileKind::Policy,
+        (false, false) => FileKind::Config,
     }
+}
+
+/// Whether a key stands anywhere.
+fn has_word(text: &str, key: &str) -> bool {
+    let odd = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    text.match_indices(key).any(|(at, _)| {
+        let after = text[at + key.len()..].trim_start_matches(['"', '\'']);
+        after.trim_start().starts_with(':') && text[..at].chars().next_back().is_none_or(odd)
+    })
 }
 
 /// Whether a key stands directly in the outermost braces. Texts may hold braces, so quotes are followed too.
@@ -147,22 +172,46 @@ fn has_outer_key(text: &str, key: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn is(text: &str) -> Kind {
+    fn is(text: &str) -> FileKind {
         kind(Path::new("x.yaml"), text)
     }
 
     #[test]
     fn a_file_is_known_by_its_keys() {
-        assert_eq!(is("version: 1\ntasks:\n  - id: a\n"), Kind::Plan);
-        assert_eq!(is("upstreams: {}\nroles:\n  tasks: {}\n"), Kind::Config);
-        assert_eq!(is("{\"goal\": \"}, tasks:\", \"tasks\": []}"), Kind::Plan);
-        assert_eq!(is("{upstreams: {tasks: {scripted: a}}}"), Kind::Config);
-        assert_eq!(is("roles: {}"), Kind::Config);
-        assert_eq!(is("preset: check\nlimits: {memory: 1GiB}\n"), Kind::Policy);
-        assert_eq!(is("{\"network\": \"none\"}"), Kind::Policy);
-        assert_eq!(is("roles: {a: {sandbox: {network: gateway}}}"), Kind::Config);
-        assert_eq!(kind(Path::new("my-plan.yaml"), ""), Kind::Plan);
-        assert_eq!(kind(Path::new("policy.yaml"), "limits: {memory: 1GiB}"), Kind::Policy);
+        assert_eq!(is("version: 1\ntasks:\n  - id: a\n"), FileKind::Plan);
+        assert_eq!(is("upstreams: {}\nroles:\n  tasks: {}\n"), FileKind::Config);
+        assert_eq!(is("{\"goal\": \"}, tasks:\", \"tasks\": []}"), FileKind::Plan);
+        assert_eq!(is("{upstreams: {tasks: {scripted: a}}}"), FileKind::Config);
+        assert_eq!(is("roles: {}"), FileKind::Config);
+        assert_eq!(is("preset: check\nlimits: {memory: 1GiB}\n"), FileKind::Policy);
+        assert_eq!(is("{\"network\": \"none\"}"), FileKind::Policy);
+        assert_eq!(is("roles: {a: {sandbox: {network: gateway}}}"), FileKind::Config);
+        for policy in
+            ["limits:\n  memory: 1GiB\n", "{limits: {wall: 1m}}", "env: {A: b}", "pass: [TERM]", "backend: kernel"]
+        {
+            assert_eq!(is(policy), FileKind::Policy, "{policy}");
+        }
+        assert_eq!(is("netwrok: none\nprocesses: none\n"), FileKind::Policy);
+        assert_eq!(is("limits:\n  turn_ms_max: 5\n"), FileKind::Config);
+        assert_eq!(kind(Path::new("my-plan.yaml"), ""), FileKind::Plan);
+        assert_eq!(kind(Path::new("policy.yaml"), "limits: {memory: 1GiB}"), FileKind::Policy);
+    }
+
+    #[test]
+    fn what_cannot_run_is_not_ok() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("x.yaml");
+        for (text, word) in [
+            ("files: {read: [/no/such/folder]}\n", "does not exist on this machine"),
+            ("files: {write: [/usr]}\n", "belongs to the system"),
+            ("processes: {exec: [no-such-program]}\n", "is not found"),
+        ] {
+            std::fs::write(&policy, text).unwrap();
+            let error = check(&policy, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+        std::fs::write(&policy, "{}\n").unwrap();
+        assert!(check(&policy, None, Some(FileKind::Policy)).unwrap().contains("a sandbox policy"));
     }
 
     #[test]
@@ -171,14 +220,14 @@ mod tests {
         let plan = dir.path().join("plan.yaml");
         let task = "{id: a, role: builder, instructions: do it, checks: [{run: 'true'}]}";
         std::fs::write(&plan, format!("tasks: [{task}]\n")).unwrap();
-        let error = check(&plan, None).map_err(|error| format!("{error:?}")).unwrap_err();
+        let error = check(&plan, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
         assert!(error.contains("plan.yaml:1:"), "{error}");
 
         let config = "upstreams: {main: {scripted: s.yaml}}\nroles: {builder: {runtime: native, model: m}}\n";
         std::fs::write(dir.path().join("muster.yaml"), config).unwrap();
-        let line = check(&plan, None).map_err(|error| format!("{error:?}")).unwrap();
+        let line = check(&plan, None, None).map_err(|error| format!("{error:?}")).unwrap();
         assert!(line.ends_with("1 task, 1 check, 1 role, 1 agent"), "{line}");
-        let line = check(&dir.path().join("muster.yaml"), None).map_err(|error| format!("{error:?}")).unwrap();
+        let line = check(&dir.path().join("muster.yaml"), None, None).map_err(|error| format!("{error:?}")).unwrap();
         assert!(line.ends_with("ok, a configuration: 1 upstream, 1 role, no budget"), "{line}");
     }
 }

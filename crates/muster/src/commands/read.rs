@@ -11,7 +11,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use std::path::Path;
 
 pub(crate) fn list(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
-    let missions = open(home)?.missions()?;
+    let missions = unless_fresh(home, Readings::missions)?;
     if args.json {
         screen::json(&missions)?;
         return Ok(Outcome::Done);
@@ -46,7 +46,7 @@ pub(crate) fn explain(home: &Path, args: ExplainArgs) -> Result<Outcome, Error> 
 pub(crate) fn report(home: &Path, args: ReportArgs) -> Result<Outcome, Error> {
     let readings = open(home)?;
     let report = readings.report(&readings.find(&args.mission.mission)?)?;
-    match args.format {
+    match if args.json { ReportFormat::Json } else { args.format } {
         ReportFormat::Md => screen::out(&report.markdown())?,
         ReportFormat::Json => screen::json(&report)?,
         ReportFormat::Html => screen::out(&report.html())?,
@@ -55,7 +55,7 @@ pub(crate) fn report(home: &Path, args: ReportArgs) -> Result<Outcome, Error> {
 }
 
 pub(crate) fn inbox(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
-    let waiting = open(home)?.inbox()?;
+    let waiting = unless_fresh(home, Readings::inbox)?;
     match args.json {
         true => screen::json(&waiting)?,
         false => screen::out(&visible(&view::inbox(&waiting, &local)))?,
@@ -71,6 +71,14 @@ pub(crate) fn mission_name(home: &Path, given: &str) -> Result<String, Error> {
 /// The journal of a home.
 pub(crate) fn open(home: &Path) -> Result<Readings, Error> {
     Ok(Readings::open(home)?)
+}
+
+/// A list from the journal; empty where nothing has run yet.
+fn unless_fresh<T>(home: &Path, list: impl FnOnce(&Readings) -> Result<Vec<T>, ViewError>) -> Result<Vec<T>, Error> {
+    match Readings::open(home) {
+        Err(error) if error.is_fresh() => Ok(Vec::new()),
+        readings => Ok(list(&readings?)?),
+    }
 }
 
 /// A time as the user's clock shows it.

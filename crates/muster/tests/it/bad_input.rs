@@ -269,5 +269,8 @@ fn readers_without_a_home_say_so() {
         let ended = bench.muster(args).expect(2);
         assert!(!ended.stderr.is_empty() && !ended.stderr.contains("panicked"), "{ended}");
     }
+    assert!(bench.muster(&["list"]).expect(0).stdout.starts_with("no missions yet"));
+    assert_eq!(bench.muster(&["list", "--json"]).expect(0).stdout.trim(), "[]");
+    assert_eq!(bench.muster(&["inbox", "--json"]).expect(0).stdout.trim(), "[]");
     assert!(!bench.home().exists(), "reading makes nothing");
 }
