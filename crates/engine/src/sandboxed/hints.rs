@@ -515,8 +515,7 @@ mod tests {
         let told = "processes: none: it may start no other process\n  processes: tree\n";
         assert_eq!(hinted(&none, "sh: 1: Cannot fork"), told);
         let calls = Policy { allowed_syscalls: vec!["@worker".into()], ..policy() };
-        let told =
-            "allowed_syscalls: no call in this list starts a process\n  allowed_syscalls: [\"@tool\"]\n";
+        let told = "allowed_syscalls: no call in this list starts a process\n  allowed_syscalls: [\"@tool\"]\n";
         assert_eq!(hinted(&calls, "sh: 1: Cannot fork"), told);
         let exec = Policy { processes: Processes::Exec(vec!["/usr/bin/sh".into()]), ..policy() };
         let told = "processes: exec does not list /usr/bin/id\n  processes: {exec: [sh, id]}\n";
