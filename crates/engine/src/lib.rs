@@ -6,7 +6,6 @@
 //!     hands    effects carried out: repositories, agents, turns, merges, publication
 //!     meter    the books behind the gateway: leases, settlements, stored answers
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
-//!     sandboxed  a policy file explained, and one program run under it
 //!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     prices   the price table of a home
@@ -22,7 +21,6 @@ pub mod control;
 mod driver;
 mod egress;
 mod engine;
-mod extras;
 mod fault;
 mod hands;
 mod masking;
@@ -30,7 +28,6 @@ mod meter;
 mod order;
 pub mod prices;
 mod replay;
-pub mod sandboxed;
 mod serve;
 mod settings;
 mod setup;
@@ -39,7 +36,6 @@ pub mod view;
 
 pub use driver::{DriverError, Handle, Progress, TellError};
 pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
-pub use extras::Extras;
 pub use fault::{Faults, NoSuchPoint};
 #[cfg(feature = "modelled")]
 pub use hands::{Modelled, ModelledAgent};
@@ -47,10 +43,11 @@ pub use masking::{Masking, Named};
 pub use meter::Meter;
 pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
+pub use policies as sandboxed;
+pub use policies::{Extras, Places};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{
-    Leaving, Places, PriceSettings, Recording, RoleSettings, SecretSettings, Settings, UpstreamSettings, core_plan,
-    limits,
+    Leaving, PriceSettings, Recording, RoleSettings, SecretSettings, Settings, UpstreamSettings, core_plan, limits,
 };
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};

@@ -1,13 +1,13 @@
 //! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
-use crate::extras::Extras;
 use api::{config, plan};
 use mission::{Check, Limits, Micros, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
+use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// The settings of one mission.
@@ -139,15 +139,6 @@ pub struct PriceSettings {
     /// Input written to the cache.
     #[serde(default)]
     pub cache_write: Option<u64>,
-}
-
-/// Where relative paths of a configuration begin, and where `~` is.
-#[derive(Clone, Copy, Debug)]
-pub struct Places<'a> {
-    /// The folder of the configuration file.
-    pub config_dir: &'a Path,
-    /// The home folder of whoever runs `muster`.
-    pub home: &'a Path,
 }
 
 impl Settings {

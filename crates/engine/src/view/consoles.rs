@@ -1,9 +1,9 @@
 //! The consoles of a mission's sandboxes, read from its transcripts as they grow, and in words.
 
 use super::{
+    duration,
     readings::ViewError,
     tell::{Line, Weight},
-    words::duration,
 };
 use crate::console::{self, Console, RunBy};
 use serde::Serialize;

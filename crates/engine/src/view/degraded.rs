@@ -1,6 +1,7 @@
 //! Which protection a mission does without, because its configuration says so by name.
 
-use crate::{sandboxed::layer_name, settings::Settings};
+use crate::settings::Settings;
+use policies::layer_name;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

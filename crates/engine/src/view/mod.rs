@@ -35,6 +35,7 @@ pub use explain::Explanation;
 pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};
 pub use host::{Guarantee, HostView, Tool};
 pub use list::MissionLine;
+pub use policies::{duration, table};
 pub use readings::{Readings, ViewError};
 pub use reasons::Reason;
 pub use refused::RefusedView;
@@ -45,5 +46,5 @@ pub use standing::{
 pub use store::{CallRow, Recorded, StoredCall};
 pub use tail::{Follow, Told};
 pub use tell::{Line, Teller, Weight};
-pub use text::{inbox, missions, table};
-pub use words::{duration, money, status_word, visible};
+pub use text::{inbox, missions};
+pub use words::{money, status_word, visible};

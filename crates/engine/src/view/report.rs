@@ -3,11 +3,12 @@
 use super::{
     degraded::Degraded,
     document::{self, Block, code, text},
+    duration,
     history::{AttemptView, CheckView, History, MessageView, Note, TaskHistory},
     reasons::{self, Reason},
     refused::{self, RefusedView},
     standing::{Ending, MissionView, SpendView, TaskView},
-    words::{cost, count, duration, short},
+    words::{cost, count, short},
 };
 use mission::TaskId;
 use serde::Serialize;

@@ -1,25 +1,13 @@
 //! Readings as plain text, for a terminal. No colours, and the words of agents as they came: the caller makes them harmless.
 
 use super::{
+    duration,
     list::MissionLine,
     standing::{Ending, InterruptView, MissionView, MoneyView},
-    words::{cost, count, duration, first_line, money, short},
+    table,
+    words::{cost, count, first_line, money, short},
 };
 use std::fmt::Write as _;
-
-/// A table: columns as wide as their widest cell, two spaces between them.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
 
 /// A text whose further lines begin `by` spaces to the right.
 pub(super) fn indented(text: &str, by: usize) -> String {

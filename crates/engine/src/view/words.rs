@@ -179,19 +179,6 @@ pub(super) fn cost(micros: u64, unknown_calls: u64) -> String {
     }
 }
 
-/// A length of time in its two largest units.
-pub fn duration(ms: u64) -> String {
-    let (s, min, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
-    match (s, min, h) {
-        (0, ..) => format!("{ms} ms"),
-        (1..10, ..) => format!("{s}.{} s", ms % 1_000 / 100),
-        (10..60, ..) => format!("{s} s"),
-        (_, 1..60, _) => format!("{min} min {} s", s % 60),
-        (_, _, 1..48) => format!("{h} h {} min", min % 60),
-        _ => format!("{} d {} h", h / 24, h % 24),
-    }
-}
-
 /// How many of something.
 pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -200,12 +187,6 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_of_time_have_two_units() {
-        let shown: Vec<String> = [0, 999, 1_250, 59_999, 65_000, 7_500_000, 200_000_000].map(duration).into();
-        assert_eq!(shown, ["0 ms", "999 ms", "1.2 s", "59 s", "1 min 5 s", "2 h 5 min", "2 d 7 h"]);
-    }
 
     #[test]
     fn money_for_people_is_short_but_never_nothing() {

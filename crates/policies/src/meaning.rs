@@ -1,7 +1,7 @@
 //! What a policy means, in plain words, and what holds each part of it on this host.
 
 use super::{Access, Bind, Layer, Network, Policy, Processes, Resolved, usual_env};
-use crate::view::{duration, table};
+use crate::words::{duration, table};
 use serde::Serialize;
 use std::{fmt::Write as _, path::Path};
 use workspace::{Backend, HostReport, is_system};
@@ -273,7 +273,7 @@ fn degraded(layer: Layer, host: &HostReport) -> String {
 }
 
 /// A layer as a policy names it.
-pub(crate) fn layer_name(layer: Layer) -> &'static str {
+pub fn layer_name(layer: Layer) -> &'static str {
     match layer {
         Layer::Namespaces => "namespaces",
         Layer::Landlock => "landlock",
@@ -315,7 +315,7 @@ mod tests {
             policy,
             cwd: "/srv/work".into(),
             remains: vec!["a sentence"],
-            written: super::super::Written::default(),
+            written: crate::Written::default(),
         }
     }
 

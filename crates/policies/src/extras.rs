@@ -1,7 +1,6 @@
 //! What a sandbox's configuration becomes in a mission's settings: complete, with absolute paths, in a form that the journal
 //! keeps.
 
-use crate::settings::Places;
 use api::policy::{self, CheckedPolicy};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -11,6 +10,15 @@ use std::{
 use workspace::{
     Access, Backend, Bind, Identity, Layer, LimitExtras, Network, Preset, Processes, SandboxExtras, egress::HostRule,
 };
+
+/// Where relative paths of a configuration begin, and where `~` is.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The folder of the configuration file.
+    pub config_dir: &'a Path,
+    /// The home folder of whoever runs `muster`.
+    pub home: &'a Path,
+}
 
 /// What a sandbox offers beyond the usual.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +62,7 @@ pub struct Extras {
 
 impl Extras {
     /// The hosts that an agent may reach beyond the gateway, if its network is of that kind.
-    pub(crate) fn hosts(&self) -> Option<Vec<HostRule>> {
+    pub fn hosts(&self) -> Option<Vec<HostRule>> {
         match &self.network {
             Some(Network::Hosts(rules)) => Some(rules.clone()),
             _ => None,
@@ -84,7 +92,7 @@ impl Extras {
     }
 
     /// The same as a sandbox takes it.
-    pub(crate) fn for_sandbox(&self) -> SandboxExtras {
+    pub fn for_sandbox(&self) -> SandboxExtras {
         let mib = |mib: u32| u64::from(mib) << 20;
         let limits = self.limits.clone();
         SandboxExtras {

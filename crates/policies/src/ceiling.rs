@@ -4,7 +4,10 @@
 //! values of variables that stand in the file, and identities, of which none is root.
 
 use super::{Access, Network, Policy, Processes, Resolved, layer_name, meaning::bytes};
-use crate::{extras::Extras, settings::Places, view::duration};
+use crate::{
+    extras::{Extras, Places},
+    words::duration,
+};
 use api::{
     policy::CheckedPolicy,
     source::{Place, Problem, Problems},

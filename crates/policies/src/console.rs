@@ -1,7 +1,7 @@
 //! What a sandbox has to say when its program is over: limits that ended it, what was refused, and what to add to the policy.
 
 use super::{Exit, Hint, Limit, Policy, hints::hints, lines::merged, meaning::bytes};
-use crate::view::duration;
+use crate::words::duration;
 use serde::Serialize;
 use std::{
     fmt::Write as _,

@@ -1,5 +1,5 @@
-//! Sandboxes outside of any mission: what a policy file means on this host, a program run under it, and what to tell a
-//! person whose program was stopped by it.
+//! From what a configuration says of sandboxes to policies, and back to people: what a mission's settings keep of it, what
+//! a policy means on this host, one program run under it, and what to tell a person whose program was stopped by it.
 //!
 //! ```text
 //! api::policy (a file, judged) ─▶ resolve ─▶ Resolved { policy, … } ─▶ Meaning (explain)
@@ -11,28 +11,28 @@
 mod ceiling;
 mod console;
 mod door;
+mod extras;
 mod hints;
 mod lines;
 mod meaning;
 mod system;
+mod words;
 
 pub use ceiling::{Written, check_within};
 pub use console::{Console, Hit, Policies, console, limit_name};
 pub use door::Door;
+pub use extras::{Extras, Places};
 pub use hints::{Hint, hints};
 pub use lines::word;
-pub(crate) use meaning::layer_name;
-pub use meaning::{Meaning, Section};
+pub use meaning::{Meaning, Section, layer_name};
 pub use system::is_system;
+pub use words::{duration, table};
 
-use crate::{
-    extras::{self, Extras, preset},
-    settings::Places,
-};
 use api::{
     policy::{self, CheckedPolicy},
     source::{Problem, Problems},
 };
+use extras::preset;
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
