@@ -96,7 +96,7 @@ impl Docker {
     ) -> Result<Sandboxed, SandboxError> {
         let policy = &launch.policy;
         let spec = Spec::compile(launch)?;
-        check_rights(&spec.binds)?;
+        check_rights(&spec.binds, spec.programs.is_some())?;
         let engine = self.engine()?;
         let facts = engine.facts(policy.identity)?;
         let host = sys::HostIdentity::of_sandboxes().map_err(SandboxError::launcher("finding a user for it"))?.ids();
@@ -228,10 +228,28 @@ fn watched_by_us(policy: &Policy) -> Policy {
     Policy { limits, ..policy.clone() }
 }
 
-/// Landlock, which alone forbids to execute here, knows files and not the places where they are shown.
-fn check_rights(binds: &[Bind]) -> Result<(), SandboxError> {
+/// Landlock, which alone forbids to execute here, knows files and not the places where they are shown, and what holds for a
+/// folder holds for all that is shown below it. It knows nothing of what a loader maps: where only `listed` programs run, the
+/// loader of one of them would run whatever can be written.
+fn check_rights(binds: &[Bind], listed: bool) -> Result<(), SandboxError> {
+    if listed && let Some(bind) = binds.iter().find(|bind| bind.access.writes()) {
+        return Err(SandboxError::Policy(format!(
+            "processes: exec with {} to write in does not hold in a container, where a loader could run what is written there; \
+             show it read-only, or use the kernel back end",
+            bind.inside.display()
+        )));
+    }
     let executes = binds.iter().filter(|bind| bind.access.executes());
     for bind in executes {
+        let is_below = |other: &&Bind| other.inside.starts_with(&bind.inside) && !other.access.executes();
+        if let Some(other) = binds.iter().find(is_below) {
+            return Err(SandboxError::Policy(format!(
+                "{} is shown not to execute below {}, which is shown to execute; that cannot be told apart in a container; show \
+                 it elsewhere, or use the kernel back end",
+                other.inside.display(),
+                bind.inside.display()
+            )));
+        }
         if let Some(other) = binds.iter().find(|other| other.host == bind.host && !other.access.executes()) {
             return Err(SandboxError::Policy(format!(
                 "{} is shown at {} to execute and at {} not, which cannot be told apart in a container; show it once, or use \
@@ -275,4 +293,28 @@ pub(crate) fn program_of(command: &[std::ffi::OsString]) -> PathBuf {
     let program = command.first().map(PathBuf::from).unwrap_or_default();
     // Another process's `/proc/self/exe` is another program.
     if program == Path::new("/proc/self/exe") { std::fs::read_link(&program).unwrap_or(program) } else { program }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(binds: &[Bind], listed: bool) -> String {
+        check_rights(binds, listed).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn rights_that_a_container_cannot_keep_are_refused() {
+        let (work, tools) = (Bind::write_execute("/a/work", "/work"), Bind::read_execute("/a/tools", "/tools"));
+        assert_eq!(refusal(&[work.clone(), tools.clone(), Bind::read("/a/rules", "/rules")], false), "");
+        assert_eq!(refusal(&[work.clone(), Bind::read_execute("/a/tools", "/work/tools")], false), "");
+        let below = refusal(&[work.clone(), Bind::read("/a/rules", "/work/rules")], false);
+        assert!(below.contains("/work/rules is shown not to execute below /work"), "{below}");
+        let twice = refusal(&[tools.clone(), Bind::write("/a/tools", "/again")], false);
+        assert!(twice.contains("to execute and at /again not"), "{twice}");
+        assert_eq!(refusal(&[tools.clone(), Bind::read("/a/rules", "/rules")], true), "");
+        let written = refusal(&[tools, Bind::write("/a/work", "/work")], true);
+        assert!(written.contains("processes: exec with /work to write in"), "{written}");
+        assert!(refusal(&[work], true).contains("processes: exec with /work to write in"));
+    }
 }

@@ -69,7 +69,8 @@ pub(super) fn plan(request: &Request<'_>) -> Result<ContainerCreateBody, Sandbox
 fn host_config(request: &Request<'_>) -> Result<HostConfig, SandboxError> {
     let spec = request.spec;
     let shm_bytes = SHM_BYTES_MAX.min(spec.tmp_bytes / 4);
-    let mut tmp = format!("rw,exec,nosuid,nodev,mode=1777,size={}", spec.tmp_bytes - shm_bytes);
+    let exec = if spec.executes_anything() { "exec" } else { "noexec" };
+    let mut tmp = format!("rw,{exec},nosuid,nodev,mode=1777,size={}", spec.tmp_bytes - shm_bytes);
     if request.facts.kind.podman {
         // Podman would copy what the image has in `/tmp`, its owner and mode with it.
         tmp.push_str(",notmpcopyup");

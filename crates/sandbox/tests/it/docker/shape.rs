@@ -112,7 +112,8 @@ fn is_labels(value: &Value) -> bool {
 
 fn is_tmpfs(value: &Value) -> bool {
     let options = value["/tmp"].as_str().unwrap_or_default();
-    let size = options.strip_prefix("rw,exec,nosuid,nodev,mode=1777,size=").and_then(|size| size.parse::<u64>().ok());
+    let options = options.strip_prefix("rw,exec,").or_else(|| options.strip_prefix("rw,noexec,")).unwrap_or_default();
+    let size = options.strip_prefix("nosuid,nodev,mode=1777,size=").and_then(|size| size.parse::<u64>().ok());
     size.is_some_and(|size| size > 0) && value.as_object().is_some_and(|places| places.len() == 1)
 }
 
