@@ -71,6 +71,16 @@
 //! bit. Where the policy gives that filter up, a directory that root binds to write in is closed to other users instead (its
 //! mode loses `rwx` for group and others) at launch.
 //!
+//! The closed mode holds only as long as the agent leaves it: a directory with [`Ownership::Agent`] is its own, and it may
+//! change the mode back. Give the filter up as root only where no other user of the host is to be feared.
+//!
+//! # What agents can take from each other
+//!
+//! All sandboxes of a caller are one user on the host, and some things the kernel counts by user, over all of them: instances
+//! and watches of inotify, locked memory, descriptors in flight through sockets, bytes in pipes, pending signals. An agent
+//! that takes all of one of these makes the others' calls for it fail (`EMFILE`, `ENOSPC`, `ETOOMANYREFS`) until it ends;
+//! nothing else of theirs is touched. Who must keep that apart gives each agent a caller that is a user of its own.
+//!
 //! # What it refuses
 //!
 //! * To run anything with less than was asked for: each part either holds or the launch fails with the reason.
