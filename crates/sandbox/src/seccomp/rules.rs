@@ -48,7 +48,8 @@ const SHARED_NOWHERE: u32 = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
 const NODES: &[u32] = &[0, libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK];
 /// The process that keeps the clock of the sandbox; nobody inside may take the processor from it.
 const INIT: &[u32] = &[1];
-/// Of `linux/ioprio.h`. By process group or by user one would change the priority of [`INIT`] too.
+/// Of `linux/resource.h` and `linux/ioprio.h`. By process group or by user one would change the priority of [`INIT`] too.
+const PRIO_PROCESS: u32 = 0;
 const IOPRIO_WHO_PROCESS: u32 = 1;
 const ALL: u32 = u32::MAX;
 
@@ -97,7 +98,7 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
         "sched_setaffinity" | "sched_setparam" | "sched_setscheduler" | "sched_setattr" => {
             Test::NoneOf { argument: 0, mask: ALL, values: INIT }
         }
-        "setpriority" => Test::Begins([libc::PRIO_PROCESS as u32, 0]),
+        "setpriority" => Test::Begins([PRIO_PROCESS, 0]),
         "ioprio_set" => Test::Begins([IOPRIO_WHO_PROCESS, 0]),
         "personality" => Test::OneOf { argument: 0, mask: ALL, values: PERSONALITIES },
         "mmap" if selection.children => return None,
