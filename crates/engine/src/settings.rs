@@ -5,10 +5,7 @@ use api::{config, plan};
 use mission::{Check, Limits, Micros, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
 use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// The settings of one mission.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -86,7 +86,7 @@ impl Scene<'_> {
         if says(NAMES) || line.contains("ENOTFOUND") {
             return self.no_name(line);
         }
-        let address = words(line).any(|word| is_address(word));
+        let address = words(line).any(is_address);
         if says(&["network is unreachable", "enetunreach"])
             || address && says(&["failed to connect", "couldn't connect"])
         {

@@ -116,10 +116,11 @@ impl PriceTable {
             let Ok(fields) = serde_json::from_str::<Entries>(entry.get()) else { continue };
             let word = |name: &str| fields.get(name).and_then(|value| serde_json::from_str::<&str>(value.get()).ok());
             let vendor = word("litellm_provider").is_some_and(|vendor| VENDORS.contains(&vendor));
-            if vendor && matches!(word("mode"), Some("chat" | "responses")) {
-                if let Some(price) = prune(&model, &fields)? {
-                    models.insert(model, price);
-                }
+            if vendor
+                && matches!(word("mode"), Some("chat" | "responses"))
+                && let Some(price) = prune(&model, &fields)?
+            {
+                models.insert(model, price);
             }
         }
         if models.len() < MODELS_MIN {

@@ -42,7 +42,7 @@ async fn a_key_in_events_of_one_byte_reaches_neither_the_agent_nor_the_store() {
             )
         };
         let events = sent.chars().map(|byte| Play::Send((delta(byte) + "\n\n").into_bytes()));
-        let end = recorded()[0].stream[recorded()[0].closing..].as_bytes().to_vec();
+        let end = recorded()[0].stream.as_bytes()[recorded()[0].closing..].to_vec();
         Reply::events(events.chain([Play::Send(end)]).collect())
     })
     .await;

@@ -1,7 +1,7 @@
 //! Arguments of what is about sandboxes: one program under a policy, and what a policy means.
 
-use clap::{Args, Subcommand, ValueEnum};
-use std::{ffi::OsString, path::PathBuf};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// `muster sandbox`.
 #[derive(Debug, Subcommand)]
@@ -88,4 +88,3 @@ pub(crate) enum ExplainAs {
     /// A profile of macOS's sandbox-exec.
     Seatbelt,
 }
-

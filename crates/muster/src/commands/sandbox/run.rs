@@ -86,9 +86,8 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
             resolved.add(&path, access).map_err(Error::usage)?;
         }
     }
-    match &args.ceiling {
-        Some(ceiling) => resolved.within(&named(ceiling)?).map_err(Error::usage)?,
-        None => {}
+    if let Some(ceiling) = &args.ceiling {
+        resolved.within(&named(ceiling)?).map_err(Error::usage)?;
     }
     Ok(resolved)
 }
