@@ -2,7 +2,7 @@
 
 use crate::{Args, Workload};
 use anyhow::{Context, Result};
-use engine::{Extras, RoleSettings, Settings, UpstreamSettings};
+use engine::{Extras, RoleSettings, RulesSettings, Settings, UpstreamSettings};
 use mission::{Plan, Role, RoleId, TaskId, TaskSpec, Writes};
 use serde::Deserialize;
 use std::{collections::BTreeMap, path::Path};
@@ -74,10 +74,17 @@ pub(crate) fn settings(base_url: &str) -> Settings {
         extras: Extras::default(),
     };
     let upstream = match base_url.strip_prefix("scripted:") {
-        Some(file) => UpstreamSettings::Scripted { file: file.into() },
-        None => {
-            UpstreamSettings::Url { format: "openai-chat".to_owned(), base_url: base_url.to_owned(), key_env: None }
-        }
+        Some(file) => UpstreamSettings::Scripted { file: file.into(), rules: RulesSettings::default() },
+        None => UpstreamSettings::Url {
+            format: "openai-chat".to_owned(),
+            also: Vec::new(),
+            base_url: base_url.to_owned(),
+            key_env: None,
+            key_file: None,
+            bearer: false,
+            pass_through: false,
+            rules: RulesSettings::default(),
+        },
     };
     Settings {
         roles: BTreeMap::from([(ROLE.to_owned(), role)]),

@@ -19,7 +19,7 @@ mod upstream;
 
 pub use role::{Role, Runtime, WorkspaceKind};
 pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
-pub use upstream::{Format, Recording, Upstream};
+pub use upstream::{Format, Key, Recording, Upstream, UpstreamRules};
 
 pub(crate) use role::roles;
 pub(crate) use spec::{ConfigFile, RoleSpec};
@@ -136,7 +136,7 @@ impl CheckedConfig {
     /// The files of scripted upstreams, as they were written: relative to the folder of the configuration.
     pub fn scripts(&self) -> impl Iterator<Item = (&Name, &PathBuf)> {
         self.upstreams.iter().filter_map(|(name, upstream)| match upstream {
-            Upstream::Scripted { file } => Some((name, file)),
+            Upstream::Scripted { file, .. } => Some((name, file)),
             Upstream::Url { .. } | Upstream::Replay { .. } => None,
         })
     }

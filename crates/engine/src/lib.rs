@@ -47,7 +47,8 @@ pub use policies as sandboxed;
 pub use policies::{Extras, Places};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{
-    Leaving, PriceSettings, Recording, RoleSettings, SecretSettings, Settings, UpstreamSettings, core_plan, limits,
+    Leaving, PriceSettings, Recording, RoleSettings, RulesSettings, SecretSettings, Settings, UpstreamSettings,
+    core_plan, limits,
 };
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};

@@ -92,17 +92,35 @@ pub struct RoleSettings {
 pub enum UpstreamSettings {
     /// A provider or proxy.
     Url {
-        /// The wire format, as in the configuration.
+        /// The wire format, as in the configuration; of several the one that our own agent speaks.
         format: String,
+        /// The other formats that are spoken there.
+        #[serde(default)]
+        also: Vec<String>,
         /// The address.
         base_url: String,
         /// The variable that holds the key.
         key_env: Option<String>,
+        /// The file that holds the key, absolute.
+        #[serde(default)]
+        key_file: Option<PathBuf>,
+        /// Whether the key is shown as a bearer token, whatever is spoken.
+        #[serde(default)]
+        bearer: bool,
+        /// Whether the agent's own credential is passed on.
+        #[serde(default)]
+        pass_through: bool,
+        /// How it is treated.
+        #[serde(default)]
+        rules: RulesSettings,
     },
     /// A script.
     Scripted {
         /// The file, absolute.
         file: PathBuf,
+        /// How it is treated.
+        #[serde(default)]
+        rules: RulesSettings,
     },
     /// Recorded calls.
     Replay {
@@ -121,6 +139,32 @@ pub enum Recording {
     Mission(String),
     /// In this folder, absolute.
     Folder(PathBuf),
+}
+
+/// How an upstream is treated; where nothing is set, the gateway's own default holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RulesSettings {
+    /// The models it serves, `*` standing for any text; empty: any.
+    pub models: Vec<String>,
+    /// Our name for a model, and the upstream's.
+    pub aliases: BTreeMap<String, String>,
+    /// Who is asked in its place, in this order.
+    pub fallback: Vec<String>,
+    /// Further tries of one call.
+    pub retries: Option<u32>,
+    /// The most that one call waits between its tries.
+    pub retry_wait_ms: Option<u64>,
+    /// Calls under way at one time.
+    pub concurrency: Option<u32>,
+    /// Calls begun in any minute.
+    pub requests_per_minute: Option<u32>,
+    /// How long a connection may take.
+    pub connect_ms: Option<u64>,
+    /// How long the head of an answer may take.
+    pub first_byte_ms: Option<u64>,
+    /// How long an answer may be silent.
+    pub silence_ms: Option<u64>,
 }
 
 /// A price in micro-dollars per million tokens.
@@ -181,14 +225,37 @@ impl UpstreamSettings {
         }
     }
 
+    /// Whether the agent's own credential is passed on to it.
+    pub(crate) fn passes_credentials(&self) -> bool {
+        matches!(self, Self::Url { pass_through: true, .. })
+    }
+
     fn of(upstream: &config::Upstream, places: Places<'_>) -> Self {
         match upstream {
-            config::Upstream::Url { format, base_url, key_env } => {
-                Self::Url { format: format.as_str().to_owned(), base_url: base_url.clone(), key_env: key_env.clone() }
+            config::Upstream::Url { formats, base_url, key, bearer, rules } => {
+                let mut words = formats.iter().map(|format| format.as_str().to_owned());
+                Self::Url {
+                    format: words.next().unwrap_or_default(),
+                    also: words.collect(),
+                    base_url: base_url.clone(),
+                    key_env: match key {
+                        config::Key::Env(name) => Some(name.clone()),
+                        _ => None,
+                    },
+                    key_file: match key {
+                        config::Key::File(file) => Some(places.file(file)),
+                        _ => None,
+                    },
+                    bearer: *bearer,
+                    pass_through: *key == config::Key::Agents,
+                    rules: RulesSettings::of(rules),
+                }
             }
-            config::Upstream::Scripted { file } => Self::Scripted { file: places.config_dir.join(file) },
             config::Upstream::Replay { of, format } => {
                 Self::Replay { of: Recording::of(of, places), format: format.as_str().to_owned() }
+            }
+            config::Upstream::Scripted { file, rules } => {
+                Self::Scripted { file: places.config_dir.join(file), rules: RulesSettings::of(rules) }
             }
         }
     }
@@ -211,6 +278,33 @@ impl SecretSettings {
             config::Outgoing::Allow => Leaving::Allow,
         };
         Self { mask: secrets.mask.clone(), outgoing }
+    }
+}
+
+impl RulesSettings {
+    fn of(rules: &config::UpstreamRules) -> Self {
+        Self {
+            models: rules.models.clone(),
+            aliases: rules.aliases.clone(),
+            fallback: rules.fallback.iter().map(ToString::to_string).collect(),
+            retries: rules.retries,
+            retry_wait_ms: rules.retry_wait_ms,
+            concurrency: rules.concurrency,
+            requests_per_minute: rules.requests_per_minute,
+            connect_ms: rules.connect_ms,
+            first_byte_ms: rules.first_byte_ms,
+            silence_ms: rules.silence_ms,
+        }
+    }
+}
+
+impl Places<'_> {
+    /// A file as it was written: below `~`, or relative to the configuration.
+    fn file(&self, written: &str) -> PathBuf {
+        match written.strip_prefix("~/") {
+            Some(below) => self.home.join(below),
+            None => self.config_dir.join(written),
+        }
     }
 }
 

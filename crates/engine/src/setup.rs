@@ -4,13 +4,21 @@ use crate::{
     engine::Secrets,
     masking::{Masking, Named},
     meter::Meter,
-    settings::{PriceSettings, Recording, RoleSettings, Settings, UpstreamSettings},
+    settings::{PriceSettings, Recording, RoleSettings, RulesSettings, Settings, UpstreamSettings},
 };
-use gateway::{Cassette, CassetteError, Format, Gateway, GatewayConfig, ModelPrice, Script, Upstream, UpstreamKind};
+use gateway::{
+    Cassette, CassetteError, Credential, Format, Gateway, GatewayConfig, ModelPrice, Pace, Retries, Rules, Script,
+    Upstream, UpstreamKind,
+};
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Read,
+    iter,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use store::MissionKey;
 
@@ -29,6 +37,16 @@ pub enum SetupError {
         upstream: String,
         /// The variable.
         variable: String,
+    },
+    /// The file of a key cannot be used.
+    #[error("the key of upstream '{upstream}' cannot be taken from {}: {detail}", file.display())]
+    KeyFile {
+        /// Which upstream.
+        upstream: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        detail: String,
     },
     /// A script cannot be used.
     #[error("the script of upstream '{upstream}' cannot be used: {error}")]
@@ -130,24 +148,83 @@ fn upstream_of(
     home: &Path,
     cassettes: &mut BTreeMap<PathBuf, Cassette>,
 ) -> Result<Upstream, SetupError> {
-    let kind = match upstream {
-        UpstreamSettings::Scripted { file } => {
+    let (kind, rules) = match upstream {
+        UpstreamSettings::Scripted { file, rules } => {
             let unusable = |error| SetupError::Script { upstream: name.to_owned(), error };
-            UpstreamKind::Scripted(Script::load(file).map_err(unusable)?)
+            (UpstreamKind::Scripted(Script::load(file).map_err(unusable)?), rules)
         }
-        UpstreamSettings::Replay { of, .. } => UpstreamKind::Replay(recorded(of, home, cassettes)?),
-        UpstreamSettings::Url { format, base_url, key_env } => {
-            let known = Format::from_name(format);
-            let format =
-                known.ok_or_else(|| SetupError::Format { upstream: name.to_owned(), format: format.clone() })?;
-            let key = key_env.as_ref().map(|variable| {
-                let no_key = || SetupError::NoKey { upstream: name.to_owned(), variable: variable.clone() };
-                secrets(variable).filter(|key| !key.is_empty()).ok_or_else(no_key)
+        UpstreamSettings::Replay { of, .. } => {
+            // A call that failed when it was recorded fails once again, and no more.
+            let rules = RulesSettings { retries: Some(0), ..RulesSettings::default() };
+            let kind = UpstreamKind::Replay(recorded(of, home, cassettes)?);
+            return Ok(Upstream { name: name.to_owned(), kind, models: Vec::new(), rules: rules_of(&rules) });
+        }
+        UpstreamSettings::Url { format, also, base_url, key_env, key_file, bearer, pass_through, rules } => {
+            let formats = iter::once(format).chain(also).map(|word| {
+                let unknown = || SetupError::Format { upstream: name.to_owned(), format: word.clone() };
+                Format::from_name(word).ok_or_else(unknown)
             });
-            UpstreamKind::Passthrough { format, base_url: base_url.clone(), key: key.transpose()?.map(Into::into) }
+            let key = match (key_env, key_file) {
+                (Some(variable), _) => Some(variable_key(name, variable, secrets)?),
+                (None, Some(file)) => Some(file_key(name, file)?),
+                (None, None) => None,
+            };
+            let credential = match key {
+                _ if *pass_through => Credential::Agents,
+                Some(key) if *bearer => Credential::Bearer(key.into()),
+                Some(key) => Credential::Key(key.into()),
+                None => Credential::None,
+            };
+            let formats = formats.collect::<Result<_, _>>()?;
+            (UpstreamKind::Passthrough { formats, base_url: base_url.clone(), credential }, rules)
         }
     };
-    Ok(Upstream { name: name.to_owned(), kind, models: Vec::new() })
+    Ok(Upstream { name: name.to_owned(), kind, models: rules.models.clone(), rules: rules_of(rules) })
+}
+
+fn rules_of(settings: &RulesSettings) -> Rules {
+    let default = Retries::default();
+    Rules {
+        aliases: settings.aliases.clone(),
+        fallback: settings.fallback.clone(),
+        retries: Retries {
+            count: settings.retries.unwrap_or(default.count),
+            wait_max: settings.retry_wait_ms.map_or(default.wait_max, Duration::from_millis),
+            ..default
+        },
+        pace: Pace { concurrency: settings.concurrency, requests_per_minute: settings.requests_per_minute },
+        connect: settings.connect_ms.map(Duration::from_millis),
+        first_byte: settings.first_byte_ms.map(Duration::from_millis),
+        silence: settings.silence_ms.map(Duration::from_millis),
+    }
+}
+
+fn variable_key(upstream: &str, variable: &str, secrets: &Secrets) -> Result<String, SetupError> {
+    let no_key = || SetupError::NoKey { upstream: upstream.to_owned(), variable: variable.to_owned() };
+    secrets(variable).filter(|key| !key.is_empty()).ok_or_else(no_key)
+}
+
+/// The largest file that is taken for a key, in bytes.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
+
+/// A key from a file that only its owner can read.
+fn file_key(upstream: &str, file: &Path) -> Result<String, SetupError> {
+    let wrong = |detail: String| SetupError::KeyFile { upstream: upstream.to_owned(), file: file.to_owned(), detail };
+    let mut opened = File::open(file).map_err(|error| wrong(error.to_string()))?;
+    // Asked of the open file: the name may lead elsewhere by now.
+    let about = opened.metadata().map_err(|error| wrong(error.to_string()))?;
+    if !about.is_file() {
+        return Err(wrong("it is not a file".to_owned()));
+    }
+    if about.permissions().mode() & 0o077 != 0 {
+        return Err(wrong("others can read it; allow it to yourself alone with `chmod 600`".to_owned()));
+    }
+    let mut text = String::new();
+    opened.by_ref().take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    match text.trim() {
+        "" => Err(wrong("it is empty".to_owned())),
+        key => Ok(key.to_owned()),
+    }
 }
 
 /// The cassette, one for all upstreams that answer from it: each call in it is given once.
@@ -175,8 +252,10 @@ fn recorded(of: &Recording, home: &Path, cassettes: &mut BTreeMap<PathBuf, Casse
 /// The provider's key of an upstream, under the upstream's name.
 fn key_of(upstream: &Upstream) -> Option<Named> {
     match &upstream.kind {
-        UpstreamKind::Passthrough { key, .. } => Some((upstream.name.clone(), key.clone()?)),
-        UpstreamKind::Scripted(_) | UpstreamKind::Replay(_) => None,
+        UpstreamKind::Passthrough { credential: Credential::Key(key) | Credential::Bearer(key), .. } => {
+            Some((upstream.name.clone(), key.clone()))
+        }
+        UpstreamKind::Passthrough { .. } | UpstreamKind::Scripted(_) | UpstreamKind::Replay(_) => None,
     }
 }
 
@@ -205,4 +284,44 @@ pub(crate) fn fresh_key(goal: &str) -> MissionKey {
 /// An amount of US dollars such as `2`, `2.50` or `$0.10`, in millionths; nothing when it is not one.
 pub fn dollars(text: &str) -> Option<u64> {
     mission::dollars(text).map(|micros| micros.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let with = |text: &str, mode: u32| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            file_key("main", &file).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(" a-key\n", 0o600), Ok("a-key".to_owned()));
+        assert_eq!(with("a-key", 0o400), Ok("a-key".to_owned()));
+        for mode in [0o640, 0o604, 0o620] {
+            let error = with("a-key", mode).unwrap_err();
+            assert!(error.contains("chmod 600") && !error.contains("a-key"), "{error}");
+        }
+        assert!(with("\n", 0o600).unwrap_err().ends_with("it is empty"));
+        assert!(file_key("main", dir.path()).unwrap_err().to_string().ends_with("it is not a file"));
+        assert!(file_key("main", &dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn settings_of_an_older_version_are_still_read() {
+        let old = r#"{"url": {"format": "anthropic", "base_url": "http://h/v1", "key_env": "K"}}"#;
+        let settings: UpstreamSettings = serde_json::from_str(old).unwrap();
+        let secrets: Secrets = Arc::new(|name| (name == "K").then(|| "a-key".to_owned()));
+        let upstream = upstream_of("main", &settings, &secrets, Path::new("/"), &mut BTreeMap::new()).unwrap();
+        assert!(matches!(
+            upstream.kind,
+            UpstreamKind::Passthrough { credential: Credential::Key(_), formats, .. } if formats == [Format::Anthropic]
+        ));
+        assert_eq!(upstream.rules.retries, Retries::default());
+        let script: UpstreamSettings = serde_json::from_str(r#"{"scripted": {"file": "/s.yaml"}}"#).unwrap();
+        assert!(matches!(script, UpstreamSettings::Scripted { .. }));
+    }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway::{
-    Call, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Masker, Prices, Refusal, Script, Secrets, Settled,
-    StoredAnswer, Tag, Upstream, UpstreamKind, serve,
+    Call, Credential, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Masker, Prices, Refusal, Rules, Script,
+    Secrets, Settled, StoredAnswer, Tag, Upstream, UpstreamKind, serve,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -52,7 +52,11 @@ struct Server {
 
 fn main() {
     let upstream = upstream();
-    let http = || UpstreamKind::Passthrough { format: Format::OpenAiChat, base_url: upstream.url.clone(), key: None };
+    let http = || UpstreamKind::Passthrough {
+        formats: vec![Format::OpenAiChat],
+        base_url: upstream.url.clone(),
+        credential: Credential::None,
+    };
     let through = gateway_to(http(), Secrets::default());
     let masked = gateway_to(http(), secrets());
     let scripted = gateway_to(UpstreamKind::Scripted(Script::parse(SCRIPT).unwrap()), Secrets::default());
@@ -177,7 +181,7 @@ fn secrets() -> Secrets {
 
 fn gateway_to(kind: UpstreamKind, secrets: Secrets) -> Server {
     Server::start(|listener, tell| async move {
-        let upstreams = vec![Upstream { name: "upstream".into(), kind, models: vec![] }];
+        let upstreams = vec![Upstream { name: "upstream".into(), kind, models: vec![], rules: Rules::default() }];
         let config = GatewayConfig { upstreams, prices: Prices::embedded(), limits: Limits::default(), secrets };
         let gateway = Gateway::new(config, Arc::new(NoBooks)).unwrap();
         let session = gateway.open_session(Tag { mission: "m1".into(), agent: "ada".into() }).unwrap();

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use gateway::{
-    Call, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Prices, Refusal, Settled, StoredAnswer, Tag,
-    Upstream, UpstreamKind, serve,
+    Call, Credential, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Prices, Refusal, Rules, Settled,
+    StoredAnswer, Tag, Upstream, UpstreamKind, serve,
 };
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
@@ -245,8 +245,12 @@ impl Server {
 
 async fn gateway(url: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let kind = UpstreamKind::Passthrough { format: Format::OpenAiChat, base_url: url.to_owned(), key: None };
-    let upstreams = vec![Upstream { name: "upstream".into(), kind, models: vec![] }];
+    let kind = UpstreamKind::Passthrough {
+        formats: vec![Format::OpenAiChat],
+        base_url: url.to_owned(),
+        credential: Credential::None,
+    };
+    let upstreams = vec![Upstream { name: "upstream".into(), kind, models: vec![], rules: Rules::default() }];
     let config = GatewayConfig {
         upstreams,
         prices: Prices::embedded(),

@@ -35,9 +35,12 @@ impl<L: Ledger> Gateway<L> {
     {
         let (mut parts, body) = request.into_parts();
         let body = self.collect(format, body).await?;
-        let model = model.map_or_else(|| request::model_of(&body), |model| Ok(model.to_owned()));
-        let model = model.map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
-        let Some(line) = self.0.lines.get(self.line_for(session, format, &model)?) else {
+        let asked = model.map_or_else(|| request::model_of(&body), |model| Ok(model.to_owned()));
+        let asked = asked.map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
+        let candidates = self.candidates(session, format, &asked)?;
+        let Some((line, model)) =
+            candidates.first().and_then(|first| Some((self.0.lines.get(first.line)?, &first.model)))
+        else {
             return Err(failed(format, "The upstream").into());
         };
         // What answers in process keeps no tokenizer, and counts are not recorded.
@@ -48,12 +51,22 @@ impl<L: Ledger> Gateway<L> {
         let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
         let tag = session.tag();
         let asker = Asker { mission: tag.mission.clone(), agent: tag.agent.clone(), attempt: session.attempt() };
-        let outgoing = Outgoing { asker, format, model, stream: false, path_and_query, headers: parts.headers, body };
+        let mut outgoing = Outgoing {
+            asker,
+            format,
+            model: asked.clone(),
+            stream: false,
+            path_and_query,
+            headers: parts.headers,
+            body,
+        };
+        session.withdraw_key(&mut outgoing.headers);
+        outgoing.rename(&asked, model);
         let limits = &self.0.limits;
         let failed = || failed(format, &format!("The upstream {}", line.name));
-        let asked = timeout(limits.head, line.ask(&self.0.http, outgoing)).await;
-        let mut incoming = asked.map_err(|_| failed())?.map_err(|_| failed())?;
-        let whole = timeout(limits.idle, whole(incoming.body)).await;
+        let head = timeout(line.rules.first_byte.unwrap_or(limits.head), line.ask(outgoing)).await;
+        let mut incoming = head.map_err(|_| failed())?.map_err(|_| failed())?;
+        let whole = timeout(line.rules.silence.unwrap_or(limits.idle), whole(incoming.body)).await;
         let body = whole.map_err(|_| failed())?.ok_or_else(failed)?;
         let masker = &self.0.secrets.masker;
         Guard::new(masker, false).head(&mut incoming.headers);

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::body::Body;
 use crate::cassette::{Cassette, Recorder};
 use crate::format::Format;
+use crate::health::BreakerState;
 use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
 use crate::outgoing::Secrets;
 use crate::price::{ModelPrice, PriceSource, Prices};
@@ -23,7 +24,7 @@ use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
 use crate::route::{Named, Route};
 use crate::session::{Session, Sessions, Tag};
-use crate::upstream::{Http, Line, Upstream};
+use crate::upstream::{Line, Upstream};
 
 /// What an error says of where something is served.
 const SERVED: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, \
@@ -56,6 +57,8 @@ pub struct Limits {
     pub head: Duration,
     /// How long an answer, or the agent that takes it, may be silent; 5 minutes by default.
     pub idle: Duration,
+    /// How long an answer may take from its head to its end, however busy it is; an hour by default.
+    pub whole: Duration,
     /// How long the rest of an answer is waited for once the agent has hung up; 5 minutes by default.
     pub drain: Duration,
 }
@@ -67,6 +70,7 @@ impl Default for Limits {
             stored_bytes: 16 * 1024 * 1024,
             head: Duration::from_secs(600),
             idle: Duration::from_secs(300),
+            whole: Duration::from_secs(3600),
             drain: Duration::from_secs(300),
         }
     }
@@ -97,6 +101,16 @@ pub enum SetupError {
         /// The name.
         upstream: String,
     },
+    /// A fallback cannot be one.
+    #[error(
+        "the upstream {upstream} cannot fall back to {name}: a fallback is another upstream of the configuration, and neither of the two passes the agent's own credential on"
+    )]
+    Fallback {
+        /// Whose fallback.
+        upstream: String,
+        /// Its name.
+        name: String,
+    },
     /// The system gives no random numbers for a key.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -122,13 +136,16 @@ pub struct UpstreamStats {
     pub started: u64,
     /// Calls that it answered to the end, be it with an error.
     pub answered: u64,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+    /// Whether it is asked at all.
+    pub breaker: BreakerState,
 }
 
 /// What the tasks of calls share.
 pub(crate) struct Core<L> {
     pub(crate) ledger: Arc<L>,
     pub(crate) lines: Vec<Line>,
-    pub(crate) http: Http,
     pub(crate) limits: Limits,
     pub(crate) secrets: Secrets,
     pub(crate) recalled: AtomicU64,
@@ -139,6 +156,15 @@ pub(crate) struct Core<L> {
     prices: Prices,
     sessions: Sessions,
     calls: AtomicU64,
+}
+
+/// One way to make a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    /// Which of the gateway's upstreams.
+    pub(crate) line: usize,
+    /// The model as that upstream knows it.
+    pub(crate) model: String,
 }
 
 /// A model's price at an upstream.
@@ -164,10 +190,10 @@ impl<L: Ledger> Gateway<L> {
             }
             lines.push(Line::new(upstream)?);
         }
+        check_fallbacks(&lines)?;
         Ok(Gateway(Arc::new(Core {
             ledger,
             lines,
-            http: Http::default(),
             limits: config.limits,
             secrets: config.secrets,
             recalled: AtomicU64::new(0),
@@ -212,6 +238,8 @@ impl<L: Ledger> Gateway<L> {
             name: line.name.clone(),
             started: line.started.load(Ordering::Relaxed),
             answered: line.answered.load(Ordering::Relaxed),
+            waiting: line.queue.waiting(),
+            breaker: line.health().state(),
         });
         Stats {
             upstreams: upstreams.collect(),
@@ -238,7 +266,7 @@ impl<L: Ledger> Gateway<L> {
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
         let shape = route.map_or(Format::of_errors_on(&path), Route::format);
-        if !session.admits(request.headers()) {
+        if !session.admits(request.headers()) && !self.lets_in_by_listener(session) {
             return unauthorized(shape);
         }
         match (route, request.method()) {
@@ -282,19 +310,22 @@ impl<L: Ledger> Gateway<L> {
         let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
         let wanted = request::read(format, named, body)
             .map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
-        let line = self.line_for(session, format, &wanted.model)?;
+        let candidates = self.candidates(session, format, &wanted.model)?;
+        let first = candidates.first().and_then(|first| self.0.lines.get(first.line));
         let call = Call {
-            id: self.0.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            id: self.0.next_id(),
             mission: session.tag().mission.clone(),
             agent: session.tag().agent.clone(),
             attempt: session.attempt(),
-            upstream: self.0.lines.get(line).map(|line| line.name.clone()).unwrap_or_default(),
+            upstream: first.map(|line| line.name.clone()).unwrap_or_default(),
             format,
             model: wanted.model.clone(),
             digest,
             stream: wanted.stream,
         };
-        let order = Order { call, wanted, path_and_query, headers: parts.headers, line };
+        let mut headers = parts.headers;
+        session.withdraw_key(&mut headers);
+        let order = Order { call, wanted, path_and_query, headers, candidates };
         let (head, answered) = oneshot::channel();
         tokio::spawn(relay::run(Arc::clone(&self.0), order, head));
         Ok(answered.await.unwrap_or_else(|_| {
@@ -325,22 +356,36 @@ impl<L: Ledger> Gateway<L> {
         }
     }
 
-    pub(crate) fn line_for(
+    /// Whether the session is known by its listener alone: the agent shows its own credential, not our key.
+    fn lets_in_by_listener(&self, session: &Session) -> bool {
+        let pinned = session.pinned();
+        let own = self.0.lines.iter().find(|line| pinned.as_ref() == Some(&line.name));
+        session.is_open() && own.is_some_and(Line::passes_credentials)
+    }
+
+    /// The upstreams that may answer, in the order in which they are asked; at least one.
+    pub(crate) fn candidates(
         &self,
         session: &Session,
         format: Format,
         model: &str,
-    ) -> Result<usize, Box<Response<Body>>> {
+    ) -> Result<Vec<Candidate>, Box<Response<Body>>> {
         let pinned = session.pinned();
-        let open = |line: &Line| pinned.as_ref().is_none_or(|name| *name == line.name) && line.serves(format, model);
-        self.0.lines.iter().position(open).ok_or_else(|| {
-            let what = format!("the model {model} in the format {}", format.name());
-            let message = match &pinned {
-                Some(name) => format!("The upstream {name} does not serve {what}."),
-                None => format!("No upstream serves {what}."),
-            };
-            problem(format, StatusCode::NOT_FOUND, "model_not_found", &message).into()
-        })
+        let lines = &self.0.lines;
+        let candidate = |line: usize| {
+            let model = lines.get(line)?.serves(format, model)?.to_owned();
+            Some(Candidate { line, model })
+        };
+        let open = |line: &Line| match &pinned {
+            Some(name) => *name == line.name,
+            None => !line.passes_credentials(),
+        };
+        let first = (0..lines.len()).filter(|line| lines.get(*line).is_some_and(open)).find_map(candidate);
+        let first = first.ok_or_else(|| not_served(format, model, pinned.as_deref()))?;
+        let fallback = lines.get(first.line).map(|line| line.rules.fallback.as_slice()).unwrap_or_default();
+        let others = fallback.iter().filter_map(|name| lines.iter().position(|line| line.name == *name));
+        let others: Vec<Candidate> = others.filter_map(candidate).collect();
+        Ok([vec![first], others].concat())
     }
 
     /// The models that the upstreams are known to have, in a shape that clients of the vendors read.
@@ -352,6 +397,28 @@ impl<L: Ledger> Gateway<L> {
         let list = if shape == Format::Gemini { gemini_list(&names) } else { openai_list(&names) };
         json_response(StatusCode::OK, Bytes::from(list.to_string()))
     }
+}
+
+fn check_fallbacks(lines: &[Line]) -> Result<(), SetupError> {
+    for line in lines {
+        let wrong = line.rules.fallback.iter().find(|name| {
+            let other = lines.iter().find(|other| other.name == **name);
+            other.is_none_or(|other| other.name == line.name || other.passes_credentials()) || line.passes_credentials()
+        });
+        if let Some(name) = wrong {
+            return Err(SetupError::Fallback { upstream: line.name.clone(), name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn not_served(format: Format, model: &str, pinned: Option<&str>) -> Box<Response<Body>> {
+    let what = format!("the model {model} in the format {}", format.name());
+    let message = match pinned {
+        Some(name) => format!("The upstream {name} does not serve {what}."),
+        None => format!("No upstream serves {what}."),
+    };
+    problem(format, StatusCode::NOT_FOUND, "model_not_found", &message).into()
 }
 
 fn gemini_list(names: &[&str]) -> serde_json::Value {
@@ -373,6 +440,11 @@ fn openai_list(names: &[&str]) -> serde_json::Value {
 }
 
 impl<L> Core<L> {
+    /// The number of the next call.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// What a model costs at an upstream; `None`: unknown.
     pub(crate) fn price_for(&self, line: &Line, model: &str) -> Option<Priced<'_>> {
         if line.cassette().is_some() {

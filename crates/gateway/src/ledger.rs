@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,7 +16,8 @@ use crate::session::Tag;
 ///
 /// For every call the gateway asks in this order, from a task that an agent's hanging up does not end:
 /// [`recall`](Ledger::recall); if nothing is stored, [`reserve`](Ledger::reserve); if that is granted, exactly one
-/// [`settle`](Ledger::settle), whatever happens to the call (only the end of the process comes between the two).
+/// [`settle`](Ledger::settle), whatever happens to the call (only the end of the process comes between the two). A try
+/// that may have been billed and brought no answer is settled as it stands; the next is a call with an id of its own.
 pub trait Ledger: Send + Sync + 'static {
     /// The stored answer to this very call, to be replayed byte for byte at no cost. Nothing is reserved or
     /// settled for a call that is answered so.
@@ -32,6 +34,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// Hears that a request held a known secret, by the secret's name; it was covered, or the call `refused`. For people:
     /// nothing depends on it.
     fn secret_found(&self, _by: &Tag, _name: &str, _refused: bool) {}
+
+    /// The provider takes no calls of this model for so long, and no other upstream answers them: longer than a call
+    /// may wait. Told before the agent is answered (status 429 with `retry-after`), after the call was settled.
+    fn limited(&self, _call: &Call, _reset_in: Duration) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// One call of one agent.
@@ -45,7 +53,7 @@ pub struct Call {
     pub agent: String,
     /// The attempt that the session was bound to when the call came in.
     pub attempt: Option<u32>,
-    /// The upstream that will answer.
+    /// The upstream that is to answer; once settled, the one that did.
     pub upstream: String,
     /// The wire format.
     pub format: Format,

@@ -6,8 +6,9 @@
 //! was written down. Between those two points the gateway is a pipe: request and answer pass as the bytes they are,
 //! streaming or not, and usage is read on the side; only where a known secret would pass are bytes replaced.
 //!
-//! What it refuses to do: translate between formats, retry, choose an upstream by anything but the model's name,
-//! guess a price (a model without one costs *unknown*, never nothing), make a call of its own.
+//! What it refuses to do: translate between formats, choose an upstream by anything but the model's name and the
+//! configured order, try again once a byte has gone to the agent, guess a price (a model without one costs *unknown*,
+//! never nothing), make a call of its own.
 //!
 //! The way of one call, with the module that does it:
 //!
@@ -15,43 +16,53 @@
 //!    count of tokens is passed on and back (`count`), and that is all.
 //! 2. The call then runs in a task of its own (`relay`), so that an agent that hangs up changes nothing in the books:
 //!    the ledger is asked for a stored answer, then for the money (`price` says the worst case).
-//! 3. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
+//! 3. The call waits for its turn (`pace`) at an upstream that is well (`health`). One that fails is tried again or
+//!    passed over for the next (`tries`, `retry`); what may have been billed is settled before it is tried again.
+//! 4. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
 //!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event. Or a `cassette` answers: the calls of
 //!    a mission can be kept, and answered again from what was kept.
-//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event.
 //!    On the way a known secret is covered (`mask`): in requests (`outgoing`), and in answers, even when it comes in
 //!    pieces over many events (`guard`).
-//! 4. The ledger settles; the held bytes are released.
+//! 5. The ledger settles; the held bytes are released.
 
 mod body;
+mod books;
 mod cassette;
 mod count;
 mod format;
 mod gateway;
 mod guard;
+mod health;
 mod ledger;
 mod mask;
 mod meter;
+mod models;
 mod outgoing;
+mod pace;
 mod price;
 mod relay;
 mod request;
+mod retry;
 mod route;
 pub mod scripted;
 mod serve;
 mod session;
 mod sse;
+mod tries;
 mod upstream;
 
 pub use body::{Body, Broken};
 pub use cassette::{Cassette, CassetteError, Difference, Recorder, Spot};
 pub use format::Format;
 pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
+pub use health::BreakerState;
 pub use ledger::{Call, Cost, Digest, Ledger, Outcome, Refusal, Settled, StoredAnswer, Usage};
 pub use mask::{MaskedStream, Masker, SECRET_BYTES_MIN};
 pub use outgoing::{Leaving, Secrets};
+pub use pace::Pace;
 pub use price::{ModelPrice, PriceError, PriceSource, PriceTable, Prices, TABLE_VERSION, TableError};
+pub use retry::Retries;
 pub use scripted::{Script, ScriptError};
 pub use serve::{Listener, serve};
 pub use session::{Session, Tag};
-pub use upstream::{Upstream, UpstreamKind};
+pub use upstream::{Credential, Rules, Upstream, UpstreamKind};

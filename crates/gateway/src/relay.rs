@@ -17,14 +17,15 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::body::{Body, Broken};
+use crate::books::Books;
 use crate::cassette::{Ending, Heard};
-use crate::gateway::{Core, problem};
+use crate::gateway::{Candidate, Core};
 use crate::guard::Guard;
-use crate::ledger::{Call, Cost, Ledger, Outcome, Settled, StoredAnswer, Usage};
+use crate::ledger::{Call, Ledger, Outcome, StoredAnswer};
 use crate::meter::{End, Meter};
-use crate::price::PriceSource;
 use crate::request::Wanted;
-use crate::upstream::{Asker, Incoming, IncomingBody, Line, Outgoing, Unanswered};
+use crate::tries::{self, Tried};
+use crate::upstream::{Incoming, IncomingBody};
 
 mod hold;
 
@@ -39,57 +40,54 @@ pub(crate) struct Order {
     pub(crate) wanted: Wanted,
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
-    /// Which of the gateway's upstreams answers.
-    pub(crate) line: usize,
+    /// The upstreams that may answer, in the order in which they are asked.
+    pub(crate) candidates: Vec<Candidate>,
 }
 
 /// Where the head of the answer goes.
 pub(crate) type HeadSender = oneshot::Sender<Response<Body>>;
 
 /// Makes the call. Whatever happens, a granted reservation is settled.
-pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, order: Order, mut head: HeadSender) {
+pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, mut order: Order, mut head: HeadSender) {
     let _under_way = UnderWay::begin(&core.under_way);
-    let call = &order.call;
-    if let Some(stored) = core.ledger.recall(call).await {
+    if let Some(stored) = core.ledger.recall(&order.call).await {
         core.recalled.fetch_add(1, Ordering::Relaxed);
         let _ = head.send(replay(stored));
         return;
     }
-    let Some(line) = core.lines.get(order.line) else { return };
     if head.is_closed() {
         return;
     }
-    let worst = core.price_for(line, &call.model).map(|priced| priced.worst(&order.wanted));
-    if let Err(refusal) = core.ledger.reserve(call, worst.flatten()).await {
-        core.refused.fetch_add(1, Ordering::Relaxed);
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
-        let _ = head.send(problem(call.format, status, &refusal.kind, &refusal.message));
+    let worst = worst(&core, &mut order);
+    let Some(mut books) = Books::of(&core, &order, worst) else { return };
+    if let Err(response) = books.open().await {
+        let _ = head.send(*response);
         return;
     }
-    let started = Instant::now();
-    let path = order.path_and_query.clone();
-    let books = Books { core: &core, line, wanted: &order.wanted, call: order.call.clone(), path, started };
     if head.is_closed() {
         // The agent gave up while the money was found: nothing is sent that nobody waits for.
         books.settle(Outcome::Unreachable, None, None, None).await;
         return;
     }
-    let outgoing = Outgoing {
-        asker: Asker { mission: call.mission.clone(), agent: call.agent.clone(), attempt: call.attempt },
-        format: call.format,
-        model: call.model.clone(),
-        stream: call.stream,
-        path_and_query: order.path_and_query,
-        headers: order.headers,
-        body: order.wanted.body.clone(),
-    };
-    match answer_head(&core, line, outgoing, &mut head).await {
-        Ok(incoming) => pass(books, incoming, head).await,
-        Err(unanswered) => {
-            let response = books.unanswered(unanswered).await;
-            let _ = head.send(response);
-        }
+    match tries::answer(&mut books, &order, &mut head).await {
+        Tried::Answered(incoming, _place) => pass(books, *incoming, head).await,
+        Tried::Refused(response) => drop(head.send(*response)),
+        Tried::Gone => {}
     }
+}
+
+/// The most that the call can cost, whoever answers. An upstream whose price is unknown is no fallback of one whose
+/// price is known.
+fn worst<L: Ledger>(core: &Core<L>, order: &mut Order) -> Option<u64> {
+    let of = |candidate: &Candidate| {
+        let line = core.lines.get(candidate.line)?;
+        core.price_for(line, &candidate.model)?.worst(&order.wanted)
+    };
+    let worst: Vec<Option<u64>> = order.candidates.iter().map(of).collect();
+    let first = (*worst.first()?)?;
+    let mut known = worst.iter().map(Option::is_some);
+    order.candidates.retain(|_| known.next().unwrap_or(false));
+    Some(worst.into_iter().flatten().fold(first, u64::max))
 }
 
 /// Counts a call as under way until it is dropped.
@@ -108,26 +106,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Waits for the head of the answer: as long as the limits allow, less when the agent has gone.
-async fn answer_head<L: Ledger>(
-    core: &Core<L>,
-    line: &Line,
-    outgoing: Outgoing,
-    head: &mut HeadSender,
-) -> Result<Incoming, Unanswered> {
-    let asking = tokio::time::timeout(core.limits.head, line.ask(&core.http, outgoing));
-    tokio::pin!(asking);
-    let answered = tokio::select! {
-        answered = &mut asking => answered,
-        () = head.closed() => {
-            tokio::time::timeout(core.limits.drain, asking).await.map_err(|_| Unanswered::Lost)?
-        }
-    };
-    answered.map_err(|_| Unanswered::Lost)?
-}
-
 /// Passes the answer on, then settles it, then lets go of its end.
-async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSender) {
+async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: HeadSender) {
     let status = incoming.status;
     let content_type = content_type(&incoming.headers);
     let events = status.is_success() && content_type.starts_with("text/event-stream");
@@ -140,9 +120,15 @@ async fn pass<L: Ledger>(books: Books<'_, L>, incoming: Incoming, head: HeadSend
         agent.leave();
     }
     let limits = &books.core.limits;
+    let patience = Patience {
+        silence: books.line.rules.silence.unwrap_or(limits.idle),
+        agent: limits.idle,
+        drain: limits.drain,
+        end: Instant::now() + limits.whole,
+    };
     let hold = Hold::new(books.call.format, events, limits.stored_bytes);
     let mut flow = Flow { body: incoming.body, guard, hold, first_byte_ms: None, started: books.started };
-    let whole = flow.run(&mut agent, limits.idle, limits.drain).await;
+    let whole = flow.run(&mut agent, &patience).await;
 
     let (meter, copy) = flow.hold.finish(status.is_success() && !events);
     let unread = !events && copy.is_none();
@@ -181,6 +167,18 @@ fn outcome(status: StatusCode, whole: bool, unread: bool, meter: &Meter) -> Outc
     }
 }
 
+/// How long is waited for what.
+struct Patience {
+    /// For the upstream's next bytes.
+    silence: Duration,
+    /// For the agent to take some.
+    agent: Duration,
+    /// For the rest, once the agent has gone.
+    drain: Duration,
+    /// When the answer has to be whole.
+    end: Instant,
+}
+
 /// The bytes of one answer on their way.
 struct Flow {
     body: IncomingBody,
@@ -192,13 +190,18 @@ struct Flow {
 
 impl Flow {
     /// Reads to the end, passing on what may pass; false when the answer broke off or took too long.
-    async fn run(&mut self, agent: &mut Agent, idle: Duration, drain: Duration) -> bool {
+    async fn run(&mut self, agent: &mut Agent, patience: &Patience) -> bool {
         let mut clean = Vec::new();
         let whole = loop {
+            let left = patience.end.saturating_duration_since(Instant::now());
             let wait = match agent.gone_at {
-                None => idle,
-                Some(at) => drain.saturating_sub(at.elapsed()).min(idle),
+                None => patience.silence,
+                Some(at) => patience.drain.saturating_sub(at.elapsed()).min(patience.silence),
             };
+            if left.is_zero() {
+                break false;
+            }
+            let wait = wait.min(left);
             let next = tokio::select! {
                 biased;
                 next = tokio::time::timeout(wait, self.body.chunk()) => next,
@@ -214,19 +217,19 @@ impl Flow {
             };
             self.first_byte_ms.get_or_insert_with(|| millis(self.started.elapsed()));
             self.guard.feed(chunk, &mut clean);
-            self.pass(&mut clean, agent, idle).await;
+            self.pass(&mut clean, agent, patience.agent).await;
         };
         self.guard.finish(&mut clean);
-        self.pass(&mut clean, agent, idle).await;
+        self.pass(&mut clean, agent, patience.agent).await;
         whole
     }
 
     /// Hands over what may pass of bytes without secrets.
-    async fn pass(&mut self, clean: &mut Vec<Bytes>, agent: &mut Agent, idle: Duration) {
+    async fn pass(&mut self, clean: &mut Vec<Bytes>, agent: &mut Agent, patience: Duration) {
         let mut ready = Vec::new();
         clean.drain(..).for_each(|chunk| self.hold.feed(chunk, &mut ready));
         for chunk in ready {
-            agent.send(Ok(chunk), idle).await;
+            agent.send(Ok(chunk), patience).await;
         }
     }
 }
@@ -267,92 +270,6 @@ impl Agent {
     }
 }
 
-/// What is needed to settle a call.
-struct Books<'a, L: Ledger> {
-    core: &'a Core<L>,
-    line: &'a Line,
-    wanted: &'a Wanted,
-    call: Call,
-    /// Path and query.
-    path: String,
-    started: Instant,
-}
-
-impl<L: Ledger> Books<'_, L> {
-    /// Keeps the call in the cassette, if there is one: before it is settled, so that no answer is used that is not kept.
-    async fn keep(&self, heard: Heard) {
-        if let Some(recorder) = self.core.recorder.get() {
-            recorder.keep(&self.call, self.path.clone(), self.wanted.body.clone(), heard).await;
-        }
-    }
-
-    /// Settles; false when the ledger could not write.
-    async fn settle(
-        &self,
-        outcome: Outcome,
-        meter: Option<&Meter>,
-        answer: Option<StoredAnswer>,
-        ttfb_ms: Option<u64>,
-    ) -> bool {
-        if matches!(outcome, Outcome::Complete | Outcome::Failed | Outcome::Refused { .. }) {
-            self.line.answered.fetch_add(1, Ordering::Relaxed);
-        }
-        let (usage, cost) = self.usage_and_cost(outcome, meter);
-        let ms = millis(self.started.elapsed());
-        let settled = Settled { call: self.call.clone(), usage, cost, answer, ms, ttfb_ms, outcome };
-        let written = self.core.ledger.settle(settled).await;
-        if let Err(error) = &written {
-            tracing::error!(call = self.call.id, agent = %self.call.agent, %error, "a call could not be settled");
-        }
-        written.is_ok()
-    }
-
-    fn usage_and_cost(&self, outcome: Outcome, meter: Option<&Meter>) -> (Usage, Cost) {
-        if matches!(outcome, Outcome::Refused { .. } | Outcome::Unreachable) {
-            return (Usage::default(), Cost::Known { micros: 0, source: PriceSource::NotBilled });
-        }
-        let priced = self.core.price_for(self.line, &self.call.model);
-        let price = priced.as_ref().and_then(|priced| priced.price);
-        let input_max = self.wanted.input_max(price).unwrap_or(0);
-        let output_max = self.wanted.output_max(price);
-        let reading = meter.map(|meter| meter.reading.clone()).unwrap_or_default();
-        let usage = match meter {
-            Some(_) => reading.usage(input_max, output_max),
-            // Nothing of the answer was seen: it may have been written in full.
-            None => Usage {
-                input_tokens: input_max,
-                output_tokens: output_max.unwrap_or(0),
-                estimated: true,
-                ..Usage::default()
-            },
-        };
-        let cost = priced.and_then(|priced| priced.cost(&usage, reading.service_tier.as_deref()));
-        (usage, cost.unwrap_or(Cost::Unknown))
-    }
-
-    /// Settles a call without an answer and says so to the agent.
-    async fn unanswered(&self, why: Unanswered) -> Response<Body> {
-        let name = &self.line.name;
-        let (outcome, ending, status, message) = match why {
-            Unanswered::Unreachable => (
-                Outcome::Unreachable,
-                Ending::Unreachable,
-                StatusCode::BAD_GATEWAY,
-                format!("The upstream {name} cannot be reached. Is it running, and is its base_url right?"),
-            ),
-            Unanswered::Lost => (
-                Outcome::Cut,
-                Ending::Lost,
-                StatusCode::GATEWAY_TIMEOUT,
-                format!("The upstream {name} took the request and did not answer."),
-            ),
-        };
-        self.keep(Heard { ending, status: None, headers: HeaderMap::new(), body: None }).await;
-        self.settle(outcome, None, None, None).await;
-        problem(self.call.format, status, "upstream", &message)
-    }
-}
-
 fn replay(stored: StoredAnswer) -> Response<Body> {
     let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
     let mut headers = HeaderMap::new();
@@ -373,6 +290,6 @@ fn content_type(headers: &HeaderMap) -> String {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

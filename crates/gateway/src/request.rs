@@ -115,6 +115,16 @@ impl Wanted {
     }
 }
 
+/// The body with another model in it and every other byte as it was; as it was altogether, when it names none.
+pub(crate) fn with_model(body: &Bytes, name: &str) -> Bytes {
+    let changed = || {
+        let head: ModelOnly<'_> = serde_json::from_slice(body).ok()?;
+        let (start, end) = place(body, head.model)?;
+        Some([body.get(..start)?, &serde_json::to_vec(name).ok()?, body.get(end..)?].concat().into())
+    };
+    changed().unwrap_or_else(|| body.clone())
+}
+
 /// The model that a body names, if it does.
 pub(crate) fn model_of(body: &[u8]) -> Result<String, String> {
     let head: ModelOnly<'_> = serde_json::from_slice(body).map_err(not_json)?;
@@ -221,6 +231,16 @@ mod tests {
         let fields: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(fields["stream_options"]["include_usage"], true);
         assert_eq!(body.matches("stream_options").count(), 1);
+    }
+
+    #[test]
+    fn an_alias_changes_the_model_alone() {
+        let body = Bytes::from_static(b" {\"n\" : 1.50,\"model\": \"fa\\u0073t\" , \"x\":{\"model\":\"fast\"}}\n");
+        assert_eq!(model_of(&body).unwrap(), "fast");
+        let sent = with_model(&body, "gpt-\"5\"");
+        assert_eq!(sent, &b" {\"n\" : 1.50,\"model\": \"gpt-\\\"5\\\"\" , \"x\":{\"model\":\"fast\"}}\n"[..]);
+        let without = Bytes::from_static(b"{}");
+        assert_eq!(with_model(&without, "m"), without);
     }
 
     #[test]

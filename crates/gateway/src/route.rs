@@ -56,6 +56,16 @@ fn gemini(path: &str) -> Option<(&str, &str)> {
     rest.rsplit_once(':').filter(|(model, _)| !model.is_empty())
 }
 
+/// A path of Gemini's with another model in it; any other path is left as it is.
+pub(crate) fn with_model(path_and_query: &str, name: &str) -> String {
+    let (path, query) =
+        path_and_query.split_once('?').map_or((path_and_query, None), |(path, query)| (path, Some(query)));
+    let Some((model, verb)) = gemini(path) else { return path_and_query.to_owned() };
+    let before = &path[..path.len() - model.len() - 1 - verb.len()];
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{before}{name}:{verb}{query}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +85,12 @@ mod tests {
         for nothing in ["/", "/v1", "/v1/models/gpt-5", "/v1beta/models/:generateContent", "/v1beta/models/g:embed"] {
             assert_eq!(Route::of(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn only_the_model_of_a_path_is_replaced() {
+        let changed = with_model("/v1beta/models/fast:streamGenerateContent?alt=sse", "gemini-2.5-flash");
+        assert_eq!(changed, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+        assert_eq!(with_model("/v1/messages?beta=true", "x"), "/v1/messages?beta=true");
     }
 }

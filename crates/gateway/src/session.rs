@@ -11,6 +11,8 @@ use http::{HeaderMap, header};
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
+use crate::upstream::CREDENTIALS;
+
 /// Whose calls a session makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
@@ -70,6 +72,18 @@ impl Session {
     /// Whether the request carries this session's key and the session is open.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         key_hashes(headers).any(|hash| hash == self.0.key_hash) && !self.lock().closed
+    }
+
+    /// Whether the session is open.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.lock().closed
+    }
+
+    /// Takes this session's key out of headers that are sent on.
+    pub(crate) fn withdraw_key(&self, headers: &mut HeaderMap) {
+        if key_hashes(headers).any(|hash| hash == self.0.key_hash) {
+            CREDENTIALS.iter().for_each(|name| drop(headers.remove(name)));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Bound> {

@@ -1,10 +1,11 @@
 //! Upstreams: where calls go, and how one is sent.
 //!
-//! One HTTP client serves them all: HTTP/1.1 with connections kept open, no proxy from the environment, no redirects
-//! (a redirect would carry the provider's key elsewhere), made when the first call needs it.
+//! Each has an HTTP client: HTTP/1.1 with connections kept open, no proxy from the environment, no redirects (a redirect
+//! would carry the provider's key elsewhere), made when the first call needs it.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,12 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::cassette::Cassette;
 use crate::format::Format;
 use crate::gateway::SetupError;
+use crate::health::Health;
+use crate::models::Models;
+use crate::pace::{Pace, Queue};
+use crate::request;
+use crate::retry::Retries;
+use crate::route;
 use crate::scripted::{Script, ScriptedBody};
 
 /// A place that answers model calls.
@@ -23,21 +30,23 @@ pub struct Upstream {
     pub name: String,
     /// What it is.
     pub kind: UpstreamKind,
-    /// The models it serves; empty: any.
+    /// The models it serves, `*` standing for any text; empty: any.
     pub models: Vec<String>,
+    /// How it is treated.
+    pub rules: Rules,
 }
 
 /// What an upstream is.
 #[derive(Clone, Debug)]
 pub enum UpstreamKind {
-    /// An HTTP service of one format; calls pass through unchanged.
+    /// An HTTP service; calls pass through unchanged.
     Passthrough {
-        /// The format that it speaks.
-        format: Format,
-        /// Where it is, with or without a trailing `/v1`: `https://api.example.com/v1`.
+        /// The formats that it speaks.
+        formats: Vec<Format>,
+        /// Where it is, with or without a trailing `/v1` or `/v1beta`: `https://api.example.com/v1`.
         base_url: String,
-        /// The provider's key; `None`: no key is sent.
-        key: Option<SecretString>,
+        /// What it is shown.
+        credential: Credential,
     },
     /// A script, answering in process in every format.
     Scripted(Script),
@@ -45,22 +54,68 @@ pub enum UpstreamKind {
     Replay(Cassette),
 }
 
+/// What an upstream is shown in place of the agent's key.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// The provider's key, in the header of the call's format.
+    Key(SecretString),
+    /// The provider's key as `Authorization: Bearer`, whatever the format.
+    Bearer(SecretString),
+    /// The agent's own credential, as it sent it: it is logged in with the provider itself. Such an upstream answers
+    /// only sessions that are [pinned](crate::Session::pin) to it; whoever reaches their listener is let in, because
+    /// there is no key of ours to ask for.
+    Agents,
+}
+
+/// How an upstream is treated.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Our name for a model, and the upstream's. Only the name is changed in a request.
+    pub aliases: BTreeMap<String, String>,
+    /// Upstreams that are asked in this order when this one cannot answer, as far as they serve format and model.
+    pub fallback: Vec<String>,
+    /// How it is asked again.
+    pub retries: Retries,
+    /// How much it may be asked.
+    pub pace: Pace,
+    /// How long a connection may take; 10 seconds when `None`.
+    pub connect: Option<Duration>,
+    /// How long the head of an answer may take; [`Limits::head`](crate::Limits::head) when `None`.
+    pub first_byte: Option<Duration>,
+    /// How long an answer may be silent; [`Limits::idle`](crate::Limits::idle) when `None`.
+    pub silence: Option<Duration>,
+}
+
 /// An upstream made ready.
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) models: Vec<String>,
+    pub(crate) models: Models,
+    pub(crate) rules: Rules,
     pub(crate) end: LineEnd,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) started: AtomicU64,
     pub(crate) answered: AtomicU64,
+    health: Mutex<Health>,
+    http: Http,
 }
 
 pub(crate) enum LineEnd {
-    Http { format: Format, base: String, auth: Option<(HeaderName, HeaderValue)> },
+    Http { formats: Vec<Format>, base: String, shown: Shown },
     Script(Script),
     Replay(Cassette),
 }
 
-/// The client that all upstreams share; `None` inside when the system lets none be made.
+/// The credential, ready to be sent.
+pub(crate) enum Shown {
+    Nothing,
+    /// By format.
+    Key(BTreeMap<Format, (HeaderName, HeaderValue)>),
+    Agents,
+}
+
+/// The client of an upstream; `None` inside when the system lets none be made.
 #[derive(Default)]
 pub(crate) struct Http(OnceLock<Option<reqwest::Client>>);
 
@@ -111,32 +166,50 @@ impl Line {
         let end = match upstream.kind {
             UpstreamKind::Scripted(script) => LineEnd::Script(script),
             UpstreamKind::Replay(cassette) => LineEnd::Replay(cassette),
-            UpstreamKind::Passthrough { format, base_url, key } => LineEnd::Http {
-                format,
+            UpstreamKind::Passthrough { formats, base_url, credential } => LineEnd::Http {
                 base: base(&upstream.name, &base_url)?,
-                auth: key.map(|key| auth(&upstream.name, format, &key)).transpose()?,
+                shown: shown(&upstream.name, &formats, credential)?,
+                formats,
             },
         };
-        let (started, answered) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Line { name: upstream.name, models: upstream.models, end, started, answered })
+        Ok(Line {
+            name: upstream.name,
+            models: Models { names: upstream.models, aliases: upstream.rules.aliases.clone() },
+            queue: Queue::new(upstream.rules.pace),
+            rules: upstream.rules,
+            end,
+            started: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            health: Mutex::default(),
+            http: Http::default(),
+        })
     }
 
-    /// Whether it answers calls of that format for that model.
-    pub(crate) fn serves(&self, format: Format, model: &str) -> bool {
+    /// What it calls the model that is asked for; `None`: it does not answer such calls.
+    pub(crate) fn serves<'a>(&'a self, format: Format, model: &'a str) -> Option<&'a str> {
         let speaks = match &self.end {
-            LineEnd::Http { format: own, .. } => *own == format,
+            LineEnd::Http { formats, .. } => formats.contains(&format),
             LineEnd::Script(_) | LineEnd::Replay(_) => true,
         };
-        speaks && (self.models.is_empty() || self.models.iter().any(|own| own == model))
+        self.models.resolve(model).filter(|_| speaks)
     }
 
     /// The models it is known to have.
     pub(crate) fn model_names(&self) -> impl Iterator<Item = &str> {
         let scripted = match &self.end {
-            LineEnd::Script(script) if self.models.is_empty() => Some(script.model()),
+            LineEnd::Script(script) if self.models.names.is_empty() => Some(script.model()),
             _ => None,
         };
-        self.models.iter().map(String::as_str).chain(scripted)
+        self.models.listed().chain(scripted)
+    }
+
+    /// Whether the agent's own credential goes there.
+    pub(crate) fn passes_credentials(&self) -> bool {
+        matches!(&self.end, LineEnd::Http { shown: Shown::Agents, .. })
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_scripted(&self) -> bool {
@@ -152,14 +225,33 @@ impl Line {
     }
 
     /// Sends a call and waits for the head of its answer.
-    pub(crate) async fn ask(&self, http: &Http, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
+    pub(crate) async fn ask(&self, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let incoming = match &self.end {
             LineEnd::Script(script) => script.answer(&outgoing).await,
             LineEnd::Replay(cassette) => cassette.answer(outgoing).await?,
-            LineEnd::Http { base, auth, .. } => http.post(base, auth.as_ref(), outgoing).await?,
+            LineEnd::Http { base, shown, .. } => {
+                let client = self.http.client(self.rules.connect).ok_or(Unanswered::Unreachable)?;
+                post(client, base, shown, outgoing).await?
+            }
         };
         Ok(incoming)
+    }
+}
+
+impl Outgoing {
+    /// Puts the upstream's name of the model in place of ours. Nothing else is changed, and nothing at all without an
+    /// alias.
+    pub(crate) fn rename(&mut self, asked: &str, model: &str) {
+        if asked == model {
+            return;
+        }
+        self.model = model.to_owned();
+        if self.format == Format::Gemini {
+            self.path_and_query = route::with_model(&self.path_and_query, model);
+        } else {
+            self.body = request::with_model(&self.body, model);
+        }
     }
 }
 
@@ -174,27 +266,33 @@ impl IncomingBody {
 }
 
 impl Http {
-    async fn post(
-        &self,
-        base: &str,
-        auth: Option<&(HeaderName, HeaderValue)>,
-        out: Outgoing,
-    ) -> Result<Incoming, Unanswered> {
-        let url = format!("{base}{}", out.path_and_query);
-        let mut headers = out.headers;
-        HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| drop(headers.remove(name)));
-        if let Some((name, value)) = auth {
-            headers.insert(name, value.clone());
-        }
-        let client = self.0.get_or_init(client).as_ref().ok_or(Unanswered::Unreachable)?;
-        let sent = client.post(url).headers(headers).body(out.body).send().await;
-        let mut response =
-            sent.map_err(|error| if error.is_connect() { Unanswered::Unreachable } else { Unanswered::Lost })?;
-        let mut headers = std::mem::take(response.headers_mut());
-        HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| drop(headers.remove(name)));
-        Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
+    fn client(&self, connect: Option<Duration>) -> Option<&reqwest::Client> {
+        self.0.get_or_init(|| client(connect.unwrap_or(CONNECT))).as_ref()
     }
 }
+
+async fn post(client: &reqwest::Client, base: &str, shown: &Shown, out: Outgoing) -> Result<Incoming, Unanswered> {
+    let url = format!("{base}{}", out.path_and_query);
+    let mut headers = out.headers;
+    HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| drop(headers.remove(name)));
+    if !matches!(shown, Shown::Agents) {
+        CREDENTIALS.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    if let Shown::Key(by_format) = shown
+        && let Some((name, value)) = by_format.get(&out.format)
+    {
+        headers.insert(name, value.clone());
+    }
+    let sent = client.post(url).headers(headers).body(out.body).send().await;
+    let mut response =
+        sent.map_err(|error| if error.is_connect() { Unanswered::Unreachable } else { Unanswered::Lost })?;
+    let mut headers = std::mem::take(response.headers_mut());
+    HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| drop(headers.remove(name)));
+    Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
+}
+
+/// How long a connection may take, unless an upstream says otherwise.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Headers that belong to one connection (RFC 9110, section 7.6.1).
 static HOP_BY_HOP: [HeaderName; 8] = [
@@ -208,20 +306,16 @@ static HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// The agent's own key and what would describe the request wrongly. `accept-encoding` goes because usage is read from
-/// the answer, which must therefore not be compressed.
-static NOT_SENT_ON: [HeaderName; 8] = [
-    header::AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::ACCEPT_ENCODING,
-    header::COOKIE,
-    header::EXPECT,
-];
+/// Where agents put their key.
+pub(crate) static CREDENTIALS: [HeaderName; 3] =
+    [header::AUTHORIZATION, HeaderName::from_static("x-api-key"), HeaderName::from_static("x-goog-api-key")];
 
-fn client() -> Option<reqwest::Client> {
+/// What would describe the request wrongly. `accept-encoding` goes because usage is read from the answer, which must
+/// therefore not be compressed.
+static NOT_SENT_ON: [HeaderName; 5] =
+    [header::HOST, header::CONTENT_LENGTH, header::ACCEPT_ENCODING, header::COOKIE, header::EXPECT];
+
+fn client(connect: Duration) -> Option<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -233,7 +327,7 @@ fn client() -> Option<reqwest::Client> {
         .no_zstd()
         .no_deflate()
         .http1_only()
-        .connect_timeout(Duration::from_secs(10));
+        .connect_timeout(connect);
     builder.build().inspect_err(|error| tracing::error!(%error, "no HTTP client can be made")).ok()
 }
 
@@ -249,6 +343,19 @@ fn base(upstream: &str, url: &str) -> Result<String, SetupError> {
     let trimmed = url.trim_end_matches('/');
     let root = ["/v1", "/v1beta"].iter().find_map(|version| trimmed.strip_suffix(version));
     Ok(root.unwrap_or(trimmed).to_owned())
+}
+
+fn shown(upstream: &str, formats: &[Format], credential: Credential) -> Result<Shown, SetupError> {
+    let by_format = |key: &SecretString, style: Option<Format>| {
+        let of = |format: &Format| Ok((*format, auth(upstream, style.unwrap_or(*format), key)?));
+        formats.iter().map(of).collect::<Result<_, SetupError>>().map(Shown::Key)
+    };
+    match credential {
+        Credential::None => Ok(Shown::Nothing),
+        Credential::Key(key) => by_format(&key, None),
+        Credential::Bearer(key) => by_format(&key, Some(Format::OpenAiChat)),
+        Credential::Agents => Ok(Shown::Agents),
+    }
 }
 
 fn auth(upstream: &str, format: Format, key: &SecretString) -> Result<(HeaderName, HeaderValue), SetupError> {

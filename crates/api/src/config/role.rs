@@ -111,11 +111,19 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
             format!("write at most {context}, the context"),
         );
     }
+    let runtime_place = spec.runtime.place;
     let sandbox = spec.sandbox.map(|policy| policy::role_policy(checker, policy)).unwrap_or_default();
+    let runtime = runtime(checker, spec.runtime, spec.command);
+    let upstream = upstream(checker, spec.upstream, place, upstreams);
+    let spoken = upstream.as_ref().and_then(|name| upstreams.get(name)).is_none_or(Upstream::speaks_native);
+    if runtime == Runtime::Native && !spoken {
+        let fix = "name an upstream of another format, or run a program that speaks Gemini's with `runtime: acp`";
+        checker.wrong(runtime_place, "our own agent does not speak the format of its upstream", fix);
+    }
     Role {
-        runtime: runtime(checker, spec.runtime, spec.command),
+        runtime,
         model: model(checker, spec.model),
-        upstream: upstream(checker, spec.upstream, place, upstreams),
+        upstream,
         instructions: spec.instructions.map(|text| checker.text("the instructions", text)).unwrap_or_default(),
         count,
         workspace: workspace(checker, spec.workspace, sandbox.work),

@@ -5,7 +5,7 @@ use crate::{
     source::{
         Place,
         checker::{Checker, Wrong, quote},
-        shape::{At, Entries, Text},
+        shape::{At, DurationText, Entries, List, NameText, Text, Whole},
     },
     value::Name,
 };
@@ -14,23 +14,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
+mod rules;
+
+use rules::TimeoutsSpec;
+pub use rules::UpstreamRules;
+
 /// Where a model is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upstream {
     /// A provider, or a proxy that speaks like one.
     Url {
-        /// What is spoken there.
-        format: Format,
+        /// What is spoken there; the first is what our own agent speaks. Never empty.
+        formats: Vec<Format>,
         /// Address with or without the version, without a slash at the end: `https://host/v1`.
         base_url: String,
-        /// The environment variable that holds the key; none for a server that wants none.
-        key_env: Option<String>,
+        /// What it is shown.
+        key: Key,
+        /// Whether a key is shown as `Authorization: Bearer` whatever is spoken.
+        bearer: bool,
+        /// How it is treated.
+        rules: UpstreamRules,
     },
     /// Recorded answers from a file; no network.
     Scripted {
         /// The file as it was written: relative to the folder of the configuration.
         file: PathBuf,
+        /// How it is treated.
+        rules: UpstreamRules,
     },
     /// The recorded calls of a mission; no network.
     Replay {
@@ -51,6 +62,45 @@ pub enum Recording {
     Folder(PathBuf),
 }
 
+/// Where the key for an upstream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// The server wants none.
+    #[default]
+    None,
+    /// In this environment variable.
+    Env(String),
+    /// In this file, as its name was written: relative to the folder of the configuration, or beginning with `~/`.
+    File(String),
+    /// With the agent, which is logged in itself; its own credential is passed on.
+    Agents,
+}
+
+impl Upstream {
+    /// How it is treated; recorded calls are answered as they come.
+    pub fn rules(&self) -> Option<&UpstreamRules> {
+        match self {
+            Self::Url { rules, .. } | Self::Scripted { rules, .. } => Some(rules),
+            Self::Replay { .. } => None,
+        }
+    }
+
+    /// Whether the agent's own credential is passed on to it.
+    pub fn passes_credentials(&self) -> bool {
+        matches!(self, Self::Url { key: Key::Agents, .. })
+    }
+
+    /// Whether our own agent speaks with it: Gemini's format is for other programs.
+    pub fn speaks_native(&self) -> bool {
+        match self {
+            Self::Url { formats, .. } => formats.first() != Some(&Format::Gemini),
+            Self::Replay { format, .. } => *format != Format::Gemini,
+            Self::Scripted { .. } => true,
+        }
+    }
+}
+
 /// What is spoken on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -62,6 +112,8 @@ pub enum Format {
     OpenaiResponses,
     /// Messages, as of Anthropic.
     Anthropic,
+    /// `generateContent` and its kin, as of Gemini.
+    Gemini,
 }
 
 impl Format {
@@ -71,32 +123,94 @@ impl Format {
             Self::OpenaiChat => "openai-chat",
             Self::OpenaiResponses => "openai-responses",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }
 
-/// Where a model is reached: either `format` and `base_url`, or `scripted`, or `replay`.
+/// Whose interface a server has. It says what is spoken there and how the key is shown, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum Kind {
+    Openai,
+    Anthropic,
+    Gemini,
+    Litellm,
+}
+
+impl Kind {
+    fn formats(self) -> Vec<Format> {
+        match self {
+            Self::Openai => vec![Format::OpenaiChat, Format::OpenaiResponses],
+            Self::Anthropic => vec![Format::Anthropic],
+            Self::Gemini => vec![Format::Gemini],
+            Self::Litellm => {
+                vec![Format::OpenaiChat, Format::OpenaiResponses, Format::Anthropic, Format::Gemini]
+            }
+        }
+    }
+}
+
+/// Where a model is reached: either `base_url` with `format` or `kind`, or `scripted`, or `replay`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [
-    {"required": ["format", "base_url"], "properties": {"scripted": false, "replay": false}},
-    {"required": ["scripted"], "properties": {"format": false, "base_url": false, "key_env": false, "replay": false}},
-    {"required": ["replay"], "properties": {"scripted": false, "base_url": false, "key_env": false}},
-]))]
+#[schemars(extend(
+    "oneOf" = [
+        {"required": ["base_url"], "anyOf": [{"required": ["format"]}, {"required": ["kind"]}],
+            "properties": {"scripted": false, "replay": false}},
+        {"required": ["scripted"], "properties": {"format": false, "kind": false, "base_url": false, "key_env": false,
+            "key_file": false, "pass_through": false, "replay": false}},
+        {"required": ["replay"], "properties": {"scripted": false, "kind": false, "base_url": false, "key_env": false,
+            "key_file": false, "pass_through": false}},
+    ],
+    "not" = {"required": ["key_env", "key_file"]},
+    "if" = {"required": ["pass_through"], "properties": {"pass_through": {"const": true}}},
+    "then" = {"properties": {"key_env": false, "key_file": false, "fallback": {"maxItems": 0}}},
+))]
 pub(super) struct UpstreamSpec {
-    /// What is spoken there.
+    /// What is spoken there; with `kind` only where it is one of several.
     format: Option<At<Format>>,
+    /// Whose interface it has: what is spoken there and how the key is shown. The address is never implied.
+    kind: Option<At<Kind>>,
     /// Address of the server, for example `https://models.example.com/v1`.
     #[schemars(extend("pattern" = "^https?://[^/?#@]+(/[^?#]*)?$"))]
     base_url: Option<At<Text>>,
-    /// The environment variable that holds the key. The key itself never stands in a file.
+    /// The environment variable that holds the key. The key itself never stands in a file of ours.
     #[schemars(extend("pattern" = "^[A-Z_][A-Z0-9_]{0,63}$"))]
     key_env: Option<At<Text>>,
+    /// The file that holds the key, relative to this one or beginning with `~/`; nobody else may be able to read it.
+    key_file: Option<At<Text>>,
+    /// Whether the agent's own credential is passed on, for programs that are logged in with a subscription.
+    pass_through: Option<At<bool>>,
     /// A file of recorded answers, relative to this one; for tests and demonstrations without a network.
     scripted: Option<At<Text>>,
     /// The recorded calls of a mission (`muster run --record`): the mission's name, or the folder that holds them, written
     /// with a slash (`./cassette`). Answers without a network and at no cost what was asked when they were recorded.
     replay: Option<At<Text>>,
+    /// The models it serves, `*` standing for any text; any when left out.
+    #[schemars(extend("maxItems" = 256))]
+    models: Option<At<List<Text>>>,
+    /// Names of your own for its models: `fast: gpt-5-mini`.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 256, "propertyNames" = {"pattern": "^[^*]+$"}))]
+    aliases: Entries<Text>,
+    /// The upstreams that are asked in this order when it cannot answer.
+    #[schemars(extend("maxItems" = 256))]
+    fallback: Option<At<List<NameText>>>,
+    /// How many times a call is tried again; 2 when left out.
+    #[schemars(extend("maximum" = 10))]
+    retries: Option<At<Whole>>,
+    /// How long one call may wait between its tries, all together; `20s` when left out.
+    retry_wait: Option<At<DurationText>>,
+    /// How many calls it may get at one time.
+    #[schemars(extend("minimum" = 1, "maximum" = 10_000))]
+    concurrency: Option<At<Whole>>,
+    /// How many calls may begin in any minute.
+    #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
+    requests_per_minute: Option<At<Whole>>,
+    /// How long it may take.
+    timeouts: Option<TimeoutsSpec>,
 }
 
 pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> BTreeMap<Name, Upstream> {
@@ -104,56 +218,63 @@ pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> 
         checker.wrong(name.place, format!("there are {} upstreams", specs.0.len()), format!("keep {UPSTREAMS_MAX}"));
     }
     let mut judged = BTreeMap::new();
+    let mut fallbacks = Vec::new();
     for (name, spec) in specs.0 {
         let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in(&name.value));
+        let names = spec.value.fallback.iter().flat_map(|names| &names.value.0);
+        let names = names.map(|name| At { value: name.value.0.clone(), place: name.place });
+        fallbacks.push((known.clone(), names.collect()));
         judged.insert(known, upstream(checker, spec));
     }
+    rules::check_fallbacks(checker, &fallbacks, &judged);
     judged
 }
 
 fn upstream(checker: &mut Checker, spec: At<UpstreamSpec>) -> Upstream {
-    let At { value: UpstreamSpec { format, base_url, key_env, scripted, replay }, place } = spec;
-    if let Some(replay) = replay {
-        let stray = [("base_url", base_url.map(|url| url.place)), ("scripted", scripted.map(|file| file.place))];
-        let stray = stray.into_iter().chain([("key_env", key_env.map(|name| name.place))]);
-        return replaying(checker, replay, format, stray);
+    let At { value: mut spec, place } = spec;
+    let rules = rules::rules(checker, &mut spec);
+    if let Some(replay) = spec.replay.take() {
+        return replaying(checker, replay, &spec);
     }
-    match (scripted, base_url) {
+    match (spec.scripted.take(), spec.base_url.take()) {
         (Some(file), None) => {
-            let stray = format.map(|format| ("format", format.place)).or(key_env.map(|name| ("key_env", name.place)));
-            if let Some((key, place)) = stray {
-                checker.wrong(
-                    place,
-                    format!("`{key}` says nothing about a scripted upstream"),
-                    format!("remove `{key}`"),
-                );
-            }
-            Upstream::Scripted { file: checker.text("the path of the script", file).into() }
+            no_strays(checker, &spec);
+            Upstream::Scripted { file: checker.text("the path of the script", file).into(), rules }
         }
         (None, Some(url)) => Upstream::Url {
-            format: required_format(checker, format, place),
+            bearer: spec.kind.as_ref().is_some_and(|kind| kind.value == Kind::Litellm),
+            formats: formats(checker, spec.kind.take(), spec.format.take(), place),
             base_url: checker.take(url.place, base_url_of(&url.value.0), String::new()),
-            key_env: key_env.map(|name| checker.take(name.place, variable(&name.value.0), String::new())),
+            key: key(checker, spec, &rules),
+            rules,
         },
         (Some(file), Some(_)) => {
             let fix = "keep `base_url` for a provider, or `scripted` for recorded answers";
             checker.wrong(file.place, "`base_url` and `scripted` exclude each other", fix);
-            Upstream::Scripted { file: PathBuf::new() }
+            Upstream::Scripted { file: PathBuf::new(), rules }
+        }
+        (None, None) if spec.kind.is_some() => {
+            let fix = "add `base_url: https://…`; no provider's address is built in";
+            checker.wrong(place, "this upstream does not say where it is", fix);
+            Upstream::Scripted { file: PathBuf::new(), rules }
         }
         (None, None) => {
             let fix = "add `format` and `base_url` for a provider, `scripted` for written answers, or `replay` for recorded calls";
             checker.wrong(place, "this upstream does not say where it is", fix);
-            Upstream::Scripted { file: PathBuf::new() }
+            Upstream::Scripted { file: PathBuf::new(), rules }
         }
     }
 }
 
-fn replaying(
-    checker: &mut Checker,
-    replay: At<Text>,
-    format: Option<At<Format>>,
-    stray: impl Iterator<Item = (&'static str, Option<Place>)>,
-) -> Upstream {
+fn replaying(checker: &mut Checker, replay: At<Text>, spec: &UpstreamSpec) -> Upstream {
+    let stray = [
+        ("base_url", spec.base_url.as_ref().map(|at| at.place)),
+        ("scripted", spec.scripted.as_ref().map(|at| at.place)),
+        ("kind", spec.kind.as_ref().map(|at| at.place)),
+        ("key_env", spec.key_env.as_ref().map(|at| at.place)),
+        ("key_file", spec.key_file.as_ref().map(|at| at.place)),
+        ("pass_through", spec.pass_through.as_ref().map(|at| at.place)),
+    ];
     for (key, place) in stray {
         if let Some(place) = place {
             let what = format!("`{key}` says nothing about recorded calls");
@@ -162,12 +283,59 @@ fn replaying(
     }
     let text = checker.text("the mission or the folder of recorded calls", replay);
     let of = if text.contains('/') { Recording::Folder(text.into()) } else { Recording::Mission(text) };
-    Upstream::Replay { of, format: format.map_or(Format::OpenaiChat, |format| format.value) }
+    Upstream::Replay { of, format: spec.format.as_ref().map_or(Format::OpenaiChat, |format| format.value) }
+}
+
+/// Says what stands at a scripted upstream in vain.
+fn no_strays(checker: &mut Checker, spec: &UpstreamSpec) {
+    let stray = [
+        ("format", spec.format.as_ref().map(|at| at.place)),
+        ("kind", spec.kind.as_ref().map(|at| at.place)),
+        ("key_env", spec.key_env.as_ref().map(|at| at.place)),
+        ("key_file", spec.key_file.as_ref().map(|at| at.place)),
+        ("pass_through", spec.pass_through.as_ref().map(|at| at.place)),
+    ];
+    if let Some((key, place)) = stray.into_iter().find_map(|(key, place)| Some((key, place?))) {
+        let what = format!("`{key}` says nothing about a scripted upstream");
+        checker.wrong(place, what, format!("remove `{key}`"));
+    }
+}
+
+fn formats(checker: &mut Checker, kind: Option<At<Kind>>, format: Option<At<Format>>, place: Place) -> Vec<Format> {
+    let Some(kind) = kind else { return vec![required_format(checker, format, place)] };
+    let spoken = kind.value.formats();
+    let Some(format) = format else { return spoken };
+    if !spoken.contains(&format.value) {
+        let words: Vec<String> = spoken.iter().map(|format| format!("`{}`", format.as_str())).collect();
+        let fix = format!("write one of {}, or remove `format`", words.join(", "));
+        checker.wrong(format.place, format!("`{}` is not spoken there", format.value.as_str()), fix);
+    }
+    vec![format.value]
+}
+
+fn key(checker: &mut Checker, spec: UpstreamSpec, rules: &UpstreamRules) -> Key {
+    let passes = spec.pass_through.filter(|pass| pass.value);
+    if let (Some(pass), true) = (&passes, spec.key_env.is_some() || spec.key_file.is_some()) {
+        let fix = "keep the key, or `pass_through` for an agent that is logged in itself";
+        checker.wrong(pass.place, "`pass_through` and a key exclude each other", fix);
+    } else if let (Some(_), Some(file)) = (&spec.key_env, &spec.key_file) {
+        checker.wrong(file.place, "`key_env` and `key_file` exclude each other", "keep one of the two");
+    }
+    if let (Some(pass), false) = (&passes, rules.fallback.is_empty()) {
+        let fix = "remove `fallback`: an agent's own credential is for one provider";
+        checker.wrong(pass.place, "an upstream with `pass_through` can have no stand-in", fix);
+    }
+    match (passes, spec.key_env, spec.key_file) {
+        (Some(_), ..) => Key::Agents,
+        (None, Some(name), _) => Key::Env(checker.take(name.place, variable(&name.value.0), String::new())),
+        (None, None, Some(file)) => Key::File(checker.text("the path of the key", file)),
+        (None, None, None) => Key::None,
+    }
 }
 
 fn required_format(checker: &mut Checker, format: Option<At<Format>>, place: Place) -> Format {
     format.map(|format| format.value).unwrap_or_else(|| {
-        let fix = "add `format: openai-chat`, `openai-responses` or `anthropic`";
+        let fix = "add `format: openai-chat`, `openai-responses`, `anthropic` or `gemini`";
         checker.wrong(place, "this upstream does not say what is spoken there", fix);
         Format::OpenaiChat
     })

@@ -2,7 +2,7 @@
 
 use crate::{config, told};
 use api::{
-    config::{CheckedConfig, Format, Limits, Outgoing, Runtime, Secrets, Upstream, WorkspaceKind},
+    config::{CheckedConfig, Format, Key, Limits, Outgoing, Runtime, Secrets, Upstream, UpstreamRules, WorkspaceKind},
     policy::HostPath,
     source::Source,
 };
@@ -62,13 +62,15 @@ fn every_key_arrives() {
 
     let upstreams: Vec<(&str, &Upstream)> = config.upstreams.iter().map(|(name, at)| (name.as_str(), at)).collect();
     let url = |format, base_url: &str, key_env: Option<&str>| Upstream::Url {
-        format,
+        formats: vec![format],
         base_url: base_url.into(),
-        key_env: key_env.map(Into::into),
+        key: key_env.map_or(Key::None, |name| Key::Env(name.into())),
+        bearer: false,
+        rules: UpstreamRules::default(),
     };
     let main = url(Format::Anthropic, "https://models.example.com/v1", Some("MODELS_API_KEY"));
     let local = url(Format::OpenaiResponses, "http://127.0.0.1:4000/v1", None);
-    let script = Upstream::Scripted { file: "demo/script.yaml".into() };
+    let script = Upstream::Scripted { file: "demo/script.yaml".into(), rules: UpstreamRules::default() };
     assert_eq!(upstreams, [("local", &local), ("main", &main), ("script", &script)]);
     assert_eq!(config.scripts().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["script"]);
 
@@ -93,6 +95,80 @@ fn json_means_the_same_as_yaml() {
     let yaml = config("upstreams:\n  a:\n    scripted: s.yaml\nroles:\n  b: {runtime: native, model: m}\n").unwrap();
     let json = "{\n\t\"upstreams\": {\"a\": {\"scripted\": \"s.yaml\"}},\n\t\"roles\": {\"b\": {\"runtime\": \"native\", \"model\": \"m\"}}\n}";
     assert_eq!(config(json).unwrap(), yaml);
+}
+
+#[test]
+fn a_kind_says_what_is_spoken_and_rules_arrive() {
+    let config = config(
+        r#"
+upstreams:
+  lite:
+    kind: litellm
+    base_url: http://127.0.0.1:4000
+    key_file: ~/.keys/lite
+    models: [claude-*, gpt-5]
+    aliases: {fast: gpt-5-mini}
+    fallback: [open, sub]
+    retries: 0
+    retry_wait: 5s
+    concurrency: 8
+    requests_per_minute: 600
+    timeouts: {connect: 2s, first_byte: 1m, silence: 30s}
+  open: {kind: openai, base_url: "https://models.example.com", format: openai-responses}
+  sub: {kind: gemini, base_url: "https://models.example.com", key_env: G}
+  own: {kind: anthropic, base_url: "https://models.example.com", pass_through: true}
+"#,
+    )
+    .unwrap();
+    let formats = |name: &str| {
+        let found = config.upstreams.iter().find(|(own, _)| own.as_str() == name).unwrap().1;
+        let Upstream::Url { formats, key, bearer, .. } = found else { panic!("{name}") };
+        (formats.iter().map(|format| format.as_str()).collect::<Vec<_>>(), key.clone(), *bearer)
+    };
+    let all = vec!["openai-chat", "openai-responses", "anthropic", "gemini"];
+    assert_eq!(formats("lite"), (all, Key::File("~/.keys/lite".into()), true));
+    assert_eq!(formats("open"), (vec!["openai-responses"], Key::None, false));
+    assert_eq!(formats("sub"), (vec!["gemini"], Key::Env("G".into()), false));
+    assert_eq!(formats("own"), (vec!["anthropic"], Key::Agents, false));
+    let rules = config.upstreams.values().next().unwrap().rules().unwrap();
+    assert_eq!((rules.models.len(), rules.aliases["fast"].as_str(), rules.fallback.len()), (2, "gpt-5-mini", 2));
+    assert_eq!((rules.retries, rules.retry_wait_ms), (Some(0), Some(5_000)));
+    assert_eq!((rules.concurrency, rules.requests_per_minute), (Some(8), Some(600)));
+    let times = (rules.connect_ms, rules.first_byte_ms, rules.silence_ms);
+    assert_eq!(times, (Some(2_000), Some(60_000), Some(30_000)));
+}
+
+#[test]
+fn what_is_wrong_with_an_upstream() {
+    let told = told(config(
+        "\
+upstreams:
+  a: {kind: openai}
+  b: {kind: anthropic, base_url: 'http://h', format: gemini}
+  c: {kind: openai, base_url: 'http://h', key_env: K, key_file: k, fallback: [c, none, e], retries: 11}
+  d: {scripted: s, pass_through: true, aliases: {'a*': b}}
+  e: {kind: gemini, base_url: 'http://h', pass_through: true, key_file: k, fallback: [c]}
+roles:
+  r: {runtime: native, model: m, upstream: e}
+",
+    ));
+    for wrong in [
+        "this upstream does not say where it is",
+        "no provider's address is built in",
+        "`gemini` is not spoken there",
+        "`key_env` and `key_file` exclude each other",
+        "this upstream stands in for itself",
+        "there is no upstream `none`",
+        "an upstream with `pass_through` can stand in for no other",
+        "the number of retries is 11",
+        "`pass_through` says nothing about a scripted upstream",
+        "`a*` is not a name for a model",
+        "`pass_through` and a key exclude each other",
+        "an upstream with `pass_through` can have no stand-in",
+        "our own agent does not speak the format of its upstream",
+    ] {
+        assert!(told.contains(wrong), "{wrong}\n{told}");
+    }
 }
 
 #[test]
@@ -135,7 +211,7 @@ checks:
             muster.yaml:4:12: this upstream does not say where it is
               help: add `format` and `base_url` for a provider, `scripted` for written answers, or `replay` for recorded calls
             muster.yaml:5:9: this upstream does not say what is spoken there
-              help: add `format: openai-chat`, `openai-responses` or `anthropic`
+              help: add `format: openai-chat`, `openai-responses`, `anthropic` or `gemini`
             muster.yaml:6:38: `key_env` says nothing about a scripted upstream
               help: remove `key_env`
             muster.yaml:8:16: runtime `acp` needs a `command`

@@ -268,18 +268,22 @@ impl Hands {
 
     /// What an agent finds in its environment: the gateway under the names that programs look for, and which model it is for.
     fn environment(&self, role: &RoleSettings, gateway: &Session, door: &str) -> BTreeMap<String, String> {
-        let key = gateway.key().expose_secret().to_owned();
+        let key = gateway.key().expose_secret();
         let origin = format!("http://{door}");
-        let format =
-            self.tools.settings.upstreams.get(&role.upstream).map_or("openai-chat", |upstream| upstream.format());
+        let upstream = self.tools.settings.upstreams.get(&role.upstream);
+        let format = upstream.map_or("openai-chat", |upstream| upstream.format());
         let mut env = BTreeMap::from([
             ("OPENAI_BASE_URL".to_owned(), format!("{origin}/v1")),
-            ("OPENAI_API_KEY".to_owned(), key.clone()),
-            ("ANTHROPIC_BASE_URL".to_owned(), origin),
-            ("ANTHROPIC_API_KEY".to_owned(), key),
+            ("ANTHROPIC_BASE_URL".to_owned(), origin.clone()),
+            ("GOOGLE_GEMINI_BASE_URL".to_owned(), origin),
             ("MUSTER_MODEL".to_owned(), role.model.clone()),
             ("MUSTER_MODEL_FORMAT".to_owned(), format.to_owned()),
         ]);
+        // A program that is logged in itself would take a key of ours for its own.
+        if !upstream.is_some_and(|upstream| upstream.passes_credentials()) {
+            let names = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"];
+            env.extend(names.map(|name| (name.to_owned(), key.to_owned())));
+        }
         let numbers = [("MUSTER_CONTEXT_TOKENS", role.context_tokens), ("MUSTER_OUTPUT_TOKENS", role.output_tokens)];
         env.extend(numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))));
         env

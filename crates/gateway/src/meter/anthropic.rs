@@ -1,7 +1,6 @@
 //! Anthropic Messages: usage at the start (`message_start`) and again, cumulatively, near the end (`message_delta`).
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::{Count, End, Reading, TextBytes};
 
@@ -19,7 +18,7 @@ pub(super) struct Message {
     #[serde(rename = "type")]
     kind: Option<String>,
     usage: Option<AnthropicUsage>,
-    content: Option<IgnoredAny>,
+    content: Option<TextBytes>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,6 +71,7 @@ impl Message {
         if let Some(usage) = self.usage {
             usage.into_reading(reading);
         }
+        reading.text_bytes += self.content.map_or(0, |text| text.0);
         if self.kind.as_deref() == Some("error") {
             reading.end_at_least(End::Failed);
         } else if self.content.is_some() {

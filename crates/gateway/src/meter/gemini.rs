@@ -87,11 +87,14 @@ impl GeminiUsage {
             reading.input = Some(Input { full: total - cache_read, cache_read, ..Input::default() });
         }
         let (said, thought) = (self.candidates_token_count.0, self.thoughts_token_count.0);
-        // The last report may leave out a number that is zero; one that is unreadable is no report.
         let readable = !self.candidates_token_count.is_unreadable() && !self.thoughts_token_count.is_unreadable();
-        if readable && (said.is_some() || thought.is_some() || finished) {
+        if readable && (said.is_some() || thought.is_some()) {
             reading.reasoning_tokens = thought.unwrap_or(0);
             reading.output_tokens = Some(said.unwrap_or(0).saturating_add(reading.reasoning_tokens));
+        } else if finished {
+            // What was told earlier is not the whole. Without a text the number that is left out is a zero.
+            reading.output_floor = reading.output_tokens.take().unwrap_or(0);
+            reading.output_tokens = (readable && reading.text_bytes == 0).then_some(0);
         }
     }
 }

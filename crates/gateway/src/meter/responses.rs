@@ -18,7 +18,7 @@ pub(super) struct Response {
     status: Option<String>,
     usage: Option<ResponsesUsage>,
     service_tier: Option<String>,
-    output: Option<IgnoredAny>,
+    output: Option<TextBytes>,
     error: Option<IgnoredAny>,
 }
 
@@ -51,6 +51,7 @@ impl Response {
     pub(super) fn into_reading(self, reading: &mut Reading) {
         let failed = self.error.is_some() || matches!(self.status.as_deref(), Some("failed" | "cancelled"));
         let whole = self.output.is_some();
+        reading.text_bytes += self.output.map_or(0, |text| text.0);
         self.numbers(reading);
         if failed {
             reading.end_at_least(End::Failed);

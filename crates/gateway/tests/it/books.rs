@@ -1,6 +1,7 @@
 //! A ledger that remembers what it was asked and can be told what to say.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer, Tag};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -10,6 +11,8 @@ pub struct Books {
     pub stored: Mutex<Option<StoredAnswer>>,
     pub refusal: Mutex<Option<Refusal>>,
     pub settling_fails: bool,
+    /// The rate limits that were told.
+    pub limited: Mutex<Vec<(Call, Duration)>>,
     reserved: Mutex<Vec<(Call, Option<u64>)>>,
     found: Mutex<Vec<(String, bool)>>,
     /// Tells that a settlement was asked for, before it is allowed.
@@ -32,6 +35,7 @@ impl Books {
             stored: Mutex::default(),
             refusal: Mutex::default(),
             settling_fails: false,
+            limited: Mutex::default(),
             reserved: Mutex::default(),
             found: Mutex::default(),
             settled,
@@ -72,5 +76,9 @@ impl Ledger for Books {
         self.settled.send(settled).unwrap();
         self.may_settle.acquire().await.unwrap().forget();
         if self.settling_fails { Err("the disk is full".to_owned()) } else { Ok(()) }
+    }
+
+    async fn limited(&self, call: &Call, reset_in: Duration) {
+        self.limited.lock().unwrap().push((call.clone(), reset_in));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gateway::{Cassette, Cost, Format, Masker, Outcome, PriceSource, Recorder, Upstream, UpstreamKind};
 
 use crate::mock::{Mock, Play, Reply};
-use crate::support::{MODEL, Recorded, Scene, passthrough, path_of, recorded};
+use crate::support::{MODEL, Recorded, Scene, once, passthrough, path_of, recorded};
 
 const SECRET: &str = "a-secret-of-some-length";
 
@@ -21,7 +21,7 @@ fn recording(format: Format, url: &str, dir: &Path) -> Scene {
 
 fn replaying(dir: &Path) -> Scene {
     let kind = UpstreamKind::Replay(Cassette::open(dir).unwrap_or_else(|error| panic!("{error}")));
-    Scene::of(Upstream { name: "replay".to_owned(), kind, models: vec![] })
+    Scene::of(Upstream { name: "replay".to_owned(), kind, models: vec![], rules: once() })
 }
 
 fn asking(text: &str) -> String {

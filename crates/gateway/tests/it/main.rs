@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod bad_input;
 mod books;
 mod calls;
 mod cassette;
@@ -13,3 +14,4 @@ mod scripted;
 mod secrets;
 mod serving;
 mod support;
+mod tries;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway::{
-    Body, Format, Gateway, GatewayConfig, Limits, ModelPrice, Prices, Script, Secrets, Session, Tag, Upstream,
-    UpstreamKind,
+    Body, Credential, Format, Gateway, GatewayConfig, Limits, ModelPrice, Prices, Retries, Rules, Script, Secrets,
+    Session, Tag, Upstream, UpstreamKind,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -30,14 +30,19 @@ pub fn prices() -> Prices {
 }
 
 pub fn passthrough(format: Format, url: &str) -> Upstream {
-    let key = Some(SecretString::from("provider-key"));
-    let kind = UpstreamKind::Passthrough { format, base_url: url.to_owned(), key };
-    Upstream { name: "mock".to_owned(), kind, models: vec![] }
+    let credential = Credential::Key(SecretString::from("provider-key"));
+    let kind = UpstreamKind::Passthrough { formats: vec![format], base_url: url.to_owned(), credential };
+    Upstream { name: "mock".to_owned(), kind, models: vec![], rules: once() }
 }
 
 pub fn scripted(script: &str) -> Upstream {
     let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
-    Upstream { name: "script".to_owned(), kind: UpstreamKind::Scripted(script), models: vec![] }
+    Upstream { name: "script".to_owned(), kind: UpstreamKind::Scripted(script), models: vec![], rules: once() }
+}
+
+/// Nothing is tried twice.
+pub fn once() -> Rules {
+    Rules { retries: Retries { count: 0, ..Retries::default() }, ..Rules::default() }
 }
 
 impl Scene {
