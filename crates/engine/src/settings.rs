@@ -298,16 +298,6 @@ impl RulesSettings {
     }
 }
 
-impl Places<'_> {
-    /// A file as it was written: below `~`, or relative to the configuration.
-    fn file(&self, written: &str) -> PathBuf {
-        match written.strip_prefix("~/") {
-            Some(below) => self.home.join(below),
-            None => self.config_dir.join(written),
-        }
-    }
-}
-
 impl PriceSettings {
     fn of(price: &config::Price) -> Self {
         Self {

@@ -20,6 +20,16 @@ pub struct Places<'a> {
     pub home: &'a Path,
 }
 
+impl Places<'_> {
+    /// A file as it was written: below `~`, or relative to the configuration.
+    pub fn file(&self, written: &str) -> PathBuf {
+        match written.strip_prefix("~/") {
+            Some(below) => self.home.join(below),
+            None => self.config_dir.join(written),
+        }
+    }
+}
+
 /// What a sandbox offers beyond the usual.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
