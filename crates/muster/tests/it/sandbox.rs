@@ -342,6 +342,7 @@ fn a_policy_is_explained() {
 fn a_policy_file_is_checked_and_its_schema_printed() {
     each(|person| {
         person.write("policy.yaml", "preset: check\nfiles: {read: [./a]}\n");
+        person.write("a", "");
         person.write("bad.yaml", "preset: chek\n");
         let home = ["--home", "/nonexistent"];
         let check = |file| [&home[..], &["config", "check", file]].concat();

@@ -163,7 +163,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE,
+    ABSENT, STUCK, OVERDUE, KEPT_IN,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -255,6 +255,28 @@ pub const WORKER: Scenario = Scenario {
       - calls:
           - {tool: run_command, args: {command: "grep -x done note.txt; echo checked >&2; [ -e nothing ]"}}
           - {tool: run_command, args: {command: "echo twice >> ~/runs; cat ~/runs"}}
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#],
+    ..SOLO
+};
+
+/// An agent that may reach one host asks for another.
+const KEPT_IN: Scenario = Scenario {
+    name: "kept in",
+    roles: "  builder:\n    runtime: native\n    model: scripted-1\n    sandbox: {network: {hosts: [\"allowed.example:443\"]}}\n",
+    script: &[r#"
+  - when: {contains: "[task note]"}
+    steps:
+      - calls:
+          - tool: run_command
+            args:
+              command: |
+                python3 -c 'import socket
+                proxy = socket.create_connection(("127.0.0.1", 3128))
+                proxy.sendall(b"CONNECT other.example:443 HTTP/1.1\r\n\r\n")
+                assert b" 403 " in proxy.recv(1000)'
+      - calls: [{tool: write_file, args: {path: note.txt, content: "done\n"}}]
       - calls: [{tool: submit_result, args: {summary: It is written.}}]
       - text: Submitted.
 "#],
