@@ -1,7 +1,7 @@
 //! Sandboxes in containers of Docker or Podman: the same policy, with an image's programs.
 //!
-//! Why: a team may keep its tools in an image. It is not a stronger wall than the kernel back end, and slower to start by
-//! two orders of magnitude.
+//! Why: a team may keep its tools in an image. It is not a stronger wall than the kernel back end, and a launch is several
+//! requests to an engine.
 //!
 //! # How a launch goes
 //!
