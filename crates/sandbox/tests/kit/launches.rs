@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sandbox::{Cgroups, Launch, Launcher, Network, presets};
 
@@ -20,11 +21,11 @@ pub fn launches(count: usize, token: &str, groups: &str) {
     let launcher = Launcher::with_cgroups(vec![exe.into(), "__sandbox".into(), token.into()], cgroups).unwrap();
     // The first one makes what stays: the threads that watch, the launcher's own descriptors.
     kill(&launcher, token, 0);
-    let before = census(groups);
+    let before = census_when_quiet(groups);
     (1..count).for_each(|turn| kill(&launcher, token, turn));
     // The group of one that was dropped is removed when the next one is launched; this one is waited for.
     kill(&launcher, token, 0);
-    let after = census(groups);
+    let after = census_when_quiet(groups);
     for (what, before) in &before {
         println!("{what} {before} {}", after[what]);
     }
@@ -56,9 +57,18 @@ fn kill(launcher: &Launcher, token: &str, turn: usize) {
     assert_eq!(unsafe { libc::poll(&raw mut polled, 1, PATIENCE_MS) }, 1, "launch {turn} does not end");
 }
 
+/// The end of a sandbox is told when its init is dead; the launcher takes the dead off the list a moment later. One that it never takes
+/// off is counted.
+fn census_when_quiet(groups: &str) -> BTreeMap<&'static str, usize> {
+    let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS as u64);
+    while !children(launcher_of_ours()).is_empty() && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    census(groups)
+}
+
 fn census(groups: &str) -> BTreeMap<&'static str, usize> {
-    let (own, launchers) = (std::process::id(), children(std::process::id()));
-    let launcher = *launchers.first().unwrap();
+    let (own, launchers, launcher) = (std::process::id(), children(std::process::id()), launcher_of_ours());
     let entries = |path: String| fs::read_dir(path).unwrap().count();
     let is_group = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("muster-");
     let groups = fs::read_dir(groups).into_iter().flatten().filter(|entry| is_group(entry.as_ref().unwrap())).count();
@@ -74,6 +84,10 @@ fn census(groups: &str) -> BTreeMap<&'static str, usize> {
         ("groups", groups),
     ]
     .into()
+}
+
+fn launcher_of_ours() -> u32 {
+    *children(std::process::id()).first().unwrap()
 }
 
 /// Living and dead.
