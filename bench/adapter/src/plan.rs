@@ -81,6 +81,7 @@ pub(crate) fn settings(base_url: &str) -> Settings {
             base_url: base_url.to_owned(),
             key_env: None,
             key_file: None,
+            key_command: None,
             bearer: false,
             pass_through: false,
             rules: RulesSettings::default(),

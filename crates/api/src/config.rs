@@ -133,6 +133,14 @@ impl CheckedConfig {
         Err(Problems::one(Problem::whole(file, what, format!("write for example\n{EXAMPLE}"))))
     }
 
+    /// The upstreams whose key a program prints: it runs outside any sandbox, so whoever wrote the configuration must be trusted.
+    pub fn key_commands(&self) -> impl Iterator<Item = (&Name, &[String])> {
+        self.upstreams.iter().filter_map(|(name, upstream)| match upstream {
+            Upstream::Url { key: Key::Command(words), .. } => Some((name, words.as_slice())),
+            _ => None,
+        })
+    }
+
     /// The files of scripted upstreams, as they were written: relative to the folder of the configuration.
     pub fn scripts(&self) -> impl Iterator<Item = (&Name, &PathBuf)> {
         self.upstreams.iter().filter_map(|(name, upstream)| match upstream {

@@ -104,6 +104,9 @@ pub enum UpstreamSettings {
         /// The file that holds the key, absolute.
         #[serde(default)]
         key_file: Option<PathBuf>,
+        /// The program that prints the key, and its arguments.
+        #[serde(default)]
+        key_command: Option<Vec<String>>,
         /// Whether the key is shown as a bearer token, whatever is spoken.
         #[serde(default)]
         bearer: bool,
@@ -244,6 +247,10 @@ impl UpstreamSettings {
                     },
                     key_file: match key {
                         config::Key::File(file) => Some(places.file(file)),
+                        _ => None,
+                    },
+                    key_command: match key {
+                        config::Key::Command(words) => Some(words.clone()),
                         _ => None,
                     },
                     bearer: *bearer,

@@ -48,6 +48,14 @@ pub enum SetupError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The program that prints a key does not.
+    #[error("the key of upstream '{upstream}': {error}")]
+    KeyCommand {
+        /// Which upstream.
+        upstream: String,
+        /// The program, and what is wrong with it.
+        error: workspace::Error,
+    },
     /// A script cannot be used.
     #[error("the script of upstream '{upstream}' cannot be used: {error}")]
     Script {
@@ -159,15 +167,26 @@ fn upstream_of(
             let kind = UpstreamKind::Replay(recorded(of, home, cassettes)?);
             return Ok(Upstream { name: name.to_owned(), kind, models: Vec::new(), rules: rules_of(&rules) });
         }
-        UpstreamSettings::Url { format, also, base_url, key_env, key_file, bearer, pass_through, rules } => {
+        UpstreamSettings::Url {
+            format,
+            also,
+            base_url,
+            key_env,
+            key_file,
+            key_command,
+            bearer,
+            pass_through,
+            rules,
+        } => {
             let formats = iter::once(format).chain(also).map(|word| {
                 let unknown = || SetupError::Format { upstream: name.to_owned(), format: word.clone() };
                 Format::from_name(word).ok_or_else(unknown)
             });
-            let key = match (key_env, key_file) {
-                (Some(variable), _) => Some(variable_key(name, variable, secrets)?),
-                (None, Some(file)) => Some(file_key(name, file)?),
-                (None, None) => None,
+            let key = match (key_env, key_file, key_command) {
+                (Some(variable), ..) => Some(variable_key(name, variable, secrets)?),
+                (None, Some(file), _) => Some(file_key(name, file)?),
+                (None, None, Some(words)) => Some(printed_key(name, words)?),
+                (None, None, None) => None,
             };
             let credential = match key {
                 _ if *pass_through => Credential::Agents,
@@ -207,6 +226,9 @@ fn variable_key(upstream: &str, variable: &str, secrets: &Secrets) -> Result<Str
 /// The largest file that is taken for a key, in bytes.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
+/// How long the program that prints a key may take: a person may have to confirm it.
+const KEY_COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
 /// A key from a file that only its owner can read.
 fn file_key(upstream: &str, file: &Path) -> Result<String, SetupError> {
     let wrong = |detail: String| SetupError::KeyFile { upstream: upstream.to_owned(), file: file.to_owned(), detail };
@@ -225,6 +247,12 @@ fn file_key(upstream: &str, file: &Path) -> Result<String, SetupError> {
         "" => Err(wrong("it is empty".to_owned())),
         key => Ok(key.to_owned()),
     }
+}
+
+/// A key that a program of the person's prints.
+fn printed_key(upstream: &str, words: &[String]) -> Result<String, SetupError> {
+    let told = workspace::secret_of(words, KEY_COMMAND_LIMIT);
+    told.map_err(|error| SetupError::KeyCommand { upstream: upstream.to_owned(), error })
 }
 
 /// The cassette, one for all upstreams that answer from it: each call in it is given once.

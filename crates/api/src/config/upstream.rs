@@ -73,6 +73,8 @@ pub enum Key {
     Env(String),
     /// In this file, as its name was written: relative to the folder of the configuration, or beginning with `~/`.
     File(String),
+    /// What this program prints: the program and its arguments, no shell.
+    Command(Vec<String>),
     /// With the agent, which is logged in itself; its own credential is passed on.
     Agents,
 }
@@ -160,13 +162,14 @@ impl Kind {
         {"required": ["base_url"], "anyOf": [{"required": ["format"]}, {"required": ["kind"]}],
             "properties": {"scripted": false, "replay": false}},
         {"required": ["scripted"], "properties": {"format": false, "kind": false, "base_url": false, "key_env": false,
-            "key_file": false, "pass_through": false, "replay": false}},
+            "key_file": false, "key_command": false, "pass_through": false, "replay": false}},
         {"required": ["replay"], "properties": {"scripted": false, "kind": false, "base_url": false, "key_env": false,
-            "key_file": false, "pass_through": false}},
+            "key_file": false, "key_command": false, "pass_through": false}},
     ],
-    "not" = {"required": ["key_env", "key_file"]},
+    "not" = {"anyOf": [{"required": ["key_env", "key_file"]}, {"required": ["key_env", "key_command"]},
+        {"required": ["key_file", "key_command"]}]},
     "if" = {"required": ["pass_through"], "properties": {"pass_through": {"const": true}}},
-    "then" = {"properties": {"key_env": false, "key_file": false, "fallback": {"maxItems": 0}}},
+    "then" = {"properties": {"key_env": false, "key_file": false, "key_command": false, "fallback": {"maxItems": 0}}},
 ))]
 pub(super) struct UpstreamSpec {
     /// What is spoken there; with `kind` only where it is one of several.
@@ -181,6 +184,10 @@ pub(super) struct UpstreamSpec {
     key_env: Option<At<Text>>,
     /// The file that holds the key, relative to this one or beginning with `~/`; nobody else may be able to read it.
     key_file: Option<At<Text>>,
+    /// The program that prints the key, and its arguments: `[op, read, "op://work/models/key"]`. It runs outside any sandbox, with no
+    /// shell, once for each run; only a configuration that was named with `--config` may say so, never one that came with a repository.
+    #[schemars(extend("minItems" = 1, "maxItems" = 64))]
+    key_command: Option<At<List<Text>>>,
     /// Whether the agent's own credential is passed on, for programs that are logged in with a subscription.
     pass_through: Option<At<bool>>,
     /// A file of recorded answers, relative to this one; for tests and demonstrations without a network.
@@ -273,6 +280,7 @@ fn replaying(checker: &mut Checker, replay: At<Text>, spec: &UpstreamSpec) -> Up
         ("kind", spec.kind.as_ref().map(|at| at.place)),
         ("key_env", spec.key_env.as_ref().map(|at| at.place)),
         ("key_file", spec.key_file.as_ref().map(|at| at.place)),
+        ("key_command", spec.key_command.as_ref().map(|at| at.place)),
         ("pass_through", spec.pass_through.as_ref().map(|at| at.place)),
     ];
     for (key, place) in stray {
@@ -293,6 +301,7 @@ fn no_strays(checker: &mut Checker, spec: &UpstreamSpec) {
         ("kind", spec.kind.as_ref().map(|at| at.place)),
         ("key_env", spec.key_env.as_ref().map(|at| at.place)),
         ("key_file", spec.key_file.as_ref().map(|at| at.place)),
+        ("key_command", spec.key_command.as_ref().map(|at| at.place)),
         ("pass_through", spec.pass_through.as_ref().map(|at| at.place)),
     ];
     if let Some((key, place)) = stray.into_iter().find_map(|(key, place)| Some((key, place?))) {
@@ -315,22 +324,42 @@ fn formats(checker: &mut Checker, kind: Option<At<Kind>>, format: Option<At<Form
 
 fn key(checker: &mut Checker, spec: UpstreamSpec, rules: &UpstreamRules) -> Key {
     let passes = spec.pass_through.filter(|pass| pass.value);
-    if let (Some(pass), true) = (&passes, spec.key_env.is_some() || spec.key_file.is_some()) {
+    let given = [
+        ("key_env", spec.key_env.as_ref().map(|at| at.place)),
+        ("key_file", spec.key_file.as_ref().map(|at| at.place)),
+        ("key_command", spec.key_command.as_ref().map(|at| at.place)),
+    ];
+    let given: Vec<_> = given.into_iter().filter_map(|(word, place)| Some((word, place?))).collect();
+    if let (Some(pass), false) = (&passes, given.is_empty()) {
         let fix = "keep the key, or `pass_through` for an agent that is logged in itself";
         checker.wrong(pass.place, "`pass_through` and a key exclude each other", fix);
-    } else if let (Some(_), Some(file)) = (&spec.key_env, &spec.key_file) {
-        checker.wrong(file.place, "`key_env` and `key_file` exclude each other", "keep one of the two");
+    } else if let [(first, _), (second, place), ..] = given.as_slice() {
+        checker.wrong(*place, format!("`{first}` and `{second}` exclude each other"), "keep one of them");
     }
     if let (Some(pass), false) = (&passes, rules.fallback.is_empty()) {
         let fix = "remove `fallback`: an agent's own credential is for one provider";
         checker.wrong(pass.place, "an upstream with `pass_through` can have no stand-in", fix);
     }
-    match (passes, spec.key_env, spec.key_file) {
+    match (passes, spec.key_env, spec.key_file, spec.key_command) {
         (Some(_), ..) => Key::Agents,
-        (None, Some(name), _) => Key::Env(checker.take(name.place, variable(&name.value.0), String::new())),
-        (None, None, Some(file)) => Key::File(checker.text("the path of the key", file)),
-        (None, None, None) => Key::None,
+        (None, Some(name), ..) => Key::Env(checker.take(name.place, variable(&name.value.0), String::new())),
+        (None, None, Some(file), _) => Key::File(checker.text("the path of the key", file)),
+        (None, None, None, Some(words)) => Key::Command(key_command(checker, words)),
+        (None, None, None, None) => Key::None,
     }
+}
+
+/// Most words of a command, and most bytes of one.
+const COMMAND_WORDS_MAX: usize = 64;
+
+fn key_command(checker: &mut Checker, words: At<List<Text>>) -> Vec<String> {
+    let At { value: words, place } = words;
+    let named = words.0.first().is_some_and(|program| !program.value.0.trim().is_empty());
+    if !named || words.0.len() > COMMAND_WORDS_MAX {
+        let fix = format!("write the program and at most {} arguments, each a word of the list", COMMAND_WORDS_MAX - 1);
+        checker.wrong(place, "`key_command` names no program that can be run", fix);
+    }
+    words.0.into_iter().take(COMMAND_WORDS_MAX).map(|word| word.value.0).collect()
 }
 
 fn required_format(checker: &mut Checker, format: Option<At<Format>>, place: Place) -> Format {

@@ -117,6 +117,7 @@ upstreams:
   open: {kind: openai, base_url: "https://models.example.com", format: openai-responses}
   sub: {kind: gemini, base_url: "https://models.example.com", key_env: G}
   own: {kind: anthropic, base_url: "https://models.example.com", pass_through: true}
+  told: {kind: openai, base_url: "https://models.example.com", key_command: [op, read, "op://a/b"]}
 "#,
     )
     .unwrap();
@@ -130,6 +131,9 @@ upstreams:
     assert_eq!(formats("open"), (vec!["openai-responses"], Key::None, false));
     assert_eq!(formats("sub"), (vec!["gemini"], Key::Env("G".into()), false));
     assert_eq!(formats("own"), (vec!["anthropic"], Key::Agents, false));
+    let command = Key::Command(vec!["op".into(), "read".into(), "op://a/b".into()]);
+    assert_eq!(formats("told"), (vec!["openai-chat", "openai-responses"], command, false));
+    assert_eq!(config.key_commands().count(), 1);
     let rules = config.upstreams.values().next().unwrap().rules().unwrap();
     assert_eq!((rules.models.len(), rules.aliases["fast"].as_str(), rules.fallback.len()), (2, "gpt-5-mini", 2));
     assert_eq!((rules.retries, rules.retry_wait_ms), (Some(0), Some(5_000)));
@@ -148,6 +152,8 @@ upstreams:
   c: {kind: openai, base_url: 'http://h', key_env: K, key_file: k, fallback: [c, none, e], retries: 11}
   d: {scripted: s, pass_through: true, aliases: {'a*': b}}
   e: {kind: gemini, base_url: 'http://h', pass_through: true, key_file: k, fallback: [c]}
+  f: {kind: openai, base_url: 'http://h', key_env: K, key_command: [op]}
+  g: {kind: openai, base_url: 'http://h', key_command: ['']}
 roles:
   r: {runtime: native, model: m, upstream: e}
 ",
@@ -157,6 +163,8 @@ roles:
         "no provider's address is built in",
         "`gemini` is not spoken there",
         "`key_env` and `key_file` exclude each other",
+        "`key_env` and `key_command` exclude each other",
+        "`key_command` names no program that can be run",
         "this upstream stands in for itself",
         "there is no upstream `none`",
         "an upstream with `pass_through` can stand in for no other",

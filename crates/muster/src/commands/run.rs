@@ -28,6 +28,9 @@ pub(crate) struct Files {
 pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
     let config = args.config.clone().unwrap_or_else(|| args.repo.join("muster.yaml"));
     let files = Files::read(&config, &args.plan, args.ceiling.as_deref())?;
+    if args.config.is_none() {
+        no_key_commands(&files.config, &config)?;
+    }
     let budget = args.budget.as_deref().map(budget_micros).transpose()?;
     let goal = goal(args.goal.clone(), &files.plan)?;
     let repo = std::path::absolute(&args.repo).map_err(Error::usage)?;
@@ -101,6 +104,16 @@ fn sandboxes_fit(config: &CheckedConfig, file: &Path, config_dir: &Path, ceiling
     let policies = config.roles.values().map(|role| &role.sandbox).chain([&checks]);
     let within = |policy| engine::sandboxed::check_within(&file.display().to_string(), policy, places, &ceiling);
     policies.into_iter().try_for_each(within).map_err(Error::usage)
+}
+
+/// A configuration that lies in a repository may have come with it; it does not get to run programs of its choice.
+fn no_key_commands(config: &CheckedConfig, file: &Path) -> Result<(), Error> {
+    let Some((upstream, words)) = config.key_commands().next() else { return Ok(()) };
+    let (file, command) = (file.display(), words.join(" "));
+    Err(Error::usage(format!(
+        "{file}: the upstream '{upstream}' takes its key from `{command}`, a program that would run outside any sandbox; a configuration \
+         that may have come with a repository cannot ask for that\n  help: read the file, and if it is yours: muster run --config {file} …"
+    )))
 }
 
 impl Files {

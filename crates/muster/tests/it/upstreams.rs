@@ -39,22 +39,54 @@ fn anthropic() {
     }
 }
 
+#[test]
+fn a_key_that_a_program_prints() {
+    let (provider, bench) = mission_with("openai-chat", "/v1", "key_command: [cat, key.txt]");
+    bench.write("key.txt", &format!("{KEY}\n"));
+    is_done(&provider, &bench);
+    assert_eq!(provider.asked()[0].header("authorization"), Some(&*format!("Bearer {KEY}")));
+    // The same file would be refused if it had come with the repository.
+    std::fs::copy(bench.path("muster.yaml"), bench.path("repo/muster.yaml")).unwrap();
+    let refused = bench.muster(&["run", "--plan", "plan.yaml", "--repo", "repo"]).expect(2);
+    assert!(
+        refused.stderr.contains("outside any sandbox") && refused.stderr.contains("--config"),
+        "{}",
+        refused.stderr
+    );
+    // One that fails ends the run before it begins, without what it printed.
+    bench.write(
+        "muster.yaml",
+        &config(&provider, "openai-chat", "/v1", "key_command: [sh, -c, 'cat key.txt; echo locked >&2; exit 1']"),
+    );
+    let refused = bench.run(&[]).expect(2);
+    assert!(refused.stderr.contains("locked") && !refused.stderr.contains(KEY), "{}", refused.stderr);
+}
+
 /// A mission whose agent looks at its environment, writes the file and submits.
 fn mission(format: &str, path: &str) -> (Provider, Bench) {
+    mission_with(format, path, "key_env: TEST_PROVIDER_KEY")
+}
+
+fn mission_with(format: &str, path: &str, key: &str) -> (Provider, Bench) {
     let provider = Provider::start(vec![
         Step::Call("run_command", json!({"command": "env; cat /proc/1/environ /proc/self/environ | tr '\\0' '\\n'"})),
         Step::Call("write_file", json!({"path": "note.txt", "content": "done\n"})),
         Step::Call("submit_result", json!({"summary": "It is written."})),
         Step::Text("Submitted."),
     ]);
-    let config = format!(
-        "upstreams:\n  provider: {{format: {format}, base_url: \"http://{}{path}\", key_env: TEST_PROVIDER_KEY}}\n\
+    let mut bench = Bench::new(PLAN, &config(&provider, format, path, key), "", &[]);
+    if key.starts_with("key_env") {
+        bench.set_env("TEST_PROVIDER_KEY", KEY);
+    }
+    (provider, bench)
+}
+
+fn config(provider: &Provider, format: &str, path: &str, key: &str) -> String {
+    format!(
+        "upstreams:\n  provider: {{format: {format}, base_url: \"http://{}{path}\", {key}}}\n\
          roles:\n  builder: {{runtime: native, model: test-model}}\nprices:\n  test-model: {{input: 2.0, output: 8.0}}\n",
         provider.address
-    );
-    let mut bench = Bench::new(PLAN, &config, "", &[]);
-    bench.set_env("TEST_PROVIDER_KEY", KEY);
-    (provider, bench)
+    )
 }
 
 fn is_done(provider: &Provider, bench: &Bench) {
