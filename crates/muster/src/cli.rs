@@ -57,7 +57,7 @@ Example:
   muster run --record --plan plan.yaml    keeps every model call of the mission
   muster replay last                      the same calls are answered from what was kept
 
-Exit codes: 0 when it ended with the same files, 1 when not; then it says where it first differed.")]
+Exit codes: 0 with the same files at the end, 1 when not; then it says where it first differed.")]
     Replay(ReplayArgs),
     /// List all missions.
     #[command(after_help = "\

@@ -187,7 +187,12 @@ fn program(text: String) -> Result<String, Wrong> {
     ))
 }
 
-fn syscalls(checker: &mut Checker, list: List<Text>) -> Vec<Placed<String>> {
+fn syscalls(checker: &mut Checker, list: Option<At<List<Text>>>) -> Vec<Placed<String>> {
+    let Some(At { value: list, place }) = list else { return Vec::new() };
+    if list.0.is_empty() {
+        let fix = "name calls or groups such as `@worker`, or remove `allowed_syscalls` for those of the preset";
+        checker.wrong(place, "without any system call no program can run", fix);
+    }
     let mut kept: Vec<Placed<String>> = Vec::new();
     for At { value: Text(text), place } in list.0.into_iter().take(LISTED_MAX) {
         let bare = text.strip_prefix('@').unwrap_or(&text);

@@ -90,13 +90,13 @@ impl LimitsSpec {
         let limits = ProcessLimits {
             memory_bytes: size_or_mib(checker, "memory", self.memory, self.memory_mib, MEMORY_MIN),
             tree_memory_bytes: size_or_mib(checker, "tree_memory", self.tree_memory, self.tree_memory_mib, MEMORY_MIN),
-            processes: checker.number("this limit", self.processes, 1..=100_000),
-            open_files: checker.number("this limit", self.open_files, 16..=1_000_000),
+            processes: checker.number("the limit `processes`", self.processes, 1..=100_000),
+            open_files: checker.number("the limit `open_files`", self.open_files, 16..=1_000_000),
             file_bytes: size_or_mib(checker, "file", self.file, self.file_mib, 1),
             disk_bytes: size_or_mib(checker, "disk", self.disk, self.disk_mib, 1),
             tmp_bytes: size_or_mib(checker, "tmp", self.tmp, self.tmp_mib, 1 << 12),
             cpu_ms: self.cpu_time.map(|text| checker.duration(text)),
-            cpu_percent: checker.number("this limit", self.cpu_percent, 1..=100_000),
+            cpu_percent: checker.number("the limit `cpu_percent`", self.cpu_percent, 1..=100_000),
             wall_ms: self.wall.map(|text| checker.duration(text)),
         };
         if let (Some(one), Some(all), Some(place)) = (limits.memory_bytes, limits.tree_memory_bytes, tree_place)
@@ -139,7 +139,8 @@ fn size_or_mib(
         checker.wrong(mib.place, format!("`{name}` and `{name}_mib` say the same"), format!("keep `{name}`"));
     }
     let least_mib = if least >= MEMORY_MIN { 16 } else { 1 };
-    let mib = checker.number("this limit", mib, least_mib..=16_777_216).map(|mib| u64::from(mib) << 20);
+    let mib =
+        checker.number(&format!("the limit `{name}_mib`"), mib, least_mib..=16_777_216).map(|mib| u64::from(mib) << 20);
     size(checker, name, text, least).or(mib)
 }
 

@@ -13,6 +13,13 @@ const PRIVATE: &str = " private";
 pub(super) fn host(text: &str) -> Result<String, Wrong> {
     let wrong = |why: &str, fix: String| Wrong::new(format!("{} {why}", quote(text)), fix);
     let (pattern, private) = text.strip_suffix(PRIVATE).map_or((text, ""), |pattern| (pattern, PRIVATE));
+    if let Some((place, word)) =
+        pattern.split_once(' ').filter(|(place, word)| host(place).is_ok() && !word.contains(' '))
+    {
+        let what = format!("after the host only the word `private` may stand, not {}", quote(word.trim()));
+        let fix = format!("write {} or {}", quote(&format!("{place}{PRIVATE}")), quote(place));
+        return Err(wrong("is not HOST:PORT", format!("{what}; {fix}")));
+    }
     if pattern.contains(['/', '@', ' ']) {
         let bare = pattern.split("://").last().unwrap_or(pattern).split('/').next().unwrap_or(pattern);
         return Err(wrong("is not HOST:PORT", format!("write only the host and its port, as in {}", quote(bare))));
@@ -33,7 +40,7 @@ fn judge(text: &str, host: &str) -> Result<(), Wrong> {
         if named(name) && ends_in_a_number(name) {
             return wrong("has a `*` before an address", "write each address");
         }
-        return if named(name) && name.split('.').count() >= 2 { Ok(()) } else { Err(everything(text)) };
+        return if named(name) && !is_registry(name) { Ok(()) } else { Err(everything(text)) };
     }
     if host.contains('*') && host.trim_matches(['*', '.']).is_empty() {
         return Err(everything(text));
@@ -46,6 +53,17 @@ fn judge(text: &str, host: &str) -> Result<(), Wrong> {
         return Ok(());
     }
     wrong("is not the name of a host", "write it in letters, digits, `-` and `.`; other letters as `xn--…`")
+}
+
+/// Whether anybody can have a name below this one: a top-level domain, or what many countries have below theirs, such as `co.uk`. The whole
+/// list of such names (<https://publicsuffix.org>) changes daily; these are the words that most of them use.
+fn is_registry(name: &str) -> bool {
+    const SECOND: [&str; 14] =
+        ["ac", "co", "com", "edu", "go", "gob", "gov", "gv", "mil", "ne", "net", "nom", "or", "org"];
+    match name.trim_end_matches('.').to_ascii_lowercase().split_once('.') {
+        None => true,
+        Some((second, country)) => country.len() == 2 && SECOND.contains(&second),
+    }
 }
 
 fn open_bracket(host: &str) -> bool {
@@ -81,7 +99,15 @@ mod tests {
 
     #[test]
     fn hosts_are_taken_with_their_ports() {
-        for text in ["crates.io:443", "*.example.org:443", "localhost:8080", "10.0.0.5:80", "[2001:db8::1]:443"] {
+        for text in [
+            "crates.io:443",
+            "*.example.org:443",
+            "localhost:8080",
+            "*.example.co.uk:443",
+            "*.de.example:1",
+            "10.0.0.5:80",
+            "[2001:db8::1]:443",
+        ] {
             assert_eq!(host(text).as_deref(), Ok(text));
         }
         assert_eq!(host("Crates.IO").as_deref(), Ok("crates.io:443"));
@@ -91,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_matches_everything_is_refused() {
-        for text in ["*:443", "*.:443", "*.*:443", "*.com:443", "*.*.org:443"] {
+        for text in ["*:443", "*.:443", "*.*:443", "*.com:443", "*.*.org:443", "*.co.uk:443", "*.COM.au"] {
             let what = host(text).map_err(|wrong| wrong.what).unwrap_err();
             assert!(what.contains("matches everything") || what.contains('*'), "{text}: {what}");
         }
@@ -103,6 +129,7 @@ mod tests {
         assert!(fix("https://crates.io/x").ends_with("`crates.io`"));
         assert!(fix("https://crates.io:8443/").ends_with("`crates.io:8443`"));
         assert!(fix("crates.io:0").contains("1 to 65535"));
+        assert!(fix("registry.lan:5000 privat").ends_with("write `registry.lan:5000 private` or `registry.lan:5000`"));
         assert!(fix("a*.example.org:443").contains("in front of a name"));
         for text in [
             "",

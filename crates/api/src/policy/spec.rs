@@ -39,8 +39,8 @@ pub(crate) struct PolicySpec {
     pub(super) network: Option<At<WordOr<HostsSpec>>>,
     /// Names and groups (`@worker`) of system calls that are allowed.
     #[serde(default)]
-    #[schemars(extend("items" = {"type": "string", "pattern": "^@?[a-z_][a-z0-9_-]{0,63}$"}))]
-    pub(super) allowed_syscalls: List<Text>,
+    #[schemars(extend("minItems" = 1, "items" = {"type": "string", "pattern": "^@?[a-z_][a-z0-9_-]{0,63}$"}))]
+    pub(super) allowed_syscalls: Option<At<List<Text>>>,
     /// Whether it may start others: `none`, `tree`, or `{exec: [PROGRAM]}`.
     #[serde(default)]
     #[schemars(schema_with = "processes_schema")]
@@ -83,7 +83,7 @@ impl PolicySpec {
             ("work", place(&self.work).or(named(PermissionsSpec::files_place))),
             ("network", place(&self.network).or(named(PermissionsSpec::network_place))),
             ("processes", place(&self.processes).or(named(PermissionsSpec::shell_place))),
-            ("allowed_syscalls", first(&self.allowed_syscalls)),
+            ("allowed_syscalls", self.allowed_syscalls.as_ref().map(|at| at.place)),
             ("limits", place(&self.limits)),
             ("pass", first(&self.pass)),
             ("backend", place(&self.backend)),

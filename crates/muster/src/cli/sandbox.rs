@@ -9,15 +9,15 @@ pub(crate) enum SandboxCommand {
     /// Run a program under a policy.
     #[command(after_help = "\
 Examples:
-  muster sandbox run -- make test                        the preset check, in this folder, without a network
+  muster sandbox run -- make test                        the preset check, in this folder
   muster sandbox run --preset read-only -- rg TODO       a look, without a change
   muster sandbox run --write ../out -- ./build.sh        and one more folder to write in
-  muster sandbox run --policy policy.yaml -- npm test    as the file says; nothing else is shown
+  muster sandbox run --policy policy.yaml -- npm test    as the file says
 
-Input, output, signals and the exit code are the program's own. What the sandbox has to say (a limit that ended the
+Input, output, signals and the exit code are the program's own. What the sandbox has to say (a limit that ended the \
 program, what was refused, the line that would allow it) comes at the end, on standard error.
 
-Exit codes: the program's own; 124 when a limit on time ended it, 125 when there is no sandbox, 126 when the program
+Exit codes: the program's own; 124 when a limit on time ended it, 125 when there is no sandbox, 126 when the program \
 cannot be executed, 127 when it is not there, 128 and the signal's number when a signal ended it.")]
     Run(SandboxRun),
     /// Say what a policy means on this host, in plain words.

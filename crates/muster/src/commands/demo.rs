@@ -7,7 +7,7 @@ use super::{engine, follow, run, runtime};
 use crate::{
     cli::DemoArgs,
     outcome::{Error, Outcome},
-    screen::Screen,
+    screen::{self, Screen},
 };
 use std::{
     fs,
@@ -55,8 +55,22 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
         request.settings.record |= args.record;
         let running = engine.begin(request).await?;
         let manner = follow::Manner { wait: false, json: args.json };
-        follow::to_the_end(&engine, running, &screen, manner).await
+        let name = running.handle.key().to_string();
+        let outcome = follow::to_the_end(&engine, running, &screen, manner).await?;
+        if !args.json {
+            screen::out(&look_at(&sample, &name))?;
+        }
+        Ok(outcome)
     })
+}
+
+/// What to look at, and how.
+fn look_at(sample: &Path, mission: &str) -> String {
+    let sample = sample.display();
+    format!(
+        "the sample project, as it was and with its new branch: {sample}\n  git -C {sample} log --stat muster/{mission}\n  \
+         git -C {sample} checkout muster/{mission} && cd {sample} && python3 -m unittest"
+    )
 }
 
 /// The folder that was asked for, which must not exist, or a new one.

@@ -57,7 +57,11 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
     let _control = engine::control::listen(engine.home(), running.handle.clone())
         .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
     let mut story = Story::after(&running, engine.home(), screen)?;
-    if running.history > 0 {
+    if running.progress.borrow().standing == Standing::Closed {
+        screen.say(&format!(
+            "it is over already, so there is nothing to take up; what happened: muster tail {name} --no-follow"
+        ));
+    } else if running.history > 0 {
         screen.say(&format!(
             "taken up after {} facts; what happened before: muster tail {name} --no-follow",
             running.history

@@ -116,6 +116,8 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved) -> Result<u8, Error>
         return Err(Error::usage("say what to run: muster sandbox run -- PROGRAM [ARGUMENT …]"));
     };
     let program = program_inside(program, resolved);
+    // Before the launch: a signal that comes while the sandbox is made is passed on when it stands.
+    let signals = Signals::taken();
     let process = match resolved.launch(&launcher()?, &program, rest, terminals()).await {
         Ok(process) => process,
         Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
@@ -123,7 +125,7 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved) -> Result<u8, Error>
     let Process { stdin, stdout, stderr, listener, control } = process;
     let door = resolved.serve(listener).map_err(|error| Error::failed(format!("the proxy to its hosts: {error}")))?;
     pump_stdin(stdin);
-    let passing_on = tokio::spawn(pass_on(control.clone()));
+    let passing_on = tokio::spawn(pass_on(signals, control.clone()));
     let (exit, (), tail) = tokio::join!(control.wait(), pump_stdout(stdout), pump_stderr(stderr));
     passing_on.abort();
     let programs: Vec<PathBuf> =
@@ -193,14 +195,24 @@ async fn pump_stderr(mut stderr: pipe::Receiver) -> String {
     String::from_utf8_lossy(&tail).into_owned()
 }
 
-/// Passes signals on. A second Ctrl-C ends what does not end by itself.
-async fn pass_on(control: Control) {
-    let (sender, mut signals) = tokio::sync::mpsc::channel(8);
-    for kind in passed_on() {
-        let Ok(mut stream) = signal(kind) else { continue };
-        let sender = sender.clone();
-        tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(kind).await.is_ok() {} });
+/// Signals that came for us, in order.
+struct Signals(tokio::sync::mpsc::Receiver<SignalKind>);
+
+impl Signals {
+    /// From now on none of them ends this process.
+    fn taken() -> Self {
+        let (sender, signals) = tokio::sync::mpsc::channel(8);
+        for kind in passed_on() {
+            let Ok(mut stream) = signal(kind) else { continue };
+            let sender = sender.clone();
+            tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(kind).await.is_ok() {} });
+        }
+        Self(signals)
     }
+}
+
+/// Passes signals on. A second Ctrl-C ends what does not end by itself.
+async fn pass_on(Signals(mut signals): Signals, control: Control) {
     let mut interrupted = false;
     while let Some(kind) = signals.recv().await {
         if interrupted && kind == SignalKind::interrupt() {
