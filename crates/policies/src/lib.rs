@@ -38,7 +38,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-pub use workspace::{Access, Bind, Control, Exit, Layer, Limit, Network, Policy, Process, Processes, Terminals};
+pub use workspace::{
+    Access, Backend, Bind, Control, Exit, Layer, Limit, Network, Policy, Process, Processes, Terminals,
+};
 use workspace::{GATEWAY, Launch, Launcher, egress::proxy_variables, presets};
 
 /// Where a policy is resolved.

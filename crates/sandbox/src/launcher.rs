@@ -45,14 +45,19 @@ pub struct Launch {
 /// What a program gets in place of pipes, when a person talks with it. The pipe of [`Sandboxed`] then leads nowhere.
 ///
 /// Only terminals are for this: the descriptor of a directory would lead out of the sandbox, and that of a file or a socket
-/// could be used for more than reading or writing. A terminal cannot be typed into from inside, since it is not the
-/// controlling terminal of anything there.
+/// could be used for more than reading or writing. A terminal of the person's cannot be typed into from inside, since it is not
+/// the controlling terminal of anything there; one that was made for the program can, and belongs to nobody else.
 #[derive(Debug, Default)]
 pub struct Terminals {
     /// Standard input.
     pub stdin: Option<OwnedFd>,
     /// Standard output.
     pub stdout: Option<OwnedFd>,
+    /// Standard error.
+    pub stderr: Option<OwnedFd>,
+    /// Whether `stdin` was made for this program alone. It is then the controlling terminal of the program, which leads a session of
+    /// its own: keys become signals inside, and shells can tell foreground from background. Containers do without.
+    pub own: bool,
 }
 
 /// A running program in its sandbox. Take it apart as needed; dropping [`Sandboxed::tree`] kills it.
@@ -161,6 +166,7 @@ impl Launcher {
         let mut spec = Spec::compile(launch)?;
         let mut kept = self.shared.keeper.prepare(&launch.policy)?;
         spec.group = kept.group().map(Path::to_owned);
+        spec.own_terminal = terminals.own && terminals.stdin.is_some();
         let plumbing = Plumbing::new(terminals).map_err(SandboxError::launcher("making pipes"))?;
         self.hand_over(&plumbing).map_err(SandboxError::launcher("asking it for a sandbox"))?;
         let Plumbing { reports, stdin, stdout, stderr, theirs } = plumbing;
@@ -238,6 +244,7 @@ impl Plumbing {
         let (stderr, their_stderr) = sys::pipe()?;
         let their_stdin = terminals.stdin.unwrap_or(their_stdin);
         let their_stdout = terminals.stdout.unwrap_or(their_stdout);
+        let their_stderr = terminals.stderr.unwrap_or(their_stderr);
         let theirs = [their_reports, their_stdin, their_stdout, their_stderr];
         Ok(Self { reports, stdin, stdout, stderr, theirs })
     }

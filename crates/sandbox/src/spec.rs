@@ -31,6 +31,8 @@ pub(crate) struct Spec {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub tmp_bytes: u64,
     pub terminals: bool,
+    /// Whether standard input becomes the controlling terminal.
+    pub own_terminal: bool,
     /// Whether memory can be had that only a limit on the whole tree counts.
     pub shared_memory: bool,
     pub net: Net,
@@ -79,6 +81,7 @@ impl Spec {
             files: files(policy)?,
             tmp_bytes: policy.filesystem.tmp_bytes,
             terminals: policy.filesystem.terminals,
+            own_terminal: false,
             shared_memory: policy.processes != Processes::None,
             net: net(&policy.network),
             landlock_optional: policy.allow_degraded.contains(&Layer::Landlock),
@@ -118,6 +121,7 @@ impl Spec {
         out.list(&self.files, |out, (inside, text)| _ = out.path(inside).bytes(text));
         out.number(self.tmp_bytes)
             .byte(self.terminals.into())
+            .byte(self.own_terminal.into())
             .byte(self.shared_memory.into())
             .byte(self.net as u8)
             .byte(self.landlock_optional.into());
@@ -150,6 +154,7 @@ impl Spec {
             files: input.list(|input| Ok((input.path()?, input.bytes()?)))?,
             tmp_bytes: input.number()?,
             terminals: input.one_of(&[false, true])?,
+            own_terminal: input.one_of(&[false, true])?,
             shared_memory: input.one_of(&[false, true])?,
             net: input.one_of(&[Net::Loopback, Net::Gateway, Net::Host])?,
             landlock_optional: input.one_of(&[false, true])?,

@@ -22,6 +22,7 @@ use std::{
 };
 
 mod run;
+mod terminal;
 
 /// The preset of a policy that names none.
 const USUAL: Preset = Preset::Check;

@@ -303,6 +303,70 @@ fn ctrl_c_reaches_the_program_and_the_second_one_ends_it() {
     });
 }
 
+/// Plays the person: a terminal, the program on it, keys, a new size; says `as it was` when all came as expected.
+const PERSON_AT_A_TERMINAL: &str = r#"
+import fcntl, os, struct, sys, termios
+def resize(lines, columns):
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+def until(word):
+    global seen
+    while word not in seen:
+        seen += os.read(person, 65536)
+    seen = seen.split(word, 1)[1]
+person, slave = os.openpty()
+seen = b""
+resize(41, 123)
+before = termios.tcgetattr(slave)
+child = os.fork()
+if child == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    [os.dup2(slave, fd) for fd in (0, 1, 2)]
+    os.execv(sys.argv[1], sys.argv[1:])
+until(b"by name")
+until(b"41 123 True ready")
+os.write(person, b"\x03")
+until(b"interrupted")
+resize(41, 99)
+until(b"resized 99")
+os.write(person, b"hello\r")
+until(b"typed HELLO")
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(code, "as it was" if termios.tcgetattr(slave) == before else "changed")
+"#;
+
+/// Runs inside: says whether its terminal is its own and what came by it.
+const AT_ITS_TERMINAL: &str = r#"
+import os, signal, sys
+def say(*words):
+    print(*words, flush=True)
+size = os.get_terminal_size(0)
+leads = os.getsid(0) == os.getpid() and os.tcgetpgrp(0) == os.getpgrp()
+signal.signal(signal.SIGINT, lambda *_: say("interrupted"))
+signal.signal(signal.SIGWINCH, lambda *_: say("resized", os.get_terminal_size(0).columns))
+with open("/dev/tty", "w") as terminal:
+    terminal.write("by name\n")
+say(size.lines, size.columns, leads, "ready")
+say("typed", sys.stdin.readline().strip().upper())
+sys.exit(6)
+"#;
+
+#[test]
+fn a_person_at_a_terminal_has_one_inside_that_is_nobody_elses() {
+    each(|person| {
+        person.write("inside.py", AT_ITS_TERMINAL);
+        let words = ["-c", PERSON_AT_A_TERMINAL, MUSTER, "sandbox", "run", "--", "python3", "inside.py"];
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(words).current_dir(person.dir.path().join("work")).env_clear().env("PATH", "/usr/bin:/bin");
+        if let Some(uid) = person.uid {
+            python.uid(uid).gid(uid);
+        }
+        let output = python.stdin(Stdio::null()).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(out, "6 as it was\n", "{err}");
+    });
+}
+
 #[test]
 fn a_policy_is_explained() {
     each(|person| {

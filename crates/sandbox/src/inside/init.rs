@@ -116,6 +116,7 @@ pub(super) fn start(spec: &Spec, program: Program, stdio: &[OwnedFd; 3], lacks: 
     };
     started.map_err(|(failed, error)| match failed {
         Failed::Cwd => Step::Cwd.failed(spec.cwd.to_string_lossy())(error),
+        Failed::Terminal => Step::Request.failed("taking its terminal")(error),
         Failed::Limits => Step::Limits.failed("setting its limits")(error),
         Failed::Filter => Step::Seccomp.failed("filtering its system calls")(error),
         Failed::Exec => Step::Exec.failed("executing it")(error),
@@ -136,6 +137,7 @@ fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan>
         env: spec.env.iter().map(|variable| program::c_string(variable)).collect::<io::Result<_>>()?,
         cwd: program::c_string(spec.cwd.as_os_str().as_bytes())?,
         stdio: stdio.each_ref().map(AsRawFd::as_raw_fd),
+        own_terminal: spec.own_terminal,
         filter: Some(instructions.collect()),
         secret: spec.filter.once.unwrap_or_default(),
         limits: [

@@ -217,6 +217,8 @@ pub(crate) struct Plan {
     pub cwd: CString,
     /// What becomes standard input, output and error.
     pub stdio: [RawFd; 3],
+    /// Whether standard input becomes the controlling terminal of a session that the program leads.
+    pub own_terminal: bool,
     /// Kind of limit (`RLIMIT_*`), where it begins, and where it becomes absolute.
     pub limits: Vec<(u32, u64, u64)>,
     /// The filter of system calls, loaded last; none for no filter.
@@ -236,6 +238,7 @@ pub(crate) struct Started {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
     Cwd,
+    Terminal,
     Limits,
     Filter,
     Exec,
@@ -288,11 +291,14 @@ extern "C" fn become_program(handover: *mut libc::c_void) -> libc::c_int {
     127
 }
 
-/// Process group, signals, files, directory, limits.
+/// Process group or session, signals, files, terminal, directory, limits.
 fn prepare(plan: &Plan) -> Result<(), Failed> {
     // SAFETY: system calls on constants and on what `plan` holds.
     unsafe {
-        libc::setpgid(0, 0);
+        match plan.own_terminal {
+            true => _ = libc::setsid(),
+            false => _ = libc::setpgid(0, 0),
+        }
         libc::umask(0o022);
         let mut none = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
@@ -304,6 +310,9 @@ fn prepare(plan: &Plan) -> Result<(), Failed> {
             if libc::dup2(*fd, target as RawFd) == -1 {
                 return Err(Failed::Exec);
             }
+        }
+        if plan.own_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+            return Err(Failed::Terminal);
         }
         if libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == -1 {
             return Err(Failed::Exec);

@@ -1,7 +1,7 @@
 //! `muster sandbox run`: one program under a policy, as if there were no sandbox: its input, its output, its exit code, its
 //! signals. What the sandbox has to say comes at the end, on standard error, and only when there is something.
 
-use super::{current_dir, launcher, named, read};
+use super::{current_dir, launcher, named, read, terminal::OwnTerminal};
 use crate::{
     cli::SandboxRun,
     commands::{runtime, user_home},
@@ -9,7 +9,9 @@ use crate::{
     screen::visible,
 };
 use api::policy::Preset;
-use engine::sandboxed::{self, Access, Console, Control, Door, Exit, Limit, Policies, Process, Resolved, Terminals};
+use engine::sandboxed::{
+    self, Access, Backend, Console, Control, Door, Exit, Limit, Policies, Process, Resolved, Terminals,
+};
 use std::{
     ffi::OsString,
     io::{IsTerminal, Read, Write},
@@ -50,11 +52,12 @@ fn passed_on() -> [SignalKind; 6] {
 
 pub(super) fn run(args: SandboxRun) -> Outcome {
     let code = sandbox(&args).and_then(|mut resolved| {
-        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        let talks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if talks {
             pass_terminal(&mut resolved);
         }
         let runtime = runtime()?;
-        let code = runtime.block_on(in_sandbox(&args, &resolved));
+        let code = runtime.block_on(in_sandbox(&args, &resolved, talks));
         // A thread may wait for input that never comes.
         runtime.shutdown_background();
         code
@@ -111,22 +114,35 @@ fn of_preset(args: &SandboxRun) -> Result<Resolved, Error> {
     Ok(sandboxed::of_preset(preset, &dir))
 }
 
-async fn in_sandbox(args: &SandboxRun, resolved: &Resolved) -> Result<u8, Error> {
+async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, talks: bool) -> Result<u8, Error> {
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Error::usage("say what to run: muster sandbox run -- PROGRAM [ARGUMENT …]"));
     };
     let program = program_inside(program, resolved);
     // Before the launch: a signal that comes while the sandbox is made is passed on when it stands.
     let signals = Signals::taken();
-    let process = match resolved.launch(&launcher()?, &program, rest, terminals()).await {
+    let kernel = matches!(resolved.policy.backend, Backend::Kernel);
+    let failed = |error| Error::failed(format!("a terminal for the program: {error}"));
+    let own = (talks && kernel).then(OwnTerminal::make).transpose().map_err(failed)?;
+    let (own, terminals) = own.map_or_else(|| (None, terminals()), |(own, terminals)| (Some(own), terminals));
+    let process = match resolved.launch(&launcher()?, &program, rest, terminals).await {
         Ok(process) => process,
         Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
     };
     let Process { stdin, stdout, stderr, listener, control } = process;
     let door = resolved.serve(listener).map_err(|error| Error::failed(format!("the proxy to its hosts: {error}")))?;
-    pump_stdin(stdin);
     let passing_on = tokio::spawn(pass_on(signals, control.clone()));
-    let (exit, (), tail) = tokio::join!(control.wait(), pump_stdout(stdout), pump_stderr(stderr));
+    let (exit, tail) = match own {
+        Some(own) => {
+            let (exit, shown, tail) = tokio::join!(control.wait(), own.relay(TAIL_BYTES), pump_stderr(stderr));
+            (exit, shown.map_err(failed)? + &tail)
+        }
+        None => {
+            pump_stdin(stdin);
+            let (exit, (), tail) = tokio::join!(control.wait(), pump_stdout(stdout), pump_stderr(stderr));
+            (exit, tail)
+        }
+    };
     passing_on.abort();
     let programs: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
@@ -152,7 +168,7 @@ fn terminals() -> Terminals {
     let own = |fd: std::os::fd::BorrowedFd<'_>| -> Option<OwnedFd> {
         fd.is_terminal().then(|| fd.try_clone_to_owned().ok()).flatten()
     };
-    Terminals { stdin: own(std::io::stdin().as_fd()), stdout: own(std::io::stdout().as_fd()) }
+    Terminals { stdin: own(std::io::stdin().as_fd()), stdout: own(std::io::stdout().as_fd()), ..Terminals::default() }
 }
 
 /// Copies standard input until it ends or nobody reads it. On a thread of its own, since reading cannot be given up.
