@@ -10,7 +10,7 @@ use crate::{
     masking::Masking,
 };
 use agents::acp::Update;
-use gateway::{Call, Cost, Outcome, Refusal, Settled, StoredAnswer, Tag};
+use gateway::{Call, Cost, Format, Outcome, Refusal, Settled, StoredAnswer, Tag};
 use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +28,8 @@ pub struct Meter {
     prices_version: String,
     handle: OnceLock<Handle>,
     accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
+    /// Attempts with a call in the turn that there was no money for.
+    short: Mutex<BTreeSet<u32>>,
     /// Told whenever a call is booked.
     closed: Notify,
     notes: Notes,
@@ -58,9 +60,9 @@ enum Left {
 
 impl Meter {
     pub(crate) fn new(store: Store, clock: Clock, prices_version: String, notes: Notes) -> Self {
-        let (accounts, noted) = Default::default();
+        let (accounts, short, noted) = Default::default();
         let (handle, closed) = (OnceLock::new(), Notify::new());
-        Self { store, clock, prices_version, handle, accounts, closed, notes, noted }
+        Self { store, clock, prices_version, handle, accounts, short, closed, notes, noted }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -103,6 +105,21 @@ impl Meter {
         Ok(())
     }
 
+    /// A turn of the attempt begins: what it is refused from now on counts.
+    pub(crate) fn turn_begins(&self, attempt: u32) {
+        self.short().remove(&attempt);
+    }
+
+    /// Whether the attempt was refused money since its turn began. How the turn ended is then known, whatever the agent makes of the refusal:
+    /// some say that it went wrong, some that they are done.
+    pub(crate) fn ran_short(&self, attempt: u32) -> bool {
+        self.short().contains(&attempt)
+    }
+
+    fn short(&self) -> std::sync::MutexGuard<'_, BTreeSet<u32>> {
+        self.short.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until every call of an attempt is booked, but not longer than `most`: a turn's end gives money back, and what is still to be billed
     /// must not be given to somebody else.
     pub(crate) async fn booked(&self, attempt: u32, most: Duration) {
@@ -143,7 +160,7 @@ impl Meter {
         let refused = |text: &str| {
             refusal(
                 402,
-                "budget",
+                BUDGET,
                 &format!(
                     "No money is left for this call: {text}. End your turn now; you will be asked to go on when there is."
                 ),
@@ -226,7 +243,14 @@ impl gateway::Ledger for Meter {
         let none =
             || refusal(403, "no_task", "You have no task at the moment, so there is nothing to call a model for.");
         let attempt = call.attempt.ok_or_else(none)?;
-        self.set_aside(call.id, attempt, worst_micros).await
+        let aside = self.set_aside(call.id, attempt, worst_micros).await;
+        aside.map_err(|refusal| match refusal.kind == BUDGET {
+            true => {
+                self.short().insert(attempt);
+                Refusal { status: status_at_the_cap(call.format), ..refusal }
+            }
+            false => refusal,
+        })
     }
 
     async fn settle(&self, settled: Settled) -> Result<(), String> {
@@ -273,6 +297,18 @@ impl gateway::Ledger for Meter {
             kind: "note".to_owned(),
             bytes: serde_json::to_vec(&Update::Note { text }).unwrap_or_default(),
         });
+    }
+}
+
+/// The kind of a refusal for want of money.
+const BUDGET: &str = "budget";
+
+/// What makes a client end its turn instead of trying again, as measured with the vendors' own programs: Codex (Responses) posts 402 and 403 six times
+/// and 400 once; Claude Code (Messages) posts 402 once. `docs/budgets.md` has the table.
+fn status_at_the_cap(format: Format) -> u16 {
+    match format {
+        Format::OpenAiResponses => 400,
+        Format::OpenAiChat | Format::Anthropic | Format::Gemini => 402,
     }
 }
 

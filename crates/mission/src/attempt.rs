@@ -202,6 +202,8 @@ impl Mission {
         facts.extend(match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),
+            // What was claimed before the money ran out is judged as it is; only last words are missing.
+            (Stop::Budget, _) if attempt.claim.is_some() => self.judge(now, id, attempt, work, None),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
             (Stop::Cancelled, Some(_)) => self.after_cut(id, attempt),
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),

@@ -28,9 +28,9 @@
 //! | `AgentStopped` | → `AgentDown`, and `AttemptFailed` when its turn took too long |
 //! | `SessionOpened` | → `SessionOpened` |
 //! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |
-//! | `TurnEnded` done, with claim, or with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths or files that cannot be taken over) ⇒ `VerifyStarted` ✱`VerifyChange` |
+//! | `TurnEnded` done or out of money, with claim, or done with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths or files that cannot be taken over) ⇒ `VerifyStarted` ✱`VerifyChange` |
 //! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer, files that cannot be taken over) or `AttemptParked` or `AttemptFailed` |
-//! | `TurnEnded` cancelled, budget | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
+//! | `TurnEnded` cancelled, or out of money without claim | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
 //! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |
 //! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
 //! | `ChangeChecked` failed, conflict, rejected | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |

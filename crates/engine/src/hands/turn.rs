@@ -40,6 +40,7 @@ impl Hands {
         let Some(live) = self.live(order.agent) else { return Ok(None) };
         live.gateway.bind(Some(order.attempt.0));
         live.broker.open();
+        self.tools.meter.turn_begins(order.attempt.0);
         let outcome = self.turn(&live, &order).await;
         // What the workspace holds must be still when it is looked at.
         live.broker.close().await;
@@ -47,6 +48,8 @@ impl Hands {
         self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {
             Ok((stop, said)) => {
+                let short = stop != Stop::Cancelled && self.tools.meter.ran_short(order.attempt.0);
+                let stop = if short { Stop::Budget } else { stop };
                 let work = self.work(&live, &order).await?;
                 Ok(Some(Input::TurnEnded { effect: order.id, stop, work, said }))
             }

@@ -302,6 +302,15 @@ fn turn_ended_from_outside() {
             turn_started attempt=0 turn=2 resumed=false effect=3 deadline=1805000 ✱ run_turn
         "#]],
     );
+    // A result that was claimed before the money ran out is judged; a turn more would only cost more.
+    check(
+        and(at_work(), [submitted("k"), ended(2, Stop::Budget)]),
+        expect![[r#"
+        turn_ended attempt=0 stop=budget work=changed(…)
+        change_queued change=0 attempt=0 commit=work
+        verify_started change=0 effect=3 onto=base at=6000 ✱ verify_change
+    "#]],
+    );
     check(
         and(at_work(), [Input::Woke, ended(2, Stop::Cancelled)]),
         expect![[r#"

@@ -49,16 +49,25 @@ impl Provider {
         Self::billing(steps, |_| Tokens { input: 100, cached: 0, output: 10 })
     }
 
+    /// A provider that has the same answer for every turn, and so no end.
+    pub fn looping(step: Step, bill: Bill) -> Self {
+        Self::answering(move |_| step.clone(), bill)
+    }
+
     /// The same with other numbers of tokens.
     pub fn billing(steps: Vec<Step>, bill: Bill) -> Self {
+        Self::answering(move |turn| steps.get(turn).cloned().unwrap_or(Step::Text("Nothing further.")), bill)
+    }
+
+    fn answering(step: impl Fn(usize) -> Step + Clone + Send + 'static, bill: Bill) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (steps, kept) = (steps.clone(), Arc::clone(&kept));
-                std::thread::spawn(move || while serve(&stream, &steps, bill, &kept).is_some() {});
+                let (step, kept) = (step.clone(), Arc::clone(&kept));
+                std::thread::spawn(move || while serve(&stream, &step, bill, &kept).is_some() {});
             }
         });
         Self { address, asked }
@@ -76,13 +85,12 @@ impl Asked {
 }
 
 /// One request and its answer; nothing when the client has gone.
-fn serve(stream: &TcpStream, steps: &[Step], bill: Bill, kept: &Mutex<Vec<Asked>>) -> Option<()> {
+fn serve(stream: &TcpStream, step: &impl Fn(usize) -> Step, bill: Bill, kept: &Mutex<Vec<Asked>>) -> Option<()> {
     let asked = read(stream)?;
     kept.lock().unwrap().push(asked.clone());
     let messages = asked.body["messages"].as_array().cloned().unwrap_or_default();
     let turn = messages.iter().filter(|message| message["role"] == "assistant").count();
-    let nothing = Step::Text("Nothing further.");
-    let step = steps.get(turn).unwrap_or(&nothing);
+    let step = &step(turn);
     let key = asked.header("x-api-key").or(asked.header("authorization")).unwrap_or_default();
     let key = key.trim_start_matches("Bearer ");
     let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
