@@ -69,6 +69,12 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Talks to an actor of a test's own.
+    #[cfg(test)]
+    pub(crate) fn of(key: MissionKey, sender: mpsc::Sender<Message>, masking: Masking) -> Self {
+        Self { key, sender, masking }
+    }
+
     /// The mission.
     pub fn key(&self) -> &MissionKey {
         &self.key

@@ -315,3 +315,6 @@ fn status_at_the_cap(format: Format) -> u16 {
 fn refusal(status: u16, kind: &str, message: &str) -> Refusal {
     Refusal { status, message: message.to_owned(), kind: kind.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

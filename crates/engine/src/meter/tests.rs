@@ -1,0 +1,323 @@
+//! Ten thousand random ledgers: several attempts with several calls at once, refusals, broken answers, unknown prices, people who allow more, and
+//! engines that die with calls under way. What is reserved and spent never passes what was granted, nothing passes the cap, and the books agree.
+
+use super::*;
+use crate::driver::{Message, Tell};
+use gateway::{Digest, Ledger, PriceSource};
+use mission::{About, Answer as Said, Check, EffectId, Limits, Mission, Opening, Plan, Role, RoleId, TaskSpec, Writes};
+use store::{Batch, Home, MissionRow, TranscriptOptions};
+use tokio::{sync::mpsc, task::JoinSet};
+
+const LEDGERS: u64 = 10_000;
+/// So many of them are put into a store, whose own sums have to agree.
+const STORED: u64 = 40;
+const AGENTS: u32 = 3;
+/// Calls of one attempt at one time.
+const LANES: u64 = 2;
+
+/// xorshift64*, different for every seed.
+struct Chance(u64);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
+    }
+}
+
+/// What is durable: the mission as its facts made it, and the rows that were written with them.
+struct Books {
+    mission: Mission,
+    facts: Vec<Fact>,
+    rows: Vec<CallRow>,
+}
+
+impl Books {
+    fn new(cap: Option<u64>) -> Self {
+        let task = |number: u32| TaskSpec {
+            name: format!("t{number}"),
+            title: "A task".into(),
+            role: RoleId(0),
+            instructions: "Do it.".into(),
+            depends_on: Vec::new(),
+            writes: Writes::Anything,
+            checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+            attempts_max: 2,
+            budget: (number == 0 && cap.is_some()).then_some(Micros(2_000)),
+        };
+        let opening = Opening {
+            goal: "g".into(),
+            repository: "/r".into(),
+            base: "base".into(),
+            branch: "muster/m".into(),
+            budget: cap.map(Micros),
+            limits: Limits::default(),
+            settings: String::new(),
+        };
+        let roles = vec![Role { name: "builder".into(), count: AGENTS, instructions: String::new() }];
+        let mut books = Self { mission: Mission::default(), facts: Vec::new(), rows: Vec::new() };
+        books.tell(Input::Open(Box::new(opening))).unwrap();
+        books.tell(Input::ProposePlan(Box::new(Plan { roles, tasks: (0..AGENTS).map(task).collect() }))).unwrap();
+        books.tell(Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() }).unwrap();
+        books
+    }
+
+    /// What a driver does, without a disk; the cap holds after every decision.
+    fn tell(&mut self, input: Input) -> Result<Vec<Fact>, TellError> {
+        let facts = self.mission.decide(mission::At(self.facts.len() as u64), input)?;
+        self.facts.extend(facts.iter().cloned());
+        let ledger = self.mission.ledger();
+        let cap = ledger.cap.unwrap_or(Micros(u64::MAX));
+        assert!(ledger.settled.plus(ledger.leased) <= cap, "{ledger:?}");
+        Ok(facts)
+    }
+}
+
+/// An engine's life: the mission's actor and the meter in front of it.
+struct Engine {
+    meter: Arc<Meter>,
+    books: Arc<Mutex<Books>>,
+    handle: Handle,
+}
+
+impl Engine {
+    fn start(books: Books, store: &Store, transcripts: &Transcripts) -> Self {
+        let (sender, mut inbox) = mpsc::channel(64);
+        let books = Arc::new(Mutex::new(books));
+        let kept = Arc::clone(&books);
+        tokio::spawn(async move {
+            while let Some(message) = inbox.recv().await {
+                let mut books = kept.lock().unwrap();
+                match message {
+                    Message::Read(look) => look(&books.mission),
+                    Message::Tell(tell) => {
+                        let Tell { input, call, reply } = *tell;
+                        let told = books.tell(input);
+                        books.rows.extend(call.filter(|_| told.is_ok()).map(|(row, _)| row));
+                        // A caller that is gone wants no answer.
+                        let _ = reply.map(|reply| reply.send(told));
+                    }
+                }
+            }
+        });
+        let masking = Masking::default();
+        let handle = Handle::of("m".into(), sender, masking.clone());
+        let notes = Notes { transcripts: transcripts.clone(), masking };
+        let meter = Meter::new(store.clone(), Clock, "table-1".into(), notes);
+        meter.serve(handle.clone());
+        Self { meter: Arc::new(meter), books, handle }
+    }
+
+    /// The engine dies: what is not durable is gone, and the next one settles what died with it.
+    fn kill(self) -> Books {
+        let Books { facts, rows, .. } = std::mem::replace(
+            &mut *self.books.lock().unwrap(),
+            Books { mission: Mission::default(), facts: vec![], rows: vec![] },
+        );
+        let mut books = Books { mission: Mission::replay(&facts), facts, rows };
+        // It refuses when there is nothing to settle.
+        let _ = books.tell(Input::EngineStarted);
+        books
+    }
+}
+
+/// What the test itself saw settled.
+#[derive(Default)]
+struct Seen {
+    by_source: BTreeMap<String, (u64, u64)>,
+    refused: u64,
+}
+
+/// One line of calls of one attempt, one after the other.
+async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, seen: Arc<Mutex<Seen>>) {
+    for number in 0..8 {
+        let call = Call {
+            id: ids + number,
+            mission: "m".into(),
+            agent: format!("builder-{attempt}"),
+            attempt: Some(attempt),
+            upstream: "u".into(),
+            format: Format::OpenAiChat,
+            model: "model".into(),
+            digest: Digest([0; 32]),
+            stream: true,
+        };
+        let worst = (chance.below(20) != 0).then(|| chance.below(1_500));
+        if meter.reserve(&call, worst).await.is_err() {
+            seen.lock().unwrap().refused += 1;
+            continue;
+        }
+        within_the_lease(&meter, attempt).await;
+        for _ in 0..chance.below(4) {
+            tokio::task::yield_now().await;
+        }
+        let settled = settled(call, worst.unwrap_or(700), &mut chance);
+        let (source, cost) = match settled.cost {
+            Cost::Known { micros, .. } if settled.usage.estimated => ("estimated".to_owned(), micros),
+            Cost::Known { micros, source } => (source.label().to_owned(), micros),
+            Cost::Unknown => ("unknown".to_owned(), 0),
+        };
+        meter.settle(settled).await.unwrap();
+        {
+            let mut seen = seen.lock().unwrap();
+            let sum = seen.by_source.entry(source).or_default();
+            *sum = (sum.0 + 1, sum.1 + cost);
+        }
+        within_the_lease(&meter, attempt).await;
+    }
+}
+
+async fn within_the_lease(meter: &Meter, attempt: u32) {
+    let account = meter.account(attempt);
+    let account = account.lock().await;
+    if let Some(Left::Micros(left)) = account.left {
+        let reserved: u64 = account.reserved.values().sum();
+        assert!(reserved <= left, "{reserved} are reserved of {left}");
+    }
+}
+
+/// Any end of a call that the gateway can report, at no more than its worst case.
+fn settled(call: Call, worst: u64, chance: &mut Chance) -> Settled {
+    let known = |micros, source| Cost::Known { micros, source };
+    let part = chance.below(worst + 1);
+    let (outcome, cost, estimated) = match chance.below(10) {
+        0 => (Outcome::Unreachable, known(0, PriceSource::NotBilled), false),
+        1 => (Outcome::Refused { status: 429 }, known(0, PriceSource::NotBilled), false),
+        2 => (Outcome::Cut, known(worst, PriceSource::Table), true),
+        3 => (Outcome::Failed, known(part, PriceSource::Configured), false),
+        4 => (Outcome::Complete, Cost::Unknown, false),
+        _ => (Outcome::Complete, known(part, PriceSource::Table), false),
+    };
+    let usage = gateway::Usage { input_tokens: 10, output_tokens: 1, estimated, ..gateway::Usage::default() };
+    Settled { call, usage, cost, answer: None, ms: 1, ttfb_ms: None, outcome }
+}
+
+/// A person who now and then allows more.
+async fn person(engine: &Engine, chance: &mut Chance) {
+    let open = engine
+        .handle
+        .read(|mission| mission.interrupts().find(|(_, interrupt)| interrupt.about == About::Budget).map(|(id, _)| id));
+    if let Ok(Some(interrupt)) = open.await
+        && chance.below(2) == 0
+    {
+        let answer = if chance.below(2) == 0 { Said::Approve } else { Said::Text("0.001".into()) };
+        // Somebody else may have answered, or the engine is gone.
+        let _ = engine.handle.tell(Input::Answered { interrupt, answer }).await;
+    }
+}
+
+/// One mission through up to three lives of its engine; its rows, and what was refused.
+async fn one_ledger(seed: u64, store: &Store, transcripts: &Transcripts) -> (Vec<CallRow>, u64) {
+    let mut chance = Chance::new(seed);
+    let cap = (chance.below(8) != 0).then(|| chance.below(20_000));
+    let mut books = Books::new(cap);
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    for life in 0..=chance.below(3) {
+        let engine = Engine::start(books, store, transcripts);
+        let attempts: Vec<u32> = engine.books.lock().unwrap().mission.attempts().map(|(id, _)| id.0).collect();
+        let mut lanes = JoinSet::new();
+        for (number, attempt) in attempts.iter().flat_map(|attempt| [*attempt; LANES as usize]).enumerate() {
+            let ids = (life << 32) + number as u64 * 1_000;
+            lanes.spawn(lane(
+                Arc::clone(&engine.meter),
+                attempt,
+                ids,
+                Chance::new(chance.below(u64::MAX >> 1)),
+                Arc::clone(&seen),
+            ));
+        }
+        let patience = chance.below(200);
+        let mut polls = 0;
+        while let Some(ended) = lanes.try_join_next().map(Some).unwrap_or_else(|| (!lanes.is_empty()).then(|| Ok(()))) {
+            ended.unwrap();
+            polls += 1;
+            if life < 2 && polls > patience {
+                break;
+            }
+            person(&engine, &mut chance).await;
+            tokio::task::yield_now().await;
+        }
+        lanes.shutdown().await;
+        books = engine.kill();
+    }
+    agree(&books, &seen.lock().unwrap());
+    let refused = seen.lock().unwrap().refused;
+    (books.rows, refused)
+}
+
+/// The mission's ledger, the rows and what was seen say the same. A call that an engine took with it may be in the books and not seen settled.
+fn agree(books: &Books, seen: &Seen) {
+    let mut by_source: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for row in &books.rows {
+        let sum = by_source.entry(row.cost_source.clone()).or_default();
+        *sum = (sum.0 + 1, sum.1 + row.cost_micros.unwrap_or_default());
+    }
+    let ledger = books.mission.ledger();
+    let all: u64 = by_source.values().map(|sum| sum.1).sum();
+    assert_eq!((ledger.settled, ledger.calls), (Micros(all), books.rows.len() as u64));
+    assert_eq!(ledger.unknown, by_source.get("unknown").map_or(0, |sum| sum.0));
+    for (source, (calls, micros)) in &seen.by_source {
+        let (booked_calls, booked) = by_source.get(source).copied().unwrap_or_default();
+        assert!(
+            booked_calls >= *calls && booked >= *micros,
+            "{source}: {calls} calls of {micros} were settled, {booked_calls} of {booked} are booked"
+        );
+    }
+}
+
+#[test]
+fn ten_thousand_random_ledgers() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = Home::lock(dir.path()).unwrap();
+    let store = Store::open(&lock).unwrap();
+    let transcripts = Transcripts::open(&lock, TranscriptOptions::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut calls, mut refused) = (0, 0);
+    for seed in 1..=LEDGERS {
+        let (rows, refusals) = runtime.block_on(one_ledger(seed, &store, &transcripts));
+        calls += rows.len() as u64;
+        refused += refusals;
+        if seed <= STORED {
+            runtime.block_on(sums_of_the_store(seed, rows, &store));
+        }
+    }
+    // Both ends of the rules were reached.
+    assert!(calls > 10 * LEDGERS && refused > LEDGERS, "{calls} calls, {refused} refused");
+    println!("{LEDGERS} ledgers: {calls} calls booked, {refused} refused");
+}
+
+/// The sums by source that reports show are those of the rows.
+async fn sums_of_the_store(seed: u64, rows: Vec<CallRow>, store: &Store) {
+    let key: store::MissionKey = format!("m{seed}").into();
+    let row = MissionRow {
+        key: key.clone(),
+        goal: "g".into(),
+        repository: "/r".into(),
+        created_at_ms: 0,
+        updated_at_ms: 0,
+        status: "running".into(),
+        setup: "{}".into(),
+    };
+    store.create_mission(row).await.unwrap();
+    let rows: Vec<CallRow> = rows.into_iter().map(|row| CallRow { mission: key.clone(), ..row }).collect();
+    let batch = rows.iter().fold(Batch::new(), |batch, row| batch.call(row.clone(), None));
+    store.commit(batch).await.unwrap();
+    let mut expected: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for row in &rows {
+        let sum = expected.entry(&row.cost_source).or_default();
+        *sum = (sum.0 + 1, sum.1 + row.cost_micros.unwrap_or_default());
+    }
+    let spend = store.reader().unwrap().spend(&key).unwrap();
+    let mut told: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for one in &spend {
+        let sum = told.entry(&one.cost_source).or_default();
+        *sum = (sum.0 + one.calls, sum.1 + one.cost_micros);
+    }
+    assert_eq!(told, expected);
+}
