@@ -34,9 +34,6 @@ pub struct Tokens {
     pub output: u64,
 }
 
-/// Says what the n-th turn of a conversation used.
-type Bill = fn(usize) -> Tokens;
-
 /// Listens until the test ends.
 pub struct Provider {
     pub address: SocketAddr,
@@ -50,24 +47,27 @@ impl Provider {
     }
 
     /// A provider that has the same answer for every turn, and so no end.
-    pub fn looping(step: Step, bill: Bill) -> Self {
+    pub fn looping(step: Step, bill: impl Fn(usize) -> Tokens + Clone + Send + 'static) -> Self {
         Self::answering(move |_| step.clone(), bill)
     }
 
     /// The same with other numbers of tokens.
-    pub fn billing(steps: Vec<Step>, bill: Bill) -> Self {
+    pub fn billing(steps: Vec<Step>, bill: impl Fn(usize) -> Tokens + Clone + Send + 'static) -> Self {
         Self::answering(move |turn| steps.get(turn).cloned().unwrap_or(Step::Text("Nothing further.")), bill)
     }
 
-    fn answering(step: impl Fn(usize) -> Step + Clone + Send + 'static, bill: Bill) -> Self {
+    fn answering(
+        step: impl Fn(usize) -> Step + Clone + Send + 'static,
+        bill: impl Fn(usize) -> Tokens + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (step, kept) = (step.clone(), Arc::clone(&kept));
-                std::thread::spawn(move || while serve(&stream, &step, bill, &kept).is_some() {});
+                let (step, bill, kept) = (step.clone(), bill.clone(), Arc::clone(&kept));
+                std::thread::spawn(move || while serve(&stream, &step, &bill, &kept).is_some() {});
             }
         });
         Self { address, asked }
@@ -85,17 +85,27 @@ impl Asked {
 }
 
 /// One request and its answer; nothing when the client has gone.
-fn serve(stream: &TcpStream, step: &impl Fn(usize) -> Step, bill: Bill, kept: &Mutex<Vec<Asked>>) -> Option<()> {
+fn serve(
+    stream: &TcpStream,
+    step: &impl Fn(usize) -> Step,
+    bill: &impl Fn(usize) -> Tokens,
+    kept: &Mutex<Vec<Asked>>,
+) -> Option<()> {
     let asked = read(stream)?;
     kept.lock().unwrap().push(asked.clone());
     let messages = asked.body["messages"].as_array().cloned().unwrap_or_default();
-    let turn = messages.iter().filter(|message| message["role"] == "assistant").count();
+    let said = messages.iter().filter(|message| message["role"] == "assistant").count();
+    let items = asked.body["input"].as_array().cloned().unwrap_or_default();
+    let turn = said + items.iter().filter(|item| item["type"] == "function_call").count();
     let step = &step(turn);
     let key = asked.header("x-api-key").or(asked.header("authorization")).unwrap_or_default();
     let key = key.trim_start_matches("Bearer ");
     let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
         ("/v1/models", _) => ("application/json", json!({"object": "list", "data": []}).to_string()),
         ("/v1/messages", true) => ("text/event-stream", anthropic(step, turn, key, bill(turn))),
+        ("/v1/responses", true) => ("text/event-stream", responses(step, turn, bill(turn))),
+        // Claude Code asks for one token of an answer to "Hi", to see whether the model is there.
+        ("/v1/messages", false) => ("application/json", whole_message(turn, bill(turn)).to_string()),
         (_, true) => ("text/event-stream", openai(step, turn, key, bill(turn))),
         (path, false) => panic!("a request to {path} that is not to be streamed: {:?}", asked.body),
     };
@@ -169,6 +179,35 @@ fn openai(step: &Step, turn: usize, key: &str, used: Tokens) -> String {
     chunks.push(json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "test-model", "choices": [], "usage": usage}));
     let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
     events.chain(["data: [DONE]\n\n".to_owned()]).collect()
+}
+
+/// The least that Codex takes.
+fn responses(step: &Step, turn: usize, used: Tokens) -> String {
+    let item = match step {
+        Step::Call(tool, args) => {
+            json!({"type": "function_call", "id": format!("fc_{turn}"), "call_id": format!("call_{turn}"),
+            "name": tool, "arguments": args.to_string(), "status": "completed"})
+        }
+        Step::Text(text) => {
+            json!({"type": "message", "id": format!("msg_{turn}"), "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": text, "annotations": []}]})
+        }
+        Step::Echo(..) => panic!("no test echoes in this format"),
+    };
+    let usage = json!({"input_tokens": used.input, "input_tokens_details": {"cached_tokens": used.cached}, "output_tokens": used.output,
+        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": used.input + used.output});
+    let done = json!({"type": "response.output_item.done", "item": item});
+    let completed = json!({"type": "response.completed", "response": {"id": format!("resp_{turn}"), "usage": usage}});
+    [done, completed]
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect()
+}
+
+fn whole_message(turn: usize, used: Tokens) -> Value {
+    json!({"id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": "test-model",
+        "content": [{"type": "text", "text": "Hi"}], "stop_reason": "max_tokens", "stop_sequence": null,
+        "usage": {"input_tokens": used.input - used.cached, "cache_read_input_tokens": used.cached, "output_tokens": used.output}})
 }
 
 fn anthropic(step: &Step, turn: usize, key: &str, used: Tokens) -> String {
