@@ -10,7 +10,7 @@ use crate::{
     masking::Masking,
 };
 use agents::acp::Update;
-use gateway::{Call, Cost, Format, Outcome, Refusal, Settled, StoredAnswer, Tag};
+use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag};
 use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -187,11 +187,20 @@ impl Meter {
         }
     }
 
+    /// Which prices a cost was computed with.
+    fn prices_of(&self, source: PriceSource) -> &str {
+        match source {
+            PriceSource::Table | PriceSource::Refreshed => &self.prices_version,
+            PriceSource::Configured => "configured",
+            PriceSource::Scripted | PriceSource::Replayed | PriceSource::NotBilled => "",
+        }
+    }
+
     fn row(&self, settled: &Settled) -> CallRow {
         let Settled { call, usage, .. } = settled;
-        let (cost_micros, cost_source) = match settled.cost {
-            Cost::Known { micros, source } => (Some(micros), source.label()),
-            Cost::Unknown => (None, "unknown"),
+        let (cost_micros, cost_source, prices) = match settled.cost {
+            Cost::Known { micros, source } => (Some(micros), source.word(), self.prices_of(source)),
+            Cost::Unknown => (None, "unknown", ""),
         };
         let (status, outcome) = match settled.outcome {
             Outcome::Complete => (settled.answer.as_ref().map_or(200, |answer| answer.status), "complete"),
@@ -206,14 +215,16 @@ impl Meter {
             attempt: call.attempt,
             digest: call.digest.to_string(),
             model: self.notes.masking.text(&call.model).into_owned(),
+            upstream: call.upstream.clone(),
             format: call.format.name().to_owned(),
             input_tokens: Some(usage.input_tokens),
             output_tokens: Some(usage.output_tokens),
+            reasoning_tokens: Some(usage.reasoning_tokens),
             cache_read_tokens: Some(usage.cache_read_tokens),
             cache_write_tokens: Some(usage.cache_write_tokens.saturating_add(usage.cache_write_long_tokens)),
             cost_micros,
             cost_source: if usage.estimated { "estimated".to_owned() } else { cost_source.to_owned() },
-            prices_version: self.prices_version.clone(),
+            prices_version: prices.to_owned(),
             status,
             outcome: outcome.to_owned(),
             duration_ms: settled.ms,

@@ -58,6 +58,16 @@ impl PriceSource {
             PriceSource::NotBilled => "not billed",
         }
     }
+
+    /// One word for the books: `list-price`, whichever table the price stands in, or why there is none.
+    pub fn word(self) -> &'static str {
+        match self {
+            PriceSource::Table | PriceSource::Refreshed | PriceSource::Configured => "list-price",
+            PriceSource::Scripted => "scripted",
+            PriceSource::Replayed => "replayed",
+            PriceSource::NotBilled => "not-billed",
+        }
+    }
 }
 
 /// The price of one model and the limits that the worst case of a call needs.

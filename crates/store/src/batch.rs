@@ -156,8 +156,8 @@ fn insert_call(
     let mut insert = connection.prepare_cached(
         "INSERT INTO calls (mission, epoch, agent, attempt, digest, model, format, input_tokens, output_tokens,
              cache_read_tokens, cache_write_tokens, cost_micros, cost_source, prices_version, status, outcome,
-             duration_ms, first_byte_ms, at_ms)
-         SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19
+             duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream)
+         SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21
          FROM missions WHERE id = ?1",
     )?;
     let inserted = insert.execute(params![
@@ -180,6 +180,8 @@ fn insert_call(
         call.duration_ms,
         call.first_byte_ms,
         call.at_ms,
+        call.reasoning_tokens,
+        call.upstream,
     ])?;
     if inserted == 0 {
         return Err(WriteError::UnknownMission(call.mission.clone()));

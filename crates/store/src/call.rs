@@ -21,21 +21,26 @@ pub struct CallRow {
     pub digest: String,
     /// The model asked for.
     pub model: String,
+    /// The upstream that answered, by its name in the configuration; empty in rows of older versions.
+    pub upstream: String,
     /// The wire format.
     pub format: String,
     /// Tokens read at full price; `None`: unknown.
     pub input_tokens: Option<u64>,
     /// Tokens written; `None`: unknown.
     pub output_tokens: Option<u64>,
+    /// Which of the written ones were reasoning; `None`: unknown.
+    pub reasoning_tokens: Option<u64>,
     /// Tokens read from the provider's cache; `None`: unknown.
     pub cache_read_tokens: Option<u64>,
     /// Tokens written to the provider's cache; `None`: unknown.
     pub cache_write_tokens: Option<u64>,
     /// Millionths of a US dollar; `None`: unknown, which is not zero.
     pub cost_micros: Option<u64>,
-    /// Where the cost comes from (the provider's own figure, a price table, a recalled answer, …).
+    /// Where the cost comes from, in one word: `list-price`, `estimated` (from what was sent and seen), `unknown`, `scripted`, `replayed`,
+    /// `not-billed`.
     pub cost_source: String,
-    /// Which price table it was computed with; empty when none was.
+    /// Which prices it was computed with: a table and its version, or `configured`; empty when none were.
     pub prices_version: String,
     /// The HTTP status; 0 when there was no answer.
     pub status: u16,

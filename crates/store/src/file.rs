@@ -192,6 +192,8 @@ mod tests {
 
     const FIXTURE: &str = include_str!("../tests/fixtures/journal-1.sql");
 
+    const FIRST: Kind = Kind { steps: &[M::up(JOURNAL_1)], ..JOURNAL };
+
     const LATER: Kind = Kind {
         steps: &[M::up(JOURNAL_1), M::up("ALTER TABLE missions ADD COLUMN owner TEXT NOT NULL DEFAULT 'nobody'")],
         ..JOURNAL
@@ -229,7 +231,7 @@ mod tests {
         assert_eq!((owner.as_str(), count(&connection, "facts")), ("nobody", 3));
         drop(connection);
         LATER.open_reader(dir.path()).unwrap();
-        assert!(matches!(JOURNAL.open_writer(dir.path()), Err(OpenError::Newer { found: 2, known: 1, .. })));
+        assert!(matches!(FIRST.open_writer(dir.path()), Err(OpenError::Newer { found: 2, known: 1, .. })));
 
         assert_eq!(names(dir.path()), ["journal.db", "journal.db.format-1.backup"]);
         let backup = Connection::open(dir.path().join("journal.db.format-1.backup")).unwrap();
@@ -247,7 +249,7 @@ mod tests {
             assert!(matches!(error, OpenError::Migration { .. }), "{error}");
             assert_eq!(names(dir.path()), ["journal.db", "journal.db.format-1.backup"]);
         }
-        let connection = JOURNAL.open_writer(dir.path()).unwrap();
+        let connection = FIRST.open_writer(dir.path()).unwrap();
         assert_eq!((count(&connection, "facts"), count(&connection, "missions")), (3, 2));
     }
 

@@ -110,7 +110,7 @@ impl Reader {
         let mut select = self.connection.prepare_cached(
             "SELECT key, epoch, EXISTS (SELECT 1 FROM answers WHERE call = key), agent, attempt, digest, model, format,
                  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, cost_source,
-                 prices_version, status, outcome, duration_ms, first_byte_ms, at_ms
+                 prices_version, status, outcome, duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream
              FROM calls WHERE mission = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
         )?;
         let calls = select.query_map(params![key, after, limit], |row| stored_call(row, mission))?;
@@ -239,6 +239,8 @@ fn stored_call(row: &Row<'_>, mission: &MissionKey) -> rusqlite::Result<StoredCa
         duration_ms: row.get(17)?,
         first_byte_ms: row.get(18)?,
         at_ms: row.get(19)?,
+        reasoning_tokens: row.get(20)?,
+        upstream: row.get(21)?,
     };
     Ok(StoredCall { key: row.get(0)?, epoch: row.get(1)?, answered: row.get(2)?, call })
 }

@@ -8,7 +8,7 @@ pub(crate) const JOURNAL_ID: i32 = 0x4d53_544a;
 /// What SQLite finds at the start of `transcripts.db` ("MSTT").
 pub(crate) const TRANSCRIPTS_ID: i32 = 0x4d53_5454;
 
-pub(crate) const JOURNAL_STEPS: &[M<'static>] = &[M::up(JOURNAL_1)];
+pub(crate) const JOURNAL_STEPS: &[M<'static>] = &[M::up(JOURNAL_1), M::up(JOURNAL_2)];
 pub(crate) const TRANSCRIPTS_STEPS: &[M<'static>] = &[M::up(TRANSCRIPTS_1)];
 
 /// The first format.
@@ -84,6 +84,12 @@ CREATE TABLE answers (
     size         INTEGER NOT NULL,
     body         BLOB    NOT NULL
 ) STRICT;
+";
+
+/// Which upstream answered, and how much of the output was reasoning.
+pub(crate) const JOURNAL_2: &str = "
+ALTER TABLE calls ADD COLUMN reasoning_tokens INTEGER;
+ALTER TABLE calls ADD COLUMN upstream TEXT NOT NULL DEFAULT '';
 ";
 
 const TRANSCRIPTS_1: &str = "

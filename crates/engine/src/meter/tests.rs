@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::driver::{Message, Tell};
-use gateway::{Digest, Ledger, PriceSource};
+use gateway::{Digest, Ledger};
 use mission::{About, Answer as Said, Check, EffectId, Limits, Mission, Opening, Plan, Role, RoleId, TaskSpec, Writes};
 use store::{Batch, Home, MissionRow, TranscriptOptions};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -160,7 +160,7 @@ async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, see
         let settled = settled(call, worst.unwrap_or(700), &mut chance);
         let (source, cost) = match settled.cost {
             Cost::Known { micros, .. } if settled.usage.estimated => ("estimated".to_owned(), micros),
-            Cost::Known { micros, source } => (source.label().to_owned(), micros),
+            Cost::Known { micros, source } => (source.word().to_owned(), micros),
             Cost::Unknown => ("unknown".to_owned(), 0),
         };
         meter.settle(settled).await.unwrap();

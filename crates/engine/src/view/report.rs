@@ -224,7 +224,10 @@ impl Report {
             vec![
                 text(&spend.agent),
                 text(&spend.model),
-                text(&spend.source),
+                text(match spend.prices.as_str() {
+                    "" => spend.source.clone(),
+                    prices => format!("{} ({prices})", spend.source),
+                }),
                 text(spend.calls.to_string()),
                 text(spend.unknown_calls.to_string()),
                 text(input.to_string()),

@@ -202,8 +202,10 @@ pub struct SpendView {
     pub agent: String,
     /// Which model.
     pub model: String,
-    /// Where the cost comes from.
+    /// Where the cost comes from: `list-price`, `estimated`, `unknown`, `scripted`, `replayed` or `not-billed`.
     pub source: String,
+    /// Which prices it was computed with; empty when none were.
+    pub prices: String,
     /// Model calls.
     pub calls: u64,
     /// Calls whose cost is not known.
@@ -212,6 +214,8 @@ pub struct SpendView {
     pub cost_micros: u64,
     /// Tokens read at full price.
     pub input_tokens: u64,
+    /// Which of the written ones were reasoning.
+    pub reasoning_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
     /// Tokens read from the provider's cache.
@@ -417,6 +421,8 @@ impl MoneyView {
             agent: spend.agent.clone(),
             model: spend.model.clone(),
             source: spend.cost_source.clone(),
+            prices: spend.prices_version.clone(),
+            reasoning_tokens: spend.reasoning_tokens,
             calls: spend.calls,
             unknown_calls: spend.unpriced_calls,
             cost_micros: spend.cost_micros,

@@ -176,6 +176,8 @@ fn spends() -> Vec<Spend> {
         agent: agent.to_owned(),
         model: "model-1".to_owned(),
         cost_source: source.to_owned(),
+        prices_version: if unpriced_calls == 0 { "table 1".to_owned() } else { String::new() },
+        reasoning_tokens: 5,
         calls: 1,
         unpriced_calls,
         cost_micros,
@@ -184,7 +186,7 @@ fn spends() -> Vec<Spend> {
         cache_read_tokens: 100,
         cache_write_tokens: 0,
     };
-    vec![spend("builder-1", "table", 0, 20_000), spend("builder-2", "unknown", 1, 0)]
+    vec![spend("builder-1", "list-price", 0, 20_000), spend("builder-2", "unknown", 1, 0)]
 }
 
 fn view(facts: Vec<Fact>) -> MissionView {
@@ -571,7 +573,7 @@ fn report_as_markdown() {
 
         | agent | model | price from | calls | of unknown price | tokens in | tokens out | cost |
         |---|---|---|---|---|---|---|---|
-        | builder-1 | model-1 | table | 1 | 0 | 1000 | 50 | \$0.02 |
+        | builder-1 | model-1 | list-price (table 1) | 1 | 0 | 1000 | 50 | \$0.02 |
         | builder-2 | model-1 | unknown | 1 | 1 | 1000 | 50 | unknown |
 
         ## What went wrong on the way

@@ -7,12 +7,27 @@ use store::{MissionKey, OpenError, Reader, Store, TranscriptOptions, Transcripts
 
 /// What version 1 wrote, as SQL, so that a reviewer can read it. Never to be changed.
 const JOURNAL_1: &str = include_str!("../fixtures/journal-1.sql");
+/// The same of version 2.
+const JOURNAL_2: &str = include_str!("../fixtures/journal-2.sql");
 
 #[test]
 fn a_journal_of_format_1_is_read_and_continued() {
+    let reader = is_read_and_continued(JOURNAL_1);
+    let call = reader.calls(&"pagination".into(), 0, 1).unwrap().remove(0).call;
+    assert_eq!((call.reasoning_tokens, call.upstream.as_str()), (None, ""));
+}
+
+#[test]
+fn a_journal_of_format_2_is_read_and_continued() {
+    let reader = is_read_and_continued(JOURNAL_2);
+    let call = reader.calls(&"pagination".into(), 0, 1).unwrap().remove(0).call;
+    assert_eq!((call.reasoning_tokens, call.upstream.as_str()), (Some(12), "script"));
+}
+
+fn is_read_and_continued(journal: &str) -> Reader {
     let fixture = Fixture::new();
     let old = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
-    old.execute_batch(JOURNAL_1).unwrap();
+    old.execute_batch(journal).unwrap();
     drop(old);
     let store = fixture.store();
     assert_eq!(store.epoch(), 3);
@@ -24,6 +39,8 @@ fn a_journal_of_format_1_is_read_and_continued() {
     assert_eq!(store.recall(&m, 1, "00ff").unwrap().unwrap().body, b"{\"choices\":[]}");
     append_each(&store, &m, 1);
     assert_eq!(reader.spend(&m).unwrap()[0].cost_micros, 1234);
+    // Open files stay readable when their folder goes with the fixture.
+    reader
 }
 
 #[test]
@@ -60,7 +77,7 @@ fn the_format_of_this_version_is_that_of_the_newest_fixture() {
     let fixture = Fixture::new();
     drop(fixture.store());
     let old = Connection::open_in_memory().unwrap();
-    old.execute_batch(JOURNAL_1).unwrap();
+    old.execute_batch(JOURNAL_2).unwrap();
     let new = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
     assert_eq!(schema(&old), schema(&new), "a released step was changed, or a fixture of the new format is missing");
 }
