@@ -45,6 +45,8 @@ pub struct CheckedConfig {
     pub roles: BTreeMap<Name, Role>,
     /// The most that one mission may spend, in millionths of a US dollar.
     pub budget_micros: Option<u64>,
+    /// The share of it, in percent, at which people are warned.
+    pub budget_warn_percent: Option<u32>,
     /// What bounds a mission.
     pub limits: Limits,
     /// Prices by model, ahead of the built-in table.
@@ -106,10 +108,12 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
     let mut checker = Checker::new(source);
     checker.version(file.version);
     let upstreams = upstream::upstreams(&mut checker, file.upstreams);
+    let (usd, warn_percent) = file.budget.map_or((None, None), |budget| (Some(budget.usd), budget.warn_percent));
     let config = CheckedConfig {
         roles: role::roles(&mut checker, file.roles, &upstreams),
         upstreams,
-        budget_micros: file.budget.map(|budget| checker.usd(budget.usd)),
+        budget_micros: usd.map(|usd| checker.usd(usd)),
+        budget_warn_percent: checker.number("`warn_percent`", warn_percent, 1..=100),
         limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
         prices: spec::prices(&mut checker, file.prices),
         checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),

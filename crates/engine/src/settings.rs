@@ -323,6 +323,7 @@ pub fn limits(config: &config::CheckedConfig) -> Limits {
         turn_ms_max: config.limits.turn_ms_max.unwrap_or(usual.turn_ms_max),
         interrupt_ms: config.limits.interrupt_ms.unwrap_or(usual.interrupt_ms),
         returns_max: config.limits.returns_max.unwrap_or(usual.returns_max),
+        budget_warn_percent: config.budget_warn_percent.unwrap_or(usual.budget_warn_percent),
         ..usual
     }
 }

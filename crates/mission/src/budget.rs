@@ -95,6 +95,15 @@ impl Mission {
         }
     }
 
+    /// What people are told when much of the budget is spent, until they are.
+    pub(crate) fn budget_warning(&self) -> Option<Fact> {
+        let ledger = &self.ledger;
+        let cap = ledger.cap.filter(|_| !ledger.warned)?;
+        let share = u128::from(cap.0) * u128::from(self.limits().budget_warn_percent);
+        let near = ledger.settled.0 > 0 && u128::from(ledger.settled.0) * 100 >= share;
+        near.then_some(Fact::BudgetWarned { spent: ledger.settled, cap })
+    }
+
     /// The question that a pause at the cap owes, until it is asked.
     pub(crate) fn budget_question(&self, now: At) -> Option<Fact> {
         let cap = self.ledger.cap?;
@@ -122,6 +131,7 @@ impl Mission {
 
     pub(crate) fn apply_budget_raised(&mut self, by: Micros) {
         self.ledger.cap = self.ledger.cap.map(|cap| cap.plus(by));
+        self.ledger.warned = false;
     }
 }
 

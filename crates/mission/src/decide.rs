@@ -199,7 +199,7 @@ impl Mission {
             Status::Paused(PauseReason::Person) => self.cancel_next_turn(now),
             Status::Paused(PauseReason::Budget) => self.budget_question(now),
             Status::Paused(PauseReason::Space) => self.space_question(now),
-            Status::Running => self.running_consequence(now),
+            Status::Running => self.budget_warning().or_else(|| self.running_consequence(now)),
         }
     }
 
@@ -287,6 +287,7 @@ impl Mission {
             Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
+            Fact::BudgetWarned { .. } => self.ledger.warned = true,
             Fact::BudgetRaised { by } => self.apply_budget_raised(*by),
             Fact::TaskReady { task } => self.apply_task_ready(*task),
             Fact::ChangeQueued { change, attempt, commit } => self.apply_change_queued(*change, *attempt, commit),

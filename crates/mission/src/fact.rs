@@ -283,6 +283,13 @@ pub enum Fact {
         /// What it used.
         usage: Usage,
     },
+    /// Much of the budget is spent: told once for each cap, for people.
+    BudgetWarned {
+        /// How much of it.
+        spent: Micros,
+        /// Of how much.
+        cap: Micros,
+    },
     /// The mission may spend more.
     BudgetRaised {
         /// How much more.

@@ -40,7 +40,7 @@
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
 //! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
-//! | `UsageSettled` | → `UsageSettled` |
+//! | `UsageSettled` | → `UsageSettled` ⇒ `BudgetWarned` |
 //! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
 //! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
 //! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |

@@ -59,6 +59,8 @@ pub struct Limits {
     pub interrupt_ms: u64,
     /// How long a mission without disk space waits before it tries again by itself.
     pub space_retry_ms: u64,
+    /// At which share of the budget people are warned, in percent.
+    pub budget_warn_percent: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             backoff_ms_max: 5 * 60_000,
             interrupt_ms: 24 * 3_600_000,
             space_retry_ms: 60_000,
+            budget_warn_percent: 80,
         }
     }
 }

@@ -292,6 +292,8 @@ pub struct Ledger {
     pub cap: Option<Micros>,
     /// What calls have cost.
     pub settled: Micros,
+    /// Whether people were warned that this cap comes near.
+    pub warned: bool,
     /// What is set aside for attempts and not spent.
     pub leased: Micros,
     /// Calls settled.

@@ -191,5 +191,6 @@ fn draw_limits(rng: &mut Rng) -> Limits {
         backoff_ms_max: rng.range(2_000, 20_000),
         interrupt_ms: rng.range(1_000, 400_000),
         space_retry_ms: rng.range(500, 60_000),
+        budget_warn_percent: 80,
     }
 }

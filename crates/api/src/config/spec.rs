@@ -103,6 +103,9 @@ pub(super) enum WorkspaceSpec {
 pub(super) struct BudgetSpec {
     /// US dollars in decimal, at most six decimals.
     pub(super) usd: At<UsdText>,
+    /// The share of it, in percent, at which you are warned; 80 when left out.
+    #[schemars(extend("minimum" = 1, "maximum" = 100))]
+    pub(super) warn_percent: Option<At<Whole>>,
 }
 
 /// What bounds a mission.

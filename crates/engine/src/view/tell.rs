@@ -132,6 +132,7 @@ impl Teller {
                 let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
                 (Detail, format!("model call: {} in, {} out, {cost}", usage.input_tokens, usage.output_tokens))
             }
+            Fact::BudgetWarned { spent, cap } => (Notice, format!("{spent} of the budget of {cap} is spent")),
             Fact::BudgetRaised { by } => (Notice, format!("the budget is raised by {by}")),
             Fact::TaskReady { .. } => (Detail, "is ready again".into()),
             Fact::ChangeQueued { change, commit, .. } => {

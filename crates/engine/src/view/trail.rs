@@ -140,6 +140,7 @@ impl Trail {
             | Fact::EngineRestarted
             | Fact::EffectRetried { .. }
             | Fact::EffectDelayed { .. }
+            | Fact::BudgetWarned { .. }
             | Fact::BudgetRaised { .. }
             | Fact::Paused { .. }
             | Fact::Resumed

@@ -24,6 +24,7 @@ fn the_journal_of_0_1_0_still_reads_the_same() {
             settled: Micros(
                 1608,
             ),
+            warned: false,
             leased: Micros(
                 0,
             ),

@@ -84,6 +84,26 @@ fn a_task_has_its_own_budget_where_the_mission_has_none() {
     assert_eq!(more, Err(Rejected::TaskBudgetExhausted));
 }
 
+#[test]
+fn people_are_warned_once_for_each_cap() {
+    let mut play = Play::new([open(Some(1_000)), plan(1, vec![task("a", &[])]), prepared()]);
+    let mut spend = |micros: u64| {
+        let usage = Usage { cost: Some(Micros(micros)), ..Usage::default() };
+        let facts = play.tell(Input::UsageSettled { attempt: AttemptId(0), usage }).unwrap();
+        let warned = facts.iter().find_map(|fact| match fact {
+            Fact::BudgetWarned { spent, cap } => Some((spent.0, cap.0)),
+            _ => None,
+        });
+        (warned, play.mission.ledger().warned)
+    };
+    assert_eq!(spend(799), (None, false));
+    assert_eq!(spend(1), (Some((800, 1_000)), true));
+    assert_eq!(spend(100), (None, true));
+    let raised = Fact::BudgetRaised { by: Micros(1_000) };
+    play.mission.apply(&raised);
+    assert!(!play.mission.ledger().warned, "another cap, another warning");
+}
+
 proptest! {
     #[test]
     fn what_is_settled_and_what_is_set_aside_never_pass_the_cap(

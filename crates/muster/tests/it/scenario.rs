@@ -425,7 +425,7 @@ tasks:
 /// The budget is used up, and a person gives more, once or several times.
 const BROKE: Scenario = Scenario {
     name: "broke",
-    more: "budget: {usd: 0.02}\nprices:\n  scripted-1: {input: 1.0, output: 10.0}\n",
+    more: "budget: {usd: 0.02, warn_percent: 1}\nprices:\n  scripted-1: {input: 1.0, output: 10.0}\n",
     person: Person::Says("0.05"),
     ..SOLO
 };
