@@ -293,6 +293,15 @@ impl gateway::Ledger for Meter {
         told.map(drop).map_err(|error| error.to_string())
     }
 
+    async fn limited(&self, call: &Call, reset_in: Duration) {
+        let Some(attempt) = call.attempt.map(AttemptId) else { return };
+        let until = self.clock.now().after(u64::try_from(reset_in.as_millis()).unwrap_or(u64::MAX));
+        // The mission refuses what it knows already; and an attempt that is over waits for nothing.
+        if let Ok(mission) = self.mission() {
+            let _ = mission.tell(Input::RateLimited { attempt, until }).await;
+        }
+    }
+
     fn secret_found(&self, by: &Tag, name: &str, refused: bool) {
         let what = if refused { "the call was refused" } else { "it was masked" };
         let text = format!("a request to the model held the secret {name}; {what}");

@@ -68,6 +68,7 @@ impl Mission {
                 turns: 0,
                 state: AttemptState::Owed { resumed: false },
                 claim: None,
+                limited: None,
                 question: None,
                 brief: Brief::Task,
                 resumed: false,
@@ -205,7 +206,8 @@ impl Mission {
             // What was claimed before the money ran out is judged as it is; only last words are missing.
             (Stop::Budget, _) if attempt.claim.is_some() => self.judge(now, id, attempt, work, None),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
-            (Stop::Cancelled, Some(_)) => self.after_cut(id, attempt),
+            // However an agent takes it that its model is gone.
+            (Stop::Cancelled, Some(_)) | (_, Some(StopReason::Limited)) => self.after_cut(id, attempt),
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
             _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
         });
@@ -419,6 +421,7 @@ impl Mission {
         }
         let attempt = self.attempts.remove(&id)?;
         self.turns_due.remove(&id);
+        self.timers.clear(Timer::Limit(id));
         self.ledger.leased = self.ledger.leased.less(attempt.lease.left());
         if let Some(entry) = self.agents.get_mut(attempt.agent.index()) {
             entry.attempt = None;

@@ -160,6 +160,7 @@ impl Mission {
             Input::ResultPublished { effect } => self.result_published(effect),
             Input::EffectFailed { effect, failure, error } => self.effect_failed(now, effect, failure, error),
             Input::LeaseAsked { attempt, micros } => self.lease_asked(attempt, micros),
+            Input::RateLimited { attempt, until } => self.rate_limited(now, attempt, until),
             Input::UsageSettled { attempt, usage } => Ok(vec![Fact::UsageSettled { attempt, usage }]),
             Input::SpaceExhausted => Ok(self.pause_for_space().into_iter().collect()),
             Input::Answered { interrupt, answer } => self.answered(interrupt, answer),
@@ -241,6 +242,7 @@ impl Mission {
             Timer::Agent(agent) => vec![Fact::AgentRested { agent }],
             Timer::Interrupt(interrupt) => self.interrupt_overdue(interrupt),
             Timer::Effect(effect) => self.retry_effect(effect),
+            Timer::Limit(attempt) => self.limit_over(attempt),
         }
     }
 
@@ -287,6 +289,8 @@ impl Mission {
             Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
+            Fact::AttemptLimited { attempt, until, .. } => self.apply_attempt_limited(*attempt, *until),
+            Fact::AttemptReleased { attempt } => self.apply_attempt_released(*attempt),
             Fact::BudgetWarned { .. } => self.ledger.warned = true,
             Fact::BudgetRaised { by } => self.apply_budget_raised(*by),
             Fact::TaskReady { task } => self.apply_task_ready(*task),

@@ -283,6 +283,20 @@ pub enum Fact {
         /// What it used.
         usage: Usage,
     },
+    /// The provider takes no calls for the attempt: it has no turn before then.
+    AttemptLimited {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When the limit is over.
+        until: At,
+        /// How long that is from now on, in milliseconds.
+        lasts_ms: u64,
+    },
+    /// The provider's limit is over for the attempt.
+    AttemptReleased {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// Much of the budget is spent: told once for each cap, for people.
     BudgetWarned {
         /// How much of it.

@@ -1,7 +1,7 @@
 //! What happened outside. A driver turns everything that it learns into one of these and tells it to the mission.
 
 use crate::{
-    id::{AgentId, AttemptId, EffectId, InterruptId, Micros, TaskId},
+    id::{AgentId, At, AttemptId, EffectId, InterruptId, Micros, TaskId},
     limits::Limits,
     plan::Plan,
 };
@@ -155,6 +155,13 @@ pub enum Input {
         attempt: AttemptId,
         /// What it used.
         usage: Usage,
+    },
+    /// The provider takes no calls for an attempt until then, longer than a call can wait. → `AttemptLimited`, and its turn is ended
+    RateLimited {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When the provider takes calls again, as it says.
+        until: At,
     },
     /// The journal itself found the disk full and has room for a few facts again. → `Paused`
     SpaceExhausted,

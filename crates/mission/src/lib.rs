@@ -41,6 +41,7 @@
 //! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `UsageSettled` | → `UsageSettled` ⇒ `BudgetWarned` |
+//! | `RateLimited` | → `AttemptLimited`, and `TurnCancelling` ✱`CancelTurn` while its turn runs; no turn of it starts before the limit is over |
 //! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
 //! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
 //! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |
@@ -48,7 +49,7 @@
 //! | `Cancel` | → `Closing` ⇒ `TurnCancelling`…, `AttemptFailed`…, `InterruptAnswered`…, `PublishStarted` ✱`Publish`, `AgentStopping`… ✱`StopAgent`, `Closed` |
 //! | `ResultPublished` | → `Published` ⇒ `Closed` |
 //! | `Retry` | → `TaskReopened` ⇒ `Assigned` |
-//! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `InterruptAnswered`, `EffectRetried` |
+//! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `AttemptReleased` ⇒ `TurnStarted`, `InterruptAnswered`, `EffectRetried` |
 
 mod agent;
 mod attempt;
@@ -62,6 +63,7 @@ mod fact;
 mod id;
 mod input;
 mod interrupt;
+mod limited;
 pub mod limits;
 mod merge;
 mod message;

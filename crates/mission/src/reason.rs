@@ -38,6 +38,8 @@ pub enum StopReason {
     Closing,
     /// Its attempt is over.
     AttemptOver,
+    /// The provider takes no calls for a while.
+    Limited,
 }
 
 /// Why an attempt failed.

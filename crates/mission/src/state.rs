@@ -179,6 +179,8 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The claim of the current turn, if the agent made one.
     pub claim: Option<String>,
+    /// Until when the provider takes no calls for it, if it does not.
+    pub limited: Option<At>,
     pub(crate) question: Option<Question>,
     pub(crate) brief: Brief,
     pub(crate) resumed: bool,
@@ -363,8 +365,8 @@ impl Mission {
         let Some(agent) = self.agents.get(id.index()) else { return };
         let (role, process, failures) = (agent.role, agent.process, agent.failures);
         let owed = agent.attempt.filter(|attempt| {
-            let state = self.attempts.get(attempt).map(|attempt| attempt.state);
-            matches!(state, Some(AttemptState::Owed { .. }))
+            let attempt = self.attempts.get(attempt).filter(|attempt| attempt.limited.is_none());
+            matches!(attempt.map(|attempt| attempt.state), Some(AttemptState::Owed { .. }))
         });
         let free = agent.attempt.is_none() && matches!(process, Process::Cold | Process::Up | Process::Starting);
         let warm = matches!(process, Process::Up | Process::Starting);

@@ -12,6 +12,7 @@ pub(crate) enum Timer {
     Agent(AgentId),
     Interrupt(InterruptId),
     Effect(EffectId),
+    Limit(AttemptId),
 }
 
 /// Every timer once, found by time and by what it is for.

@@ -26,6 +26,8 @@ pub enum Step {
     },
     /// It tries to reach a host that it may not reach, on this port.
     Reach(u16),
+    /// Its call meets a provider that takes no more for so many milliseconds.
+    Limited(u64),
     /// It claims to be done.
     Submit,
     /// Its process ends.
@@ -105,11 +107,12 @@ impl Script {
 }
 
 fn draw_step(rng: &mut Rng, faults: &Faults, part: &Part<'_>) -> Step {
-    match rng.below(11) {
+    match rng.below(12) {
         0..=2 => Step::Send(draw_recipient(rng, part)),
         3 | 4 => Step::Read(rng.below(4) as u32),
         5 => Step::Checkpoint,
         6 => Step::Reach(rng.below(4) as u16),
+        7 if rng.chance(250) => Step::Limited(rng.range(1, 120_000)),
         _ => {
             let worst = rng.range(1, 400);
             let paid = if rng.chance(faults.overspends) { worst + rng.below(300) } else { rng.range(0, worst) };

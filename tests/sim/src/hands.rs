@@ -5,7 +5,7 @@ use crate::{
     rules::{Rule, broken},
     world::{Event, Origin, Plant, Tell, World},
 };
-use mission::{AgentId, ChangeId, EffectId, Fact, Input, Micros, Mission, Refusal, Rejected, Stop, Usage};
+use mission::{AgentId, At, ChangeId, EffectId, Fact, Input, Micros, Mission, Refusal, Rejected, Stop, Usage};
 
 impl World {
     /// Lets one thing happen; returns what is told to the mission at once. `mission` is the state as the gateway may read it.
@@ -112,6 +112,7 @@ impl World {
                 Input::InterruptAsked { agent, key: key.clone(), question: "What now?".into(), default }
             }
             Step::Reach(port) => Input::EgressRefused { agent, refusal: refusal(port) },
+            Step::Limited(ms) => Input::RateLimited { attempt: on.attempt, until: At(self.now + ms) },
             Step::Submit => Input::ResultSubmitted { agent, key: key.clone(), summary: format!("done {key}") },
             Step::Die => {
                 self.step_done(agent, effect);

@@ -3,7 +3,7 @@
 
 use crate::rng::Rng;
 use mission::{
-    About, AgentId, Answer, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason,
+    About, AgentId, Answer, At, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason,
     Refusal, Status, Stop, TaskId, To, Usage, Verdict, Work,
 };
 
@@ -58,7 +58,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let agent = AgentId(rng.below(14) as u32);
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
-    Some(match rng.below(18) {
+    Some(match rng.below(19) {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
@@ -82,6 +82,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
             agent: AgentId(99),
             refusal: Refusal { host: key(), port: 0, reason: key(), allow: None, times: 1 },
         },
+        17 => Input::RateLimited { attempt, until: At(rng.below(60_000)) },
         _ => Input::UsageSettled { attempt: AttemptId(9_999), usage: Usage::default() },
     })
 }

@@ -35,6 +35,8 @@ pub enum Rule {
     ClosedIsQuiet,
     /// No turn and no attempt begins while the mission is paused or ends.
     PausedIsPaused,
+    /// No turn goes on or begins for an attempt whose provider takes no calls.
+    LimitsAreKept,
     /// Replaying the journal makes the same state.
     ReplayIsState,
     /// A refusal changes nothing.
@@ -234,7 +236,11 @@ pub fn check_decision(before: Status, facts: &[Fact], mission: &Mission) -> Resu
     let paused = mission.status() == Status::Paused(PauseReason::Person);
     let on =
         mission.attempts().find(|(_, attempt)| matches!(attempt.state, AttemptState::Working { cancelled: None, .. }));
-    hold(Rule::PausedIsPaused, !paused || on.is_none(), || format!("{on:?} goes on while a person wants a pause"))
+    hold(Rule::PausedIsPaused, !paused || on.is_none(), || format!("{on:?} goes on while a person wants a pause"))?;
+    let limited = mission.attempts().find(|(_, attempt)| {
+        attempt.limited.is_some() && matches!(attempt.state, AttemptState::Working { cancelled: None, .. })
+    });
+    hold(Rule::LimitsAreKept, limited.is_none(), || format!("{limited:?}"))
 }
 
 /// The timer never fires twice for nothing.

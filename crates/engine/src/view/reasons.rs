@@ -116,6 +116,8 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
             format!("{micros} more of the budget is set aside for it"),
             "its next model call may need more than was left",
         ),
+        Fact::AttemptLimited { .. } => chosen("it waits", "the provider takes no calls until its limit is reset"),
+        Fact::AttemptReleased { .. } => chosen("it goes on", "the provider's limit is over"),
         Fact::BudgetRaised { by } => {
             chosen(format!("the budget is raised by {by}"), after(answer, "a person allowed it"))
         }

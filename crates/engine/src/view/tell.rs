@@ -2,6 +2,7 @@
 
 use super::{
     degraded::{Degraded, degraded},
+    duration,
     trail::Trail,
     words::{
         answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_word, short, stop_word,
@@ -132,6 +133,10 @@ impl Teller {
                 let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
                 (Detail, format!("model call: {} in, {} out, {cost}", usage.input_tokens, usage.output_tokens))
             }
+            Fact::AttemptLimited { lasts_ms, .. } => {
+                (Notice, format!("waits: the provider takes no more calls for {}", duration(*lasts_ms)))
+            }
+            Fact::AttemptReleased { .. } => (Step, "the provider takes calls again".into()),
             Fact::BudgetWarned { spent, cap } => (Notice, format!("{spent} of the budget of {cap} is spent")),
             Fact::BudgetRaised { by } => (Notice, format!("the budget is raised by {by}")),
             Fact::TaskReady { .. } => (Detail, "is ready again".into()),

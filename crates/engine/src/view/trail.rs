@@ -115,6 +115,8 @@ impl Trail {
             | Fact::CheckpointTaken { attempt, .. }
             | Fact::AttemptFailed { attempt, .. }
             | Fact::LeaseGranted { attempt, .. }
+            | Fact::AttemptLimited { attempt, .. }
+            | Fact::AttemptReleased { attempt }
             | Fact::UsageSettled { attempt, .. }
             | Fact::ChangeQueued { attempt, .. }
             | Fact::TaskDone { attempt, .. } => self.of_attempt(*attempt),

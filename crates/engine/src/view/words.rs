@@ -44,6 +44,7 @@ pub(super) fn stop_word(reason: StopReason) -> &'static str {
         StopReason::Paused => "the mission is paused",
         StopReason::Closing => "the mission ends",
         StopReason::AttemptOver => "its attempt is over",
+        StopReason::Limited => "the provider takes no calls for a while",
     }
 }
 

@@ -321,6 +321,40 @@ fn turn_ended_from_outside() {
 }
 
 #[test]
+fn rate_limited() {
+    let limited = |until| Input::RateLimited { attempt: AttemptId(0), until: At(until) };
+    check(
+        and(at_work(), [limited(9_000)]),
+        expect![[r#"
+        attempt_limited attempt=0 until=9000 lasts_ms=4000
+        turn_cancelling attempt=0 effect=3 reason=limited deadline=15000 ✱ cancel_turn
+    "#]],
+    );
+    // However the agent takes it, the turn is owed, and due when the limit is over.
+    let waits = and(at_work(), [limited(9_000), ended(2, Stop::ModelError)]);
+    check(
+        waits.clone(),
+        expect![[r#"
+        turn_ended attempt=0 stop=model_error work=changed(…)
+        turn_owed attempt=0 brief=task
+    "#]],
+    );
+    check(
+        and(waits.clone(), [limited(8_000)]),
+        expect![[r#"
+        refused: this call was taken before
+    "#]],
+    );
+    check(
+        and(waits, [Input::Woke]),
+        expect![[r#"
+        attempt_released attempt=0
+        turn_started attempt=0 turn=2 resumed=false effect=4 deadline=1809000 ✱ run_turn
+    "#]],
+    );
+}
+
+#[test]
 fn turn_ended_otherwise() {
     check(
         and(at_work(), [ended(2, Stop::ModelError)]),

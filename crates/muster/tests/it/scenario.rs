@@ -60,7 +60,7 @@ pub struct Story {
 impl Scenario {
     pub fn bench(&self) -> Bench {
         let config = format!(
-            "version: 1\nupstreams:\n  script: {{scripted: script.yaml}}\nroles:\n{}{}",
+            "version: 1\nupstreams:\n  script: {{scripted: script.yaml, retry_wait: 1s}}\nroles:\n{}{}",
             self.roles.replace("$MUSTER", MUSTER),
             self.more
         );
@@ -163,7 +163,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE, KEPT_IN,
+    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -427,6 +427,21 @@ const BROKE: Scenario = Scenario {
     name: "broke",
     more: "budget: {usd: 0.02, warn_percent: 1}\nprices:\n  scripted-1: {input: 1.0, output: 10.0}\n",
     person: Person::Says("0.05"),
+    ..SOLO
+};
+
+/// The provider takes no calls for longer than a call may wait; then it does.
+pub const LIMITED: Scenario = Scenario {
+    name: "limited",
+    script: &[r#"
+  - when: {contains: ["[task note]", "Go on"]}
+    steps:
+      - calls: [{tool: write_file, args: {path: note.txt, content: "done\n"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+  - when: {contains: "[task note]"}
+    steps: [{error: {status: 429, message: Slow down., retry_after_s: 2}}]
+"#],
     ..SOLO
 };
 

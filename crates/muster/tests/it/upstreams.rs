@@ -62,6 +62,19 @@ fn a_key_that_a_program_prints() {
     assert!(refused.stderr.contains("locked") && !refused.stderr.contains(KEY), "{}", refused.stderr);
 }
 
+#[test]
+fn a_rate_limit_is_a_state_and_no_failure() {
+    let bench = crate::scenario::LIMITED.bench();
+    let ended = bench.run(&[]).expect(0);
+    assert!(ended.stderr.contains("the provider takes no more calls for 2.0 s"), "{}", ended.stderr);
+    let journal = bench.journal();
+    journal.check();
+    let counted = ["attempt_limited", "attempt_released", "attempt_failed", "merged"].map(|kind| journal.count(kind));
+    assert_eq!(counted, [1, 1, 0, 1]);
+    let explained = bench.muster(&["explain", "last"]).expect(0).stdout;
+    assert!(explained.contains("until its limit is reset"), "{explained}");
+}
+
 /// A mission whose agent looks at its environment, writes the file and submits.
 fn mission(format: &str, path: &str) -> (Provider, Bench) {
     mission_with(format, path, "key_env: TEST_PROVIDER_KEY")
