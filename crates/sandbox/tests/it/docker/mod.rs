@@ -20,6 +20,8 @@ struct Fixture {
     host: Host,
     image: String,
     engine: Option<Engine>,
+    /// Where the stand-in has its socket and its containers; it goes after them.
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Fixture {
@@ -32,7 +34,7 @@ impl Fixture {
             chown(host.path("work"), Some(agent), Some(agent)).unwrap();
         }
         host.launcher.use_engine(socket);
-        Self { host, image: image.to_owned(), engine: None }
+        Self { host, image: image.to_owned(), engine: None, _dir: None }
     }
 
     fn standin() -> Self {
@@ -40,9 +42,10 @@ impl Fixture {
     }
 
     fn with(manner: Manner) -> Self {
-        let dir = tempfile::tempdir().unwrap().keep();
-        let engine = Engine::start(&dir, manner);
-        Self { engine: Some(engine), ..Self::new(IMAGE, &dir.join("engine.sock")) }
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::start(dir.path(), manner);
+        let fixture = Self::new(IMAGE, &dir.path().join("engine.sock"));
+        Self { engine: Some(engine), _dir: Some(dir), ..fixture }
     }
 
     fn engine(&self) -> &Engine {
