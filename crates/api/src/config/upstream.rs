@@ -349,7 +349,7 @@ fn key(checker: &mut Checker, spec: UpstreamSpec, rules: &UpstreamRules) -> Key 
     }
 }
 
-/// Most words of a command, and most bytes of one.
+/// Most words of a command.
 const COMMAND_WORDS_MAX: usize = 64;
 
 fn key_command(checker: &mut Checker, words: At<List<Text>>) -> Vec<String> {
