@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gateway::{
     Call, Credential, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Masker, Prices, Refusal, Rules, Script,
-    Secrets, Settled, StoredAnswer, Tag, Upstream, UpstreamKind, serve,
+    Secrets, Settled, StoredAnswer, Tag, Upstream, UpstreamKind, Worst, serve,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -34,8 +34,8 @@ impl Ledger for NoBooks {
         None
     }
 
-    async fn reserve(&self, _: &Call, _: Option<u64>) -> Result<(), Refusal> {
-        Ok(())
+    async fn reserve(&self, _: &Call, worst: Worst) -> Result<Worst, Refusal> {
+        Ok(worst)
     }
 
     async fn settle(&self, _: Settled) -> Result<(), String> {

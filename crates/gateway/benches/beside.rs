@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use gateway::{
     Call, Credential, Format, Gateway, GatewayConfig, Ledger, Limits, Listener, Prices, Refusal, Rules, Settled,
-    StoredAnswer, Tag, Upstream, UpstreamKind, serve,
+    StoredAnswer, Tag, Upstream, UpstreamKind, Worst, serve,
 };
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
@@ -51,8 +51,8 @@ impl Ledger for NoBooks {
         None
     }
 
-    async fn reserve(&self, _: &Call, _: Option<u64>) -> Result<(), Refusal> {
-        Ok(())
+    async fn reserve(&self, _: &Call, worst: Worst) -> Result<Worst, Refusal> {
+        Ok(worst)
     }
 
     async fn settle(&self, _: Settled) -> Result<(), String> {

@@ -8,13 +8,15 @@ use http::{Response, StatusCode};
 
 use crate::body::Body;
 use crate::cassette::Heard;
-use crate::gateway::{Candidate, Core, problem};
+use crate::gateway::{Candidate, Core};
 use crate::ledger::{Call, Cost, Ledger, Outcome, Settled, StoredAnswer, Usage};
 use crate::meter::Meter;
+use crate::own::problem;
 use crate::price::PriceSource;
 use crate::relay::{Order, millis};
 use crate::request::Wanted;
 use crate::upstream::Line;
+use crate::worst::Worst;
 
 /// What is needed to settle a call.
 pub(crate) struct Books<'a, L: Ledger> {
@@ -28,14 +30,16 @@ pub(crate) struct Books<'a, L: Ledger> {
     wanted: &'a Wanted,
     /// Path and query.
     path: &'a str,
-    worst: Option<u64>,
-    /// Whether money is set aside for it.
-    reserved: bool,
+    worst: Worst,
+    /// What is set aside for it, while it is.
+    reserved: Option<Worst>,
+    /// What was set aside last: what goes out is bounded by it.
+    granted: Option<Worst>,
 }
 
 impl<'a, L: Ledger> Books<'a, L> {
-    /// `worst`: the most it can cost, whoever answers. `None` when the order names no upstream.
-    pub(crate) fn of(core: &'a Core<L>, order: &'a Order, worst: Option<u64>) -> Option<Self> {
+    /// `worst`: the most it can use, whoever answers. `None` when the order names no upstream.
+    pub(crate) fn of(core: &'a Core<L>, order: &'a Order, worst: Worst) -> Option<Self> {
         let first = order.candidates.first()?;
         Some(Books {
             core,
@@ -46,24 +50,35 @@ impl<'a, L: Ledger> Books<'a, L> {
             wanted: &order.wanted,
             path: &order.path_and_query,
             worst,
-            reserved: false,
+            reserved: None,
+            granted: None,
         })
     }
 
     /// Sets the money aside, unless it is already; a call that was settled before gets a number of its own. The error
     /// is the agent's answer.
     pub(crate) async fn open(&mut self) -> Result<(), Box<Response<Body>>> {
-        if self.reserved {
+        if self.reserved.is_some() {
             return Ok(());
         }
-        if let Err(refusal) = self.core.ledger.reserve(&self.call, self.worst).await {
-            self.core.refused.fetch_add(1, Ordering::Relaxed);
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
-            return Err(problem(self.call.format, status, &refusal.kind, &refusal.message).into());
+        match self.core.ledger.reserve(&self.call, self.worst.clone()).await {
+            Ok(granted) => {
+                self.granted = Some(granted.clone());
+                self.reserved = Some(granted);
+                self.started = Instant::now();
+                Ok(())
+            }
+            Err(refusal) => {
+                self.core.refused.fetch_add(1, Ordering::Relaxed);
+                let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
+                Err(problem(self.call.format, status, &refusal.kind, &refusal.message).into())
+            }
         }
-        self.reserved = true;
-        self.started = Instant::now();
-        Ok(())
+    }
+
+    /// What each answer may have at most, if the books granted less than the request asks for.
+    pub(crate) fn lowered(&self) -> Option<u64> {
+        self.granted.as_ref().and_then(Worst::lowered)
     }
 
     /// Turns to another upstream.
@@ -83,7 +98,7 @@ impl<'a, L: Ledger> Books<'a, L> {
 
     /// Gives the money back, if any is set aside.
     pub(crate) async fn settle_unused(&mut self) {
-        if self.reserved {
+        if self.reserved.is_some() {
             self.settle(Outcome::Unreachable, None, None, None).await;
         }
     }
@@ -112,7 +127,7 @@ impl<'a, L: Ledger> Books<'a, L> {
         if matches!(outcome, Outcome::Complete | Outcome::Failed | Outcome::Refused { .. }) {
             self.line.answered.fetch_add(1, Ordering::Relaxed);
         }
-        self.reserved = false;
+        self.reserved = None;
         let (usage, cost) = self.usage_and_cost(outcome, meter);
         let ms = millis(self.started.elapsed());
         let settled = Settled { call: self.call.clone(), usage, cost, answer, ms, ttfb_ms, outcome };
@@ -130,7 +145,8 @@ impl<'a, L: Ledger> Books<'a, L> {
         let priced = self.core.price_for(self.line, self.model);
         let price = priced.as_ref().and_then(|priced| priced.price);
         let input_max = self.wanted.input_max(price).unwrap_or(0);
-        let output_max = self.wanted.output_max(price);
+        let granted = self.granted.as_ref().and_then(Worst::output_tokens);
+        let output_max = self.wanted.output_max(price).into_iter().chain(granted).min();
         let reading = meter.map(|meter| meter.reading.clone()).unwrap_or_default();
         let usage = match meter {
             Some(_) => reading.usage(input_max, output_max),
@@ -142,7 +158,13 @@ impl<'a, L: Ledger> Books<'a, L> {
                 ..Usage::default()
             },
         };
-        let cost = priced.and_then(|priced| priced.cost(&usage, reading.service_tier.as_deref()));
+        // Your own price comes first, then what the provider says, then the table.
+        let listed = priced.as_ref().is_none_or(|priced| priced.is_listed());
+        let billed = reading.billed.filter(|_| listed && !usage.estimated);
+        let cost = match billed {
+            Some(micros) => Some(Cost::Known { micros, source: PriceSource::Provider }),
+            None => priced.and_then(|priced| priced.cost(&usage, reading.service_tier.as_deref())),
+        };
         (usage, cost.unwrap_or(Cost::Unknown))
     }
 }

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::format::Format;
-use crate::gateway::{Gateway, json_response, problem};
+use crate::gateway::Gateway;
 use crate::guard::Guard;
 use crate::ledger::Ledger;
+use crate::own::{json_response, problem};
 use crate::request;
 use crate::scripted;
 use crate::session::Session;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
 use serde_json::json;
@@ -19,12 +19,14 @@ use crate::format::Format;
 use crate::health::BreakerState;
 use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
 use crate::outgoing::Secrets;
+use crate::own::{json_response, problem, unauthorized};
 use crate::price::{ModelPrice, PriceSource, Prices};
 use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
 use crate::route::{Named, Route};
 use crate::session::{Session, Sessions, Tag};
 use crate::upstream::{Line, Upstream};
+use crate::worst::Worst;
 
 /// What an error says of where something is served.
 const SERVED: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, \
@@ -460,35 +462,19 @@ impl<L> Core<L> {
 }
 
 impl Priced<'_> {
-    pub(crate) fn worst(&self, wanted: &Wanted) -> Option<u64> {
-        self.price.map_or(Some(0), |price| wanted.worst_micros(price))
+    pub(crate) fn worst(&self, wanted: &Wanted) -> Worst {
+        wanted.worst(self.price)
+    }
+
+    /// Whether nobody here has chosen it: it stands in a table, or nowhere.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.source.is_listed()
     }
 
     pub(crate) fn cost(&self, usage: &Usage, tier: Option<&str>) -> Option<Cost> {
         let micros = self.price.map_or(Some(0), |price| price.cost(usage, tier))?;
         Some(Cost::Known { micros, source: self.source })
     }
-}
-
-pub(crate) fn unauthorized(shape: Format) -> Response<Body> {
-    let message = "This key opens no session here. Use the key that the session was started with.";
-    problem(shape, StatusCode::UNAUTHORIZED, "invalid_api_key", message)
-}
-
-/// An error of our own in a format's shape. Clients are told not to repeat what would be refused again.
-pub(crate) fn problem(format: Format, status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    let mut response = json_response(status, format.error_body(status.as_u16(), code, message));
-    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
-    }
-    response
-}
-
-pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::whole(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 fn digest(parts: &Parts, path_and_query: &str, body: &[u8]) -> Digest {

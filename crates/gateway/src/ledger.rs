@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::format::Format;
 use crate::price::PriceSource;
 use crate::session::Tag;
+use crate::worst::Worst;
 
 /// The books behind the gateway.
 ///
@@ -23,9 +24,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// settled for a call that is answered so.
     fn recall(&self, call: &Call) -> impl Future<Output = Option<StoredAnswer>> + Send;
 
-    /// Sets money aside. `worst_micros` is the most that the call can cost, in micro-dollars; `None`: the price of
-    /// the model, or a limit that the worst case needs, is unknown.
-    fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// Sets aside what the call can use at most, and says what that is: `worst` as it is, or
+    /// [within](Worst::within) what is left. With a shorter answer the request goes out with that number in it.
+    fn reserve(&self, call: &Call, worst: Worst) -> impl Future<Output = Result<Worst, Refusal>> + Send;
 
     /// Books what the call cost and keeps its answer. Durable when it returns: until then the end of the answer is
     /// held back from the agent. On `Err` (told in words for the log) the agent's answer is broken off instead.

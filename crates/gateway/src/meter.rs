@@ -11,12 +11,14 @@ use crate::format::Format;
 use crate::ledger::Usage;
 
 mod anthropic;
+mod bill;
 mod chat;
 mod count;
 mod gemini;
 mod responses;
 mod text;
 
+use bill::Bill;
 use count::Count;
 pub(crate) use text::TextBytes;
 
@@ -38,6 +40,8 @@ pub(crate) struct Reading {
     /// Bytes of text, reasoning and tool arguments seen, for an estimate where the report is missing.
     pub(crate) text_bytes: u64,
     pub(crate) service_tier: Option<String>,
+    /// What the provider says that the call cost, in micro-dollars.
+    pub(crate) billed: Option<u64>,
     pub(crate) end: End,
 }
 

@@ -13,10 +13,11 @@ use serde::de::IgnoredAny;
 
 use crate::body::Body;
 use crate::format::Format;
-use crate::gateway::{Gateway, problem};
+use crate::gateway::Gateway;
 use crate::guard::headers_covered;
 use crate::ledger::Ledger;
 use crate::mask::Masker;
+use crate::own::problem;
 use crate::session::Session;
 
 /// What is known to be secret, and what becomes of it in requests.

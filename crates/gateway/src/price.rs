@@ -38,6 +38,8 @@ pub enum PriceSource {
     Refreshed,
     /// The user's configuration.
     Configured,
+    /// What the provider said that the call cost.
+    Provider,
     /// A scripted upstream, which costs nothing unless its model is priced.
     Scripted,
     /// A recorded call, which was paid for when it was made.
@@ -53,16 +55,23 @@ impl PriceSource {
             PriceSource::Table => TABLE_VERSION,
             PriceSource::Refreshed => "refreshed table",
             PriceSource::Configured => "configured",
+            PriceSource::Provider => "the provider's bill",
             PriceSource::Scripted => "scripted",
             PriceSource::Replayed => "replayed",
             PriceSource::NotBilled => "not billed",
         }
     }
 
+    /// Whether it is the price of a table that nobody here has chosen.
+    pub(crate) fn is_listed(self) -> bool {
+        matches!(self, PriceSource::Table | PriceSource::Refreshed)
+    }
+
     /// One word for the books: `list-price`, whichever table the price stands in, or why there is none.
     pub fn word(self) -> &'static str {
         match self {
             PriceSource::Table | PriceSource::Refreshed | PriceSource::Configured => "list-price",
+            PriceSource::Provider => "provider",
             PriceSource::Scripted => "scripted",
             PriceSource::Replayed => "replayed",
             PriceSource::NotBilled => "not-billed",
@@ -227,16 +236,17 @@ impl ModelPrice {
         Some(micros_up(picos))
     }
 
-    /// Micro-dollars for a call of at most so many tokens, whichever way its input is cached and whichever step it
-    /// falls on; `long_cache`: whether the request may write to the cache for the longer time.
-    pub(crate) fn worst(&self, input_max: u64, output_max: u64, tier: Option<&str>, long_cache: bool) -> Option<u64> {
+    /// Pico-dollars for at most so much input and for one token of output, whichever way the input is cached, at each step that it
+    /// can fall on; `long_cache`: whether the request may write to the cache for the longer time.
+    pub(crate) fn worst(&self, input_max: u64, tier: Option<&str>, long_cache: bool) -> Option<Vec<(u128, u64)>> {
         let steps = self.tier(tier)?;
         let reachable = steps.iter().filter(|step| step.0 == 0 || step.0 < input_max);
         let worst = reachable.map(|step| {
             let write = if long_cache { step.cache_write_long() } else { step.cache_write() };
-            product(input_max, step.1.max(write).max(step.cache_read())) + product(output_max, step.2)
+            (product(input_max, step.1.max(write).max(step.cache_read())), step.2)
         });
-        worst.max().map(micros_up)
+        let worst: Vec<_> = worst.collect();
+        (!worst.is_empty()).then_some(worst)
     }
 
     /// OpenAI says `default`, Anthropic `standard` and Groq `on_demand` for the ordinary tier; `auto` and `scale` bill
@@ -286,6 +296,7 @@ fn embedded() -> Option<&'static PriceTable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worst::Worst;
 
     fn usage(input: u64, read: u64, write: u64, long: u64, output: u64) -> Usage {
         Usage {
@@ -380,7 +391,8 @@ mod tests {
             let usage = usage(input, read, write, long, output);
             let prices = Prices::embedded();
             let (price, _) = prices.of(model).unwrap();
-            let worst = price.worst(usage.input_total() + slack, output + slack, None, long > 0).unwrap();
+            let lines = price.worst(usage.input_total() + slack, None, long > 0);
+            let worst = Worst::new(None, Some(output + slack), 1, false).at(lines).micros().unwrap();
             proptest::prop_assert!(price.cost(&usage, None).unwrap() <= worst);
         }
     }

@@ -26,6 +26,7 @@ use crate::meter::{End, Meter};
 use crate::request::Wanted;
 use crate::tries::{self, Tried};
 use crate::upstream::{Incoming, IncomingBody};
+use crate::worst::Worst;
 
 mod hold;
 
@@ -78,16 +79,19 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, mut order: Order, mut hea
 
 /// The most that the call can cost, whoever answers. An upstream whose price is unknown is no fallback of one whose
 /// price is known.
-fn worst<L: Ledger>(core: &Core<L>, order: &mut Order) -> Option<u64> {
+fn worst<L: Ledger>(core: &Core<L>, order: &mut Order) -> Worst {
     let of = |candidate: &Candidate| {
         let line = core.lines.get(candidate.line)?;
-        core.price_for(line, &candidate.model)?.worst(&order.wanted)
+        Some(core.price_for(line, &candidate.model)?.worst(&order.wanted))
     };
-    let worst: Vec<Option<u64>> = order.candidates.iter().map(of).collect();
-    let first = (*worst.first()?)?;
-    let mut known = worst.iter().map(Option::is_some);
+    let worst: Vec<Option<Worst>> = order.candidates.iter().map(of).collect();
+    let priced = |worst: &Option<Worst>| worst.as_ref().is_some_and(|worst| worst.micros().is_some());
+    let Some(first) = worst.first().filter(|first| priced(first)).cloned().flatten() else {
+        return worst.into_iter().next().flatten().unwrap_or_else(|| order.wanted.worst(None).at(None));
+    };
+    let mut known = worst.iter().map(priced);
     order.candidates.retain(|_| known.next().unwrap_or(false));
-    Some(worst.into_iter().flatten().fold(first, u64::max))
+    worst.into_iter().filter(priced).flatten().fold(first, Worst::or)
 }
 
 /// Counts a call as under way until it is dropped.

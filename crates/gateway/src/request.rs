@@ -1,6 +1,7 @@
 //! What the gateway reads from a request: the model, whether it streams, and how much it can cost at most.
 //!
-//! The body goes upstream as it came, with one exception: OpenAI's chat streams report usage only when asked to, so
+//! The body goes upstream as it came, with two exceptions. When what is left does not pay for the answer that a request allows, the number that bounds it is
+//! lowered ([`output`]). And OpenAI's chat streams report usage only when asked to, so
 //! a streaming chat request that does not ask gets `"stream_options":{"include_usage":true}` written in. The agent
 //! then sees one chunk more, with `"choices":[]` and the usage; the format's own clients know it.
 //!
@@ -18,8 +19,12 @@ use serde_json::value::RawValue;
 use crate::format::Format;
 use crate::price::ModelPrice;
 use crate::route::Named;
+use crate::worst::Worst;
 
 mod gemini;
+mod output;
+
+pub(crate) use output::with_output;
 
 /// Tokens that providers add to what was sent.
 const INPUT_OVERHEAD_TOKENS: u64 = 1024;
@@ -44,6 +49,8 @@ pub(crate) struct Wanted {
 pub(crate) struct OutputBound {
     tokens_max: Option<u64>,
     answers: u64,
+    /// Whether [`with_output`] can lower it.
+    lowers: bool,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +95,7 @@ pub(crate) fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Res
         model,
         stream,
         input_bound: (!elsewhere).then(|| input_bound(&body)),
-        output_bound: OutputBound { tokens_max, answers },
+        output_bound: OutputBound { tokens_max, answers, lowers: output::lowers(format, tokens_max, &body) },
         service_tier: head.service_tier,
         long_cache: asks_for_long_cache(&body),
         body: asking.unwrap_or(body),
@@ -108,10 +115,12 @@ impl Wanted {
         Some(per_answer.saturating_mul(bound.answers))
     }
 
-    /// The most that the call can cost, in micro-dollars; `None` when the price or a bound is unknown.
-    pub(crate) fn worst_micros(&self, price: &ModelPrice) -> Option<u64> {
-        let (input, output) = (self.input_max(Some(price))?, self.output_max(Some(price))?);
-        price.worst(input, output, self.service_tier.as_deref(), self.long_cache)
+    /// The most that the call can use at this price; without one nothing is billed.
+    pub(crate) fn worst(&self, price: Option<&ModelPrice>) -> Worst {
+        let input = self.input_max(price);
+        let worst = Worst::new(input, self.output_max(price), self.output_bound.answers, self.output_bound.lowers);
+        let Some(price) = price else { return worst.at(Some(Vec::new())) };
+        worst.at(input.and_then(|input| price.worst(input, self.service_tier.as_deref(), self.long_cache)))
     }
 }
 
@@ -276,7 +285,7 @@ mod tests {
         let wanted = chat(r#"{"model":"gpt-5","max_completion_tokens":1000,"n":2}"#);
         // 52 bytes, 29 of them lower-case letters: 23 + 15 + 1024 input tokens at $1.25, 2000 output tokens at $10.
         assert_eq!(wanted.input_max(Some(gpt5)), Some(1062));
-        assert_eq!(wanted.worst_micros(gpt5), Some(1328 + 20_000));
+        assert_eq!(wanted.worst(Some(gpt5)).micros(), Some(1328 + 20_000));
         // Without a limit of its own the model's holds: 128,000 tokens.
         assert_eq!(chat(r#"{"model":"gpt-5"}"#).output_max(Some(gpt5)), Some(128_000));
         assert_eq!(chat(r#"{"model":"gpt-5"}"#).output_max(None), None);

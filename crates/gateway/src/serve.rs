@@ -12,8 +12,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 use crate::format::Format;
-use crate::gateway::{Gateway, unauthorized};
+use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::own::unauthorized;
 
 /// Where [`serve`] listens.
 #[derive(Debug)]

@@ -11,11 +11,13 @@ use tokio::time::{Instant, timeout};
 use crate::body::Body;
 use crate::books::Books;
 use crate::cassette::{Ending, Heard};
-use crate::gateway::{Candidate, problem};
+use crate::gateway::Candidate;
 use crate::health::Unwell;
 use crate::ledger::Ledger;
+use crate::own::problem;
 use crate::pace::Place;
 use crate::relay::{HeadSender, Order};
+use crate::request::with_output;
 use crate::retry::{Failure, Next};
 use crate::upstream::{Asker, Incoming, Outgoing, Unanswered};
 
@@ -113,7 +115,7 @@ async fn ask<'a, L: Ledger>(
             return Ended::Refused(response);
         }
         tries += 1;
-        let answered = answer_head(books, outgoing(order, candidate), head).await;
+        let answered = answer_head(books, outgoing(order, candidate, books.lowered()), head).await;
         let failure = judge(books, &answered);
         let Some(failure) = failure else {
             match answered {
@@ -162,7 +164,7 @@ fn judge<L: Ledger>(books: &Books<'_, L>, answered: &Result<Incoming, Unanswered
     failure
 }
 
-fn outgoing(order: &Order, candidate: &Candidate) -> Outgoing {
+fn outgoing(order: &Order, candidate: &Candidate, lowered: Option<u64>) -> Outgoing {
     let call = &order.call;
     let mut outgoing = Outgoing {
         asker: Asker { mission: call.mission.clone(), agent: call.agent.clone(), attempt: call.attempt },
@@ -171,7 +173,10 @@ fn outgoing(order: &Order, candidate: &Candidate) -> Outgoing {
         stream: call.stream,
         path_and_query: order.path_and_query.clone(),
         headers: order.headers.clone(),
-        body: order.wanted.body.clone(),
+        body: match lowered {
+            Some(tokens) => with_output(call.format, &order.wanted.body, tokens),
+            None => order.wanted.body.clone(),
+        },
     };
     outgoing.rename(&call.model, &candidate.model);
     outgoing

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
+use super::{Bill, Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
 
 #[derive(Deserialize)]
 pub(super) struct Chunk {
@@ -30,6 +30,7 @@ struct ChatUsage {
     completion_tokens_details: Option<OpenAiOutputDetails>,
     /// LiteLLM and other translators of Anthropic put cache writes here.
     cache_creation_input_tokens: Count,
+    cost: Bill,
 }
 
 impl Chunk {
@@ -62,6 +63,7 @@ impl ChatUsage {
             }
             reading.input = Some(details.split(total));
         }
+        reading.billed = self.cost.0.or(reading.billed);
         reading.output_tokens = self.completion_tokens.0.or(reading.output_tokens);
         let details = self.completion_tokens_details.unwrap_or_default();
         reading.reasoning_tokens = details.reasoning_tokens.0.unwrap_or(reading.reasoning_tokens);

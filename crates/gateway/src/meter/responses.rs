@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
+use super::{Bill, Count, End, OpenAiInputDetails, OpenAiOutputDetails, Reading, TextBytes};
 
 #[derive(Deserialize)]
 pub(super) struct Event {
@@ -29,6 +29,7 @@ struct ResponsesUsage {
     output_tokens: Count,
     input_tokens_details: Option<OpenAiInputDetails>,
     output_tokens_details: Option<OpenAiOutputDetails>,
+    cost: Bill,
 }
 
 impl Event {
@@ -65,6 +66,7 @@ impl Response {
             if let Some(total) = usage.input_tokens.0 {
                 reading.input = Some(usage.input_tokens_details.unwrap_or_default().split(total));
             }
+            reading.billed = usage.cost.0.or(reading.billed);
             reading.output_tokens = usage.output_tokens.0.or(reading.output_tokens);
             let details = usage.output_tokens_details.unwrap_or_default();
             reading.reasoning_tokens = details.reasoning_tokens.0.unwrap_or(reading.reasoning_tokens);

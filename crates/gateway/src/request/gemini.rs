@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{OutputBound, Wanted, input_bound, not_json};
+use crate::format::Format;
 use crate::route::Named;
 
 #[derive(Deserialize)]
@@ -42,6 +43,7 @@ pub(super) fn read(named: Named<'_>, body: Bytes) -> Result<Wanted, String> {
         output_bound: OutputBound {
             tokens_max: config.max_output_tokens,
             answers: config.candidate_count.unwrap_or(1).max(1),
+            lowers: super::output::lowers(Format::Gemini, config.max_output_tokens, &body),
         },
         service_tier: None,
         long_cache: false,

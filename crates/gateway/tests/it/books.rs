@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer, Tag};
+use gateway::{Call, Ledger, Refusal, Settled, StoredAnswer, Tag, Worst};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub struct Books {
@@ -13,6 +13,8 @@ pub struct Books {
     pub settling_fails: bool,
     /// The rate limits that were told.
     pub limited: Mutex<Vec<(Call, Duration)>>,
+    /// What is left for a call, in micro-dollars, if that is little.
+    pub micros_left: Mutex<Option<u64>>,
     reserved: Mutex<Vec<(Call, Option<u64>)>>,
     found: Mutex<Vec<(String, bool)>>,
     /// Tells that a settlement was asked for, before it is allowed.
@@ -38,6 +40,7 @@ impl Books {
             limited: Mutex::default(),
             reserved: Mutex::default(),
             found: Mutex::default(),
+            micros_left: Mutex::default(),
             settled,
             reserving: Notify::new(),
             may_reserve: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
@@ -65,11 +68,15 @@ impl Ledger for Books {
         self.stored.lock().unwrap().take()
     }
 
-    async fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> Result<(), Refusal> {
-        self.reserved.lock().unwrap().push((call.clone(), worst_micros));
+    async fn reserve(&self, call: &Call, worst: Worst) -> Result<Worst, Refusal> {
+        self.reserved.lock().unwrap().push((call.clone(), worst.micros()));
         self.reserving.notify_one();
         self.may_reserve.acquire().await.unwrap().forget();
-        self.refusal.lock().unwrap().clone().map_or(Ok(()), Err)
+        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
+            return Err(refusal);
+        }
+        let left = *self.micros_left.lock().unwrap();
+        Ok(worst.within(left, None).unwrap_or_else(|| worst.least()))
     }
 
     async fn settle(&self, settled: Settled) -> Result<(), String> {

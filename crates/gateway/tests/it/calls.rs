@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use gateway::{Body, Cost, Format, Limits, Outcome, Refusal, StoredAnswer};
+use gateway::{Body, Cost, Format, Limits, Outcome, PriceSource, Refusal, StoredAnswer};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
@@ -297,4 +297,35 @@ async fn a_model_without_a_price_costs_unknown() {
     assert_eq!(answer.status, 200);
     let settled = scene.settlements.recv().await.unwrap();
     assert_eq!((settled.cost, settled.usage.output_tokens), (Cost::Unknown, 20));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_for_what_is_left_is_bounded() {
+    let mut mock = Mock::start(|_| Reply::json(recorded()[0].document)).await;
+    let mut scene = Scene::of(passthrough(Format::OpenAiChat, &mock.url));
+    // 5,000 tokens at $10 for a million, and at most 1,100 of input at $1.25.
+    *scene.books.micros_left.lock().unwrap() = Some(51_400);
+    let body = r#"{"model":"gpt-5", "max_tokens": 32000 ,"seed":1}"#;
+    scene.ask("/v1/chat/completions", body).await;
+    let sent = String::from_utf8(mock.next().await.body.to_vec()).unwrap();
+    let bound: u64 = serde_json::from_str::<serde_json::Value>(&sent).unwrap()["max_tokens"].as_u64().unwrap();
+    assert!((5_000..5_050).contains(&bound), "{bound}");
+    assert_eq!(sent, body.replace("32000", &bound.to_string()), "every other byte stays");
+    let settled = scene.settlements.recv().await.unwrap();
+    assert_eq!(settled.outcome, Outcome::Complete);
+}
+
+#[tokio::test]
+async fn what_the_provider_says_that_it_cost_comes_before_the_table_and_after_your_own_price() {
+    let document = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],
+        "usage":{"prompt_tokens":100,"completion_tokens":10,"cost":0.00123}}"#;
+    let mock = Mock::start(move |_| Reply::json(document)).await;
+    let mut scene = Scene::of(passthrough(Format::OpenAiChat, &mock.url));
+    for (model, source) in [("gpt-5", PriceSource::Provider), (MODEL, PriceSource::Configured)] {
+        scene.ask("/v1/chat/completions", format!(r#"{{"model":"{model}","max_tokens":100}}"#)).await;
+        let Cost::Known { micros, source: from } = scene.settlements.recv().await.unwrap().cost else {
+            panic!("{model}")
+        };
+        assert_eq!((from, micros == 1_230), (source, source == PriceSource::Provider), "{model}");
+    }
 }
