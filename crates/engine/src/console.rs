@@ -6,13 +6,11 @@
 
 use crate::{clock::Clock, masking::Masking};
 use gateway::{MaskedStream, Masker};
-use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Chunk, MissionKey, Transcripts};
+use view::{CONSOLE, Console, RunBy};
 use workspace::{CheckEnd, Exit, Limit, Output, Spoken};
 
-/// The kind of these chunks.
-pub(crate) const KIND: &str = "console";
 /// Bytes of one command that are kept as they come.
 const LIVE_BYTES_MAX: usize = 256 << 10;
 /// Pieces of one command that are kept as they come: a program may print byte by byte.
@@ -21,76 +19,6 @@ const LIVE_PIECES_MAX: u32 = 2048;
 const END_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a line that are waited for before a part of it is shown.
 const LINE_BYTES_MAX: usize = 4 << 10;
-
-/// One thing that a console shows. `number` tells apart what runs at the same time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "console", rename_all = "snake_case")]
-pub enum Console {
-    /// Something is run.
-    Begun {
-        /// Which.
-        number: u64,
-        /// For whom.
-        by: RunBy,
-        /// The command line.
-        run: String,
-        /// Where, below the work folder; none for the folder itself.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cwd: Option<String>,
-    },
-    /// It printed something.
-    Said {
-        /// Which.
-        number: u64,
-        /// Whether on standard error.
-        stderr: bool,
-        /// What; whole lines, but for the last one and very long ones.
-        text: String,
-    },
-    /// It printed more than is kept; what follows is the end of it.
-    LeftOut {
-        /// Which.
-        number: u64,
-        /// How much is not kept.
-        bytes: u64,
-    },
-    /// It ended.
-    Ended {
-        /// Which.
-        number: u64,
-        /// How, in words.
-        how: String,
-        /// How long it ran, in milliseconds.
-        ms: u64,
-        /// How many bytes it printed in all.
-        bytes: u64,
-        /// What of the sandbox is likely to be behind a failure.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        hints: Vec<String>,
-    },
-    /// The agent's own process ended.
-    Process {
-        /// How, in words.
-        how: String,
-    },
-    /// A part of the transcript is missing here. Never stored: readers make it of what the store says.
-    NotKept {
-        /// How many chunks.
-        chunks: u64,
-        /// How many bytes.
-        bytes: u64,
-    },
-}
-
-/// For whom something is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunBy {
-    /// The agent asked for it.
-    Agent,
-    /// It is an acceptance check of the agent's change.
-    Check,
-}
 
 /// Where the consoles of one agent go.
 #[derive(Clone)]
@@ -123,7 +51,7 @@ impl Scribe {
             agent: self.agent.clone(),
             attempt: None,
             at_ms: self.clock.now().0,
-            kind: KIND.to_owned(),
+            kind: CONSOLE.to_owned(),
             bytes: self.masking.masker().bytes(&serde_json::to_vec(console).unwrap_or_default()).into_owned(),
         });
     }

@@ -299,7 +299,7 @@ impl Driver {
             batch = batch.facts(&self.key, self.seq + 1, at_ms, rows);
         }
         if facts.iter().any(changes_status) {
-            batch = batch.status(&self.key, at_ms, crate::view::status_word(self.mission.status()));
+            batch = batch.status(&self.key, at_ms, view::status_word(self.mission.status()));
         }
         for (call, answer) in decided.iter().filter_map(|decided| decided.tell.call.clone()) {
             batch = batch.call(call, answer);

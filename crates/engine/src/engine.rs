@@ -311,7 +311,7 @@ impl Engine {
             facts.iter().for_each(|fact| self.faults.pass(Place::BeforeAppend, fact.kind()));
             self.store.append(key, seq + 1, now.0, &facts).await?;
             facts.iter().for_each(|fact| self.faults.pass(Place::AfterAppend, fact.kind()));
-            let status = crate::view::status_word(mission.status());
+            let status = view::status_word(mission.status());
             self.store.commit(store::Batch::new().status(key, now.0, status)).await?;
         }
         Ok(facts)

@@ -9,8 +9,8 @@
 //!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     prices   the price table of a home
+//!     host     what this machine has and can enforce, for people
 //!     replay   a mission run again from its recorded calls
-//!     view     readings of the journal for people: list, show, tail, explain, report
 //! ```
 //!
 //! Nothing here holds a rule of the mission: those are in `mission`. Nothing here is visible or carried out before it is durable.
@@ -23,6 +23,7 @@ mod egress;
 mod engine;
 mod fault;
 mod hands;
+mod host;
 mod masking;
 mod meter;
 mod order;
@@ -32,13 +33,14 @@ mod serve;
 mod settings;
 mod setup;
 mod tools;
-pub mod view;
 
+pub use ::view;
 pub use driver::{DriverError, Handle, Progress, TellError};
 pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
 pub use fault::{Faults, NoSuchPoint};
 #[cfg(feature = "modelled")]
 pub use hands::{Modelled, ModelledAgent};
+pub use host::{Guarantee, HostView, Tool};
 pub use masking::{Masking, Named};
 pub use meter::Meter;
 pub use mission::Standing;

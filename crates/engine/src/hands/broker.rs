@@ -7,7 +7,7 @@
 //! command is run at least once, and never twice at the same time.
 
 use super::{Hands, agent::Live};
-use crate::console::{Recording, RunBy, Scribe, end_words};
+use crate::console::{Recording, Scribe, end_words};
 use api::tools::{COMMAND_S, RunCommand};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
+use view::RunBy;
 use workspace::{CheckEnd, CommandOrder, CommandRun};
 
 /// Answers that are kept for calls that are repeated.

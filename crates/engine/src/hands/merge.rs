@@ -1,9 +1,10 @@
 //! The mission's repositories: making them, trying changes, moving the branch, putting the result into the user's repository.
 
 use super::{Failed, Hands, Outcome, commit};
-use crate::console::{RunBy, Scribe, end_words};
+use crate::console::{Scribe, end_words};
 use mission::{AgentId, Check, CheckRun, EffectId, Input, Verdict};
 use std::{sync::Arc, time::Duration};
+use view::RunBy;
 use workspace::{BranchName, CheckCommand, Merge, Repository};
 
 /// What a change is tried with.

@@ -6,7 +6,7 @@ use crate::{
     outcome::{Error, Outcome},
     screen::{self, visible},
 };
-use engine::view::{HostView, table};
+use engine::{HostView, view::table};
 use std::{fmt::Write as _, path::Path};
 
 /// Free space below which a mission soon stops, in bytes: clones, checkpoints and test runs of a middling repository.
@@ -122,7 +122,7 @@ fn gib(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::view::{Guarantee, Tool};
+    use engine::{Guarantee, Tool};
 
     #[test]
     fn what_is_missing_is_said_with_what_to_do() {

@@ -67,6 +67,8 @@ const DECISIONS: &[&str] = &[
     "interrupt_raised",
     "interrupt_answered",
     "budget_raised",
+    "allowance_raised",
+    "allowance_denied",
     "task_reopened",
     "task_failed",
     "task_skipped",

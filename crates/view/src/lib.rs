@@ -7,12 +7,13 @@
 //! ```
 //! The types here are also what `--json` prints; their field names are stable.
 
+mod allowances;
+mod console;
 mod consoles;
 mod degraded;
 mod document;
 mod explain;
 mod history;
-mod host;
 mod list;
 mod readings;
 mod reasons;
@@ -28,12 +29,12 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use crate::console::{Console, RunBy};
+pub use allowances::BudgetLimitView;
+pub use console::{CONSOLE, Console, RunBy};
 pub use consoles::{Consoles, Heard};
 pub use degraded::Degraded;
 pub use explain::Explanation;
 pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};
-pub use host::{Guarantee, HostView, Tool};
 pub use list::MissionLine;
 pub use policies::{duration, table};
 pub use readings::{Readings, ViewError};
@@ -47,4 +48,4 @@ pub use store::{CallRow, Recorded, StoredCall};
 pub use tail::{Follow, Told};
 pub use tell::{Line, Teller, Weight};
 pub use text::{inbox, missions};
-pub use words::{money, status_word, visible};
+pub use words::{first_line, money, status_word, visible};

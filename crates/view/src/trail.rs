@@ -1,7 +1,7 @@
 //! What a reading has to remember beyond the mission itself: the mission forgets an attempt, a change and an interrupt when they are over,
 //! a reader still wants their names.
 
-use mission::{About, AgentId, AttemptId, ChangeId, Fact, InterruptId, Mission, RoleId, TaskId, To};
+use mission::{About, AgentId, AllowanceId, AttemptId, ChangeId, Fact, InterruptId, Mission, RoleId, TaskId, To};
 use std::collections::BTreeMap;
 
 /// The mission as far as it has been read, and the names of what is over.
@@ -84,6 +84,19 @@ impl Trail {
         self.mission.agent_name(agent)
     }
 
+    /// A budget beside the mission's own, in words; `most`: how much of it, if not what it is at the moment.
+    pub(super) fn allowance(&self, id: AllowanceId, most: Option<u64>) -> String {
+        let standing = self.mission.allowances().find(|(known, ..)| *known == id);
+        let most = most.or(standing.map(|(_, _, spent)| spent.most)).unwrap_or_default();
+        self.mission.plan().allowance_words(id, most)
+    }
+
+    /// An amount of what such a budget counts.
+    pub(super) fn amount(&self, id: AllowanceId, amount: u64) -> String {
+        let standing = self.mission.allowances().find(|(known, ..)| *known == id);
+        standing.map(|(_, allowance, _)| allowance.measure.words(amount)).unwrap_or_default()
+    }
+
     pub(super) fn recipient(&self, to: &To) -> String {
         match to {
             To::Agent(agent) => self.agent_name(*agent).to_owned(),
@@ -142,6 +155,12 @@ impl Trail {
             | Fact::EngineRestarted
             | Fact::EffectRetried { .. }
             | Fact::EffectDelayed { .. }
+            | Fact::WindowBegan { .. }
+            | Fact::TimeCounted { .. }
+            | Fact::AllowanceWarned { .. }
+            | Fact::AllowanceUsedUp { .. }
+            | Fact::AllowanceRaised { .. }
+            | Fact::AllowanceDenied { .. }
             | Fact::BudgetWarned { .. }
             | Fact::BudgetRaised { .. }
             | Fact::Paused { .. }
@@ -173,7 +192,7 @@ impl Trail {
         let subject = match self.about(interrupt) {
             Some(About::Question(attempt)) => self.of_attempt(*attempt),
             Some(About::Task(task)) => Subject { task: Some(*task), ..Subject::default() },
-            Some(About::Budget | About::Space | About::Publish) | None => Subject::default(),
+            Some(About::Budget | About::Allowance(_) | About::Space | About::Publish) | None => Subject::default(),
         };
         Subject { interrupt: Some(interrupt), ..subject }
     }

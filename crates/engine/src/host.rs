@@ -150,7 +150,7 @@ async fn version(launcher: &Arc<Launcher>, scratch: &Path, name: &str) -> Result
     // A program that closes its output early is judged by how it ends.
     let _ = process.stdout.take(LINE_BYTES_MAX).read_to_string(&mut text).await;
     match process.control.wait().await {
-        Exit::Code(0) => Ok(super::words::first_line(&text)),
+        Exit::Code(0) => Ok(view::first_line(&text)),
         exit => Err(format!("it ended with {exit:?}")),
     }
 }

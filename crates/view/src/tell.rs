@@ -133,10 +133,32 @@ impl Teller {
                 let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
                 (Detail, format!("model call: {} in, {} out, {cost}", usage.input_tokens, usage.output_tokens))
             }
-            Fact::AttemptLimited { lasts_ms, .. } => {
-                (Notice, format!("waits: the provider takes no more calls for {}", duration(*lasts_ms)))
+            Fact::AttemptLimited { lasts_ms, own, .. } => {
+                let why = if *own { "its budget allows" } else { "the provider takes" };
+                (Notice, format!("waits: {why} no more calls for {}", duration(*lasts_ms)))
             }
-            Fact::AttemptReleased { .. } => (Step, "the provider takes calls again".into()),
+            Fact::AttemptReleased { .. } => (Step, "may go on: the limit is over".into()),
+            Fact::WindowBegan { allowance, .. } => {
+                (Detail, format!("a new window of the budget of {} begins", self.trail.allowance(*allowance, None)))
+            }
+            Fact::TimeCounted { allowance, ms, .. } => {
+                let time = self.trail.amount(*allowance, *ms);
+                (Detail, format!("{time} more of the budget of {}", self.trail.allowance(*allowance, None)))
+            }
+            Fact::AllowanceWarned { allowance, used, most } => {
+                let used = self.trail.amount(*allowance, *used);
+                (Notice, format!("{used} of the budget of {} is used", self.trail.allowance(*allowance, Some(*most))))
+            }
+            Fact::AllowanceUsedUp { allowance, .. } => {
+                (Notice, format!("the budget of {} is used up", self.trail.allowance(*allowance, None)))
+            }
+            Fact::AllowanceRaised { allowance, by } => {
+                let by = self.trail.amount(*allowance, *by);
+                (Notice, format!("the budget of {} is raised by {by}", self.trail.allowance(*allowance, None)))
+            }
+            Fact::AllowanceDenied { allowance } => {
+                (Notice, format!("no more than {} may be used", self.trail.allowance(*allowance, None)))
+            }
             Fact::BudgetWarned { spent, cap } => (Notice, format!("{spent} of the budget of {cap} is spent")),
             Fact::BudgetRaised { by } => (Notice, format!("the budget is raised by {by}")),
             Fact::TaskReady { .. } => (Detail, "is ready again".into()),

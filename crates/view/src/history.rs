@@ -134,7 +134,7 @@ impl History {
         self.reasons.extend(Reason::of(&self.trail, *seq, *at_ms, fact, self.answer));
         self.answer = match fact {
             Fact::InterruptAnswered { interrupt, by: by @ (By::Person | By::Default), .. } => Some((*interrupt, *by)),
-            Fact::BudgetRaised { .. } => self.answer,
+            Fact::BudgetRaised { .. } | Fact::AllowanceRaised { .. } | Fact::AllowanceDenied { .. } => self.answer,
             _ => None,
         };
         self.take(*at_ms, fact);

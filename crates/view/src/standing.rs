@@ -1,6 +1,7 @@
 //! One mission as it stands: what `show` prints and what `run --json` gives back.
 
 use super::{
+    allowances::{BudgetLimitView, more_and_no},
     history::History,
     words::{change_word, process_word, status_word, task_word},
 };
@@ -193,6 +194,8 @@ pub struct MoneyView {
     pub output_tokens: u64,
     /// The same by agent, model and source of the price.
     pub by: Vec<SpendView>,
+    /// Budgets beside the cap, in the order in which they were set.
+    pub limits: Vec<BudgetLimitView>,
 }
 
 /// What the calls of one agent to one model, priced from one source, came to.
@@ -202,7 +205,7 @@ pub struct SpendView {
     pub agent: String,
     /// Which model.
     pub model: String,
-    /// Where the cost comes from: `list-price`, `estimated`, `unknown`, `scripted`, `replayed` or `not-billed`.
+    /// Where the cost comes from: `list-price`, `provider`, `estimated`, `unknown`, `scripted`, `replayed` or `not-billed`.
     pub source: String,
     /// Which prices it was computed with; empty when none were.
     pub prices: String,
@@ -371,13 +374,13 @@ fn interrupts(name: &str, history: &History) -> Vec<InterruptView> {
                 Answer::Deny => "deny".to_owned(),
                 Answer::Text(text) => text.clone(),
             },
-            answers: answers(name, id, &interrupt.about),
+            answers: answers(trail.mission(), name, id, &interrupt.about),
         }
     };
     trail.mission().interrupts().map(view).collect()
 }
 
-fn answers(name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
+fn answers(mission: &Mission, name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
     let with =
         |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
     match about {
@@ -393,6 +396,14 @@ fn answers(name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
             with("2.50", "so many dollars more may be spent"),
             with("--deny", "the mission ends with what is merged"),
         ],
+        About::Allowance(id) => {
+            let (more, denied) = more_and_no(mission, *id);
+            vec![
+                with("--approve", "as much may be used again"),
+                with(more, "so much more may be used"),
+                with("--deny", denied),
+            ]
+        }
         About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
         About::Publish => {
             vec![
@@ -437,6 +448,7 @@ impl MoneyView {
             leased_micros: ledger.leased.0,
             calls: ledger.calls,
             unknown_calls: ledger.unknown,
+            limits: BudgetLimitView::all(mission),
             input_tokens: ledger.input_tokens,
             output_tokens: ledger.output_tokens,
             by: by.collect(),

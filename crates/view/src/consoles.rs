@@ -5,7 +5,7 @@ use super::{
     readings::ViewError,
     tell::{Line, Weight},
 };
-use crate::console::{self, Console, RunBy};
+use crate::console::{CONSOLE, Console, RunBy};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -88,7 +88,7 @@ impl Consoles {
 
 fn heard(agent: &str, entry: Entry) -> Option<Heard> {
     let console = match entry.content {
-        Content::Bytes { kind, bytes } if kind == console::KIND => serde_json::from_slice(&bytes).ok()?,
+        Content::Bytes { kind, bytes } if kind == CONSOLE => serde_json::from_slice(&bytes).ok()?,
         Content::Bytes { .. } => return None,
         Content::Gap { chunks, bytes, .. } => Console::NotKept { chunks, bytes },
     };

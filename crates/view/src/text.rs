@@ -118,6 +118,14 @@ impl MissionView {
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
         let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());
         let _ = writeln!(text, "  money   {}", self.money.line());
+        for limit in &self.money.limits {
+            let left = match limit.state {
+                "asking" => ": a person is asked for more",
+                "denied" => ": more was denied",
+                _ => "",
+            };
+            let _ = writeln!(text, "          {} used of {}{left}", limit.used_words, limit.words);
+        }
         self.write_tables(&mut text, is_run);
         self.write_next(&mut text, Some(when), is_run);
         text

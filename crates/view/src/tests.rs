@@ -24,7 +24,7 @@ fn plan() -> Plan {
     };
     let role = Role { name: "builder".to_owned(), count: 2, instructions: String::new() };
     let tasks = vec![task("parser", &[], &["make test"]), task("dates", &[], &["make test"]), task("notes", &[1], &[])];
-    Plan { roles: vec![role], tasks }
+    Plan { roles: vec![role], tasks, allowances: vec![] }
 }
 
 fn opened() -> Fact {

@@ -44,7 +44,8 @@ pub(super) fn stop_word(reason: StopReason) -> &'static str {
         StopReason::Paused => "the mission is paused",
         StopReason::Closing => "the mission ends",
         StopReason::AttemptOver => "its attempt is over",
-        StopReason::Limited => "the provider takes no calls for a while",
+        StopReason::Limited => "nothing may be called for a while",
+        StopReason::Budget => "a budget of time is used up",
     }
 }
 
@@ -157,7 +158,7 @@ pub(super) fn short(commit: &str) -> &str {
 }
 
 /// The first line of a text, bounded.
-pub(super) fn first_line(text: &str) -> String {
+pub fn first_line(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     match line.char_indices().nth(LINE_CHARS_MAX) {
         Some((cut, _)) => format!("{}…", &line[..cut]),

@@ -116,8 +116,21 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
             format!("{micros} more of the budget is set aside for it"),
             "its next model call may need more than was left",
         ),
+        Fact::AttemptLimited { own: true, .. } => chosen("it waits", "the budget of this time is used up"),
         Fact::AttemptLimited { .. } => chosen("it waits", "the provider takes no calls until its limit is reset"),
-        Fact::AttemptReleased { .. } => chosen("it goes on", "the provider's limit is over"),
+        Fact::AttemptReleased { .. } => chosen("it goes on", "the time that it had to wait is over"),
+        Fact::AllowanceRaised { allowance, by } => chosen(
+            format!(
+                "the budget of {} is raised by {}",
+                trail.allowance(*allowance, None),
+                trail.amount(*allowance, *by)
+            ),
+            after(answer, "a person allowed it"),
+        ),
+        Fact::AllowanceDenied { allowance } => chosen(
+            format!("no more than {} may be used", trail.allowance(*allowance, None)),
+            after(answer, "a person denied it"),
+        ),
         Fact::BudgetRaised { by } => {
             chosen(format!("the budget is raised by {by}"), after(answer, "a person allowed it"))
         }
@@ -196,7 +209,7 @@ fn raised_because(about: &About) -> &'static str {
     match about {
         About::Question(_) => "the agent asked",
         About::Task(_) => "the attempts of the task are used up",
-        About::Budget => "a call would pass the budget",
+        About::Budget | About::Allowance(_) => "more would pass the budget",
         About::Space => "the disk is full",
         About::Publish => "the result could not be put into your repository",
     }
