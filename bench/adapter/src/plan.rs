@@ -28,7 +28,7 @@ pub(crate) fn of(args: &Args) -> Result<Plan> {
     match args.workload {
         Workload::W1 | Workload::W4 | Workload::W5 => {
             let tasks = (0..args.n).map(|i| task(i, format!("[[mock id=a{i}]] Add 3 and 4, twice."), Vec::new()));
-            Ok(Plan { roles: roles(args.n), tasks: tasks.collect() })
+            Ok(Plan { roles: roles(args.n), tasks: tasks.collect(), allowances: vec![] })
         }
         Workload::W3 => dag(args.dag.as_deref().context("w3 needs --dag")?, args.conc),
     }
@@ -41,7 +41,7 @@ fn dag(file: &Path, conc: u32) -> Result<Plan> {
         let before = dag.edges.iter().filter(|edge| edge.1 == i as usize).map(|edge| TaskId(edge.0 as u32));
         task(i, format!("[[mock id=t{i} lat={latency_ms}]] Do task {i}."), before.collect())
     });
-    Ok(Plan { roles: roles(conc), tasks: tasks.collect() })
+    Ok(Plan { roles: roles(conc), tasks: tasks.collect(), allowances: vec![] })
 }
 
 fn roles(count: u32) -> Vec<Role> {

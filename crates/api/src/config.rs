@@ -12,15 +12,18 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
+mod budget;
 mod role;
 mod secrets;
 mod spec;
 mod upstream;
 
+pub use budget::{BUDGET_LIMITS_MAX, BudgetLimit, BudgetMeasure, BudgetScope, BudgetWindow};
 pub use role::{Role, Runtime, WorkspaceKind};
 pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
 pub use upstream::{Format, Key, Recording, Upstream, UpstreamRules};
 
+pub(crate) use budget::{PlanBudgetSpec, Subjects, limits as budget_limits};
 pub(crate) use role::roles;
 pub(crate) use spec::{ConfigFile, RoleSpec};
 
@@ -47,6 +50,8 @@ pub struct CheckedConfig {
     pub budget_micros: Option<u64>,
     /// The share of it, in percent, at which people are warned.
     pub budget_warn_percent: Option<u32>,
+    /// What may be used beside that.
+    pub budget_limits: Vec<BudgetLimit>,
     /// What bounds a mission.
     pub limits: Limits,
     /// Prices by model, ahead of the built-in table.
@@ -108,12 +113,14 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
     let mut checker = Checker::new(source);
     checker.version(file.version);
     let upstreams = upstream::upstreams(&mut checker, file.upstreams);
-    let (usd, warn_percent) = file.budget.map_or((None, None), |budget| (Some(budget.usd), budget.warn_percent));
+    let budget = file.budget.unwrap_or_default();
+    let roles = role::roles(&mut checker, file.roles, &upstreams);
     let config = CheckedConfig {
-        roles: role::roles(&mut checker, file.roles, &upstreams),
+        budget_limits: budget::limits(&mut checker, budget.limits, &Subjects { roles: &roles, tasks: None }),
+        roles,
         upstreams,
-        budget_micros: usd.map(|usd| checker.usd(usd)),
-        budget_warn_percent: checker.number("`warn_percent`", warn_percent, 1..=100),
+        budget_micros: budget.usd.map(|usd| checker.usd(usd)),
+        budget_warn_percent: checker.number("`warn_percent`", budget.warn_percent, 1..=100),
         limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
         prices: spec::prices(&mut checker, file.prices),
         checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),

@@ -4,7 +4,7 @@
 //! role is resolved, every dependency exists, no task waits for itself, every change has a check.
 
 use crate::{
-    config::{AGENTS_MAX, CheckedConfig, ROLES_MAX, Role, roles},
+    config::{AGENTS_MAX, BudgetLimit, BudgetScope, CheckedConfig, ROLES_MAX, Role, Subjects, budget_limits, roles},
     source::{Place, Problems, Source, checker::Checker},
     value::Name,
 };
@@ -37,6 +37,9 @@ pub struct CheckedPlan {
     pub roles: BTreeMap<Name, Role>,
     /// The tasks in the plan's order, at least one; ids are unique, dependencies exist and form no circle.
     pub tasks: Vec<Task>,
+    /// What they may use beside the mission's dollars: the configuration's limits where they concern this plan, each replaced by the plan's own
+    /// for the same.
+    pub budget_limits: Vec<BudgetLimit>,
 }
 
 /// One node of the plan.
@@ -98,9 +101,25 @@ pub fn load(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Prob
     known.extend(roles(&mut checker, file.roles, &config.upstreams));
     let tasks_place = file.tasks.place;
     let tasks = task::tasks(&mut checker, file.tasks, &known, &config.limits);
+    let ids = tasks.iter().map(|task| task.id.as_str()).collect();
+    let subjects = Subjects { roles: &known, tasks: Some(ids) };
+    let own = budget_limits(&mut checker, file.budget.unwrap_or_default().limits, &subjects);
     known.retain(|name, _| tasks.iter().any(|task| task.role == *name));
     check_numbers(&mut checker, &known, tasks_place);
-    checker.finish(CheckedPlan { goal, roles: known, tasks })
+    let budget_limits = both_limits(&config.budget_limits, own, &known);
+    checker.finish(CheckedPlan { goal, roles: known, tasks, budget_limits })
+}
+
+/// The configuration's limits that the plan does not set itself, and the plan's. What is about roles or agents that the plan does not use limits nothing.
+fn both_limits(config: &[BudgetLimit], plan: Vec<BudgetLimit>, roles: &BTreeMap<Name, Role>) -> Vec<BudgetLimit> {
+    let concerns = |limit: &BudgetLimit| match &limit.scope {
+        BudgetScope::Role(role) => roles.contains_key(role),
+        BudgetScope::Agent(role, number) => roles.get(role).is_some_and(|role| *number <= role.count),
+        BudgetScope::Mission | BudgetScope::Task(_) => true,
+    };
+    let same = |a: &BudgetLimit, b: &BudgetLimit| (&a.scope, a.measure, a.per) == (&b.scope, b.measure, b.per);
+    let kept = config.iter().filter(|limit| !plan.iter().any(|own| same(own, limit))).cloned();
+    kept.chain(plan.iter().cloned()).filter(concerns).collect()
 }
 
 /// The roles of a plan come from two files, so their numbers are judged once more where they meet.

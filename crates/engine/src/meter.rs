@@ -10,7 +10,8 @@ use crate::{
     masking::Masking,
 };
 use agents::acp::Update;
-use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag};
+use allowed::Allowed;
+use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag, Worst};
 use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +29,8 @@ pub struct Meter {
     prices_version: String,
     handle: OnceLock<Handle>,
     accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
+    /// What calls that are on have set aside of allowances. Held while the mission says what is left, so that no two calls get the same.
+    allowed: tokio::sync::Mutex<Allowed>,
     /// Attempts with a call in the turn that there was no money for.
     short: Mutex<BTreeSet<u32>>,
     /// Told whenever a call is booked.
@@ -48,8 +51,16 @@ pub(crate) struct Notes {
 struct Account {
     /// Left of the lease, reservations not subtracted; `None` until the mission was asked.
     left: Option<Left>,
-    /// Reserved by call.
-    reserved: BTreeMap<u64, u64>,
+    /// Set aside by call.
+    reserved: BTreeMap<u64, Aside>,
+}
+
+/// What a call has set aside of its attempt's lease.
+#[derive(Clone, Copy)]
+struct Aside {
+    micros: u64,
+    /// The output to which its answer was lowered, if it was.
+    lowered_to: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,9 +71,9 @@ enum Left {
 
 impl Meter {
     pub(crate) fn new(store: Store, clock: Clock, prices_version: String, notes: Notes) -> Self {
-        let (accounts, short, noted) = Default::default();
+        let (accounts, allowed, short, noted) = Default::default();
         let (handle, closed) = (OnceLock::new(), Notify::new());
-        Self { store, clock, prices_version, handle, accounts, short, closed, notes, noted }
+        Self { store, clock, prices_version, handle, accounts, allowed, short, closed, notes, noted }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -80,29 +91,45 @@ impl Meter {
         self.handle.get().ok_or_else(|| refusal(503, "engine", "The engine is starting. Try again."))
     }
 
-    /// Reserves `worst` for a call, asking the mission for more when the lease is short.
-    async fn set_aside(&self, call: u64, attempt: u32, worst: Option<u64>) -> Result<(), Refusal> {
+    /// Sets aside what a call can use at most, of the allowances and of its attempt's lease. Where that is too much, but a shorter answer
+    /// would fit, its answer is bounded to what fits.
+    async fn set_aside(&self, call: u64, attempt: u32, worst: Worst) -> Result<Worst, Refusal> {
+        let worst = self.allow(call, attempt, worst).await?;
+        let leased = self.lease(call, attempt, worst).await;
+        if leased.is_err() {
+            self.allowed.lock().await.free(call);
+            self.closed.notify_waiters();
+        }
+        leased
+    }
+
+    /// Of the lease; the mission is asked for more when it is short.
+    async fn lease(&self, call: u64, attempt: u32, worst: Worst) -> Result<Worst, Refusal> {
         let account = self.account(attempt);
         let mut account = account.lock().await;
         let left = self.left(&mut account, attempt).await?;
+        let aside = |worst: &Worst, micros| Aside { micros, lowered_to: worst.lowered().and(worst.output_tokens()) };
         let Left::Micros(left) = left else {
-            account.reserved.insert(call, 0);
-            return Ok(());
+            account.reserved.insert(call, aside(&worst, 0));
+            return Ok(worst);
         };
-        let worst = worst.ok_or_else(|| {
-            refusal(
-                402,
-                "unknown_price",
-                "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.",
-            )
-        })?;
-        let free = left.saturating_sub(account.reserved.values().sum());
-        if free < worst {
-            let more = self.ask(attempt, Micros(worst - free)).await?;
+        let (Some(most), Some(least)) = (worst.micros(), worst.least().micros()) else { return Err(unknown_price()) };
+        let free = left.saturating_sub(account.reserved.values().map(|aside| aside.micros).sum());
+        let worst = if free < most {
+            let asked = Input::LeaseAsked {
+                attempt: AttemptId(attempt),
+                micros: Micros(most - free),
+                least: Micros(least.saturating_sub(free)),
+            };
+            let more = self.ask(asked, free >= least).await?;
             account.left = Some(Left::Micros(left.saturating_add(more)));
-        }
-        account.reserved.insert(call, worst);
-        Ok(())
+            worst.within(Some(free.saturating_add(more)), None).unwrap_or(worst)
+        } else {
+            worst
+        };
+        let micros = worst.micros().unwrap_or(most);
+        account.reserved.insert(call, aside(&worst, micros));
+        Ok(worst)
     }
 
     /// A turn of the attempt begins: what it is refused from now on counts.
@@ -156,28 +183,34 @@ impl Meter {
         Ok(left)
     }
 
-    async fn ask(&self, attempt: u32, micros: Micros) -> Result<u64, Refusal> {
-        let refused = |text: &str| {
-            refusal(
-                402,
-                BUDGET,
-                &format!(
-                    "No money is left for this call: {text}. End your turn now; you will be asked to go on when there is."
-                ),
-            )
+    /// What the mission grants. `optional`: without more the call goes out with a shorter answer.
+    async fn ask(&self, asked: Input, optional: bool) -> Result<u64, Refusal> {
+        let told = self.mission()?.tell(asked).await;
+        let facts = match told {
+            Err(TellError::Rejected(_)) if optional => return Ok(0),
+            told => told.map_err(|error| refused(&error.to_string()))?,
         };
-        let told = self.mission()?.tell(Input::LeaseAsked { attempt: AttemptId(attempt), micros }).await;
-        let facts = told.map_err(|error| refused(&error.to_string()))?;
         let granted = facts.iter().find_map(|fact| match fact {
             Fact::LeaseGranted { micros, .. } => Some(micros.0),
             _ => None,
         });
         let asked = facts.iter().any(|fact| matches!(fact, Fact::Paused { why: PauseReason::Budget }));
-        granted.ok_or_else(|| refused(if asked { "a person is asked for more" } else { "the budget is used up" }))
+        granted
+            .or(optional.then_some(0))
+            .ok_or_else(|| refused(if asked { "a person is asked for more" } else { "the budget is used up" }))
+    }
+
+    /// Whether a call's answer filled all that it was lowered to: it would have gone on if there had been more.
+    async fn was_cut_short(&self, call: u64, attempt: u32, output_tokens: u64) -> bool {
+        let account = self.account(attempt);
+        let account = account.lock().await;
+        let lowered_to = account.reserved.get(&call).and_then(|aside| aside.lowered_to);
+        lowered_to.is_some_and(|most| output_tokens >= most)
     }
 
     /// Takes a settled call off the reservations and what it cost off the lease.
     async fn close(&self, call: u64, attempt: u32, cost: u64) {
+        self.allowed.lock().await.free(call);
         let account = self.account(attempt);
         let mut account = account.lock().await;
         account.reserved.remove(&call);
@@ -192,7 +225,7 @@ impl Meter {
         match source {
             PriceSource::Table | PriceSource::Refreshed => &self.prices_version,
             PriceSource::Configured => "configured",
-            PriceSource::Scripted | PriceSource::Replayed | PriceSource::NotBilled => "",
+            PriceSource::Provider | PriceSource::Scripted | PriceSource::Replayed | PriceSource::NotBilled => "",
         }
     }
 
@@ -250,11 +283,11 @@ impl gateway::Ledger for Meter {
         }
     }
 
-    async fn reserve(&self, call: &Call, worst_micros: Option<u64>) -> Result<(), Refusal> {
+    async fn reserve(&self, call: &Call, worst: Worst) -> Result<Worst, Refusal> {
         let none =
             || refusal(403, "no_task", "You have no task at the moment, so there is nothing to call a model for.");
         let attempt = call.attempt.ok_or_else(none)?;
-        let aside = self.set_aside(call.id, attempt, worst_micros).await;
+        let aside = self.set_aside(call.id, attempt, worst).await;
         aside.map_err(|refusal| match refusal.kind == BUDGET {
             true => {
                 self.short().insert(attempt);
@@ -275,6 +308,9 @@ impl gateway::Ledger for Meter {
             cost,
         };
         let call = settled.call.id;
+        if self.was_cut_short(call, attempt, settled.usage.output_tokens).await {
+            self.short().insert(attempt);
+        }
         let answer = settled.answer.map(|answer| Answer {
             status: answer.status,
             content_type: answer.content_type,
@@ -320,6 +356,17 @@ impl gateway::Ledger for Meter {
     }
 }
 
+fn refused(text: &str) -> Refusal {
+    let message =
+        format!("Nothing is left for this call: {text}. End your turn now; you will be asked to go on when there is.");
+    refusal(402, BUDGET, &message)
+}
+
+fn unknown_price() -> Refusal {
+    let message = "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.";
+    refusal(402, "unknown_price", message)
+}
+
 /// The kind of a refusal for want of money.
 const BUDGET: &str = "budget";
 
@@ -335,6 +382,8 @@ fn status_at_the_cap(format: Format) -> u16 {
 fn refusal(status: u16, kind: &str, message: &str) -> Refusal {
     Refusal { status, message: message.to_owned(), kind: kind.to_owned() }
 }
+
+mod allowed;
 
 #[cfg(test)]
 mod tests;

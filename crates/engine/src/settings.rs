@@ -2,7 +2,9 @@
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
 use api::{config, plan};
-use mission::{Check, Limits, Micros, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
+use mission::{
+    AgentId, Allowance, Check, Limits, Measure, Micros, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec, Writes,
+};
 use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -328,6 +330,23 @@ pub fn limits(config: &config::CheckedConfig) -> Limits {
     }
 }
 
+fn allowance(limit: &config::BudgetLimit, scope: Scope) -> Allowance {
+    Allowance {
+        scope,
+        measure: match limit.measure {
+            config::BudgetMeasure::Cost => Measure::Cost,
+            config::BudgetMeasure::Tokens => Measure::Tokens,
+            config::BudgetMeasure::Calls => Measure::Calls,
+            config::BudgetMeasure::Time => Measure::Time,
+        },
+        most: limit.most,
+        per: limit.per.map(|per| match per {
+            config::BudgetWindow::Day => Per::Day,
+            config::BudgetWindow::Millis(ms) => Per::Millis(ms),
+        }),
+    }
+}
+
 /// The plan as the core has it: names become positions.
 pub fn core_plan(plan: &plan::CheckedPlan) -> Plan {
     let roles: Vec<_> = plan.roles.iter().collect();
@@ -353,7 +372,22 @@ pub fn core_plan(plan: &plan::CheckedPlan) -> Plan {
         attempts_max: task.attempts_max,
         budget: task.budget_micros.map(Micros),
     });
+    let agents: BTreeMap<(RoleId, u32), AgentId> = {
+        let each =
+            roles.iter().zip(0..).flat_map(|((_, role), id)| (1..=role.count).map(move |number| (RoleId(id), number)));
+        each.zip(0..).map(|(key, id)| (key, AgentId(id))).collect()
+    };
+    let scope_of = |scope: &config::BudgetScope| match scope {
+        config::BudgetScope::Mission => Scope::Mission,
+        config::BudgetScope::Role(name) => Scope::Role(RoleId(role_of(name) as u32)),
+        config::BudgetScope::Agent(role, number) => {
+            let key = (RoleId(role_of(role) as u32), *number);
+            Scope::Agent(agents.get(&key).copied().unwrap_or(AgentId(u32::MAX)))
+        }
+        config::BudgetScope::Task(name) => Scope::Task(task_of(name)),
+    };
     Plan {
+        allowances: plan.budget_limits.iter().map(|limit| allowance(limit, scope_of(&limit.scope))).collect(),
         tasks: tasks.collect(),
         roles: roles
             .iter()

@@ -149,7 +149,7 @@ impl Run {
         for _ in 0..self.calls_each {
             let usage = Usage { input_tokens: 900, cached_tokens: 500, output_tokens: 90, cost: Some(Micros(100)) };
             if self.mission.lease_left(attempt).is_some_and(|left| left < Micros(100)) {
-                self.tell(Input::LeaseAsked { attempt, micros: Micros(100) });
+                self.tell(Input::LeaseAsked { attempt, micros: Micros(100), least: Micros(100) });
             }
             self.tell(Input::UsageSettled { attempt, usage });
         }
@@ -193,5 +193,5 @@ fn plan(tasks: u32) -> Plan {
         budget: None,
     };
     let roles = vec![Role { name: "builder".into(), count: AGENTS, instructions: String::new() }];
-    Plan { roles, tasks: (0..tasks).map(task).collect() }
+    Plan { roles, tasks: (0..tasks).map(task).collect(), allowances: vec![] }
 }

@@ -82,7 +82,8 @@ impl Mission {
             // Whoever stops it has yet to answer, and until then no other process may take its place.
             Process::Stopping(_) => Err(Rejected::Standing("stopping this agent already")),
             Process::Up => {
-                let mut facts = vec![Fact::AgentLost { agent, reason, blame: true }];
+                let mut facts = self.count_at_loss(now, agent);
+                facts.push(Fact::AgentLost { agent, reason, blame: true });
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
                 if let Some((id, attempt)) = attempt
                     && matches!(attempt.state, AttemptState::Working { .. })
@@ -113,7 +114,8 @@ impl Mission {
 
     /// The process has ended as asked; a turn that had to be ended for taking too long fails its attempt.
     fn down(&self, now: At, agent: AgentId) -> Vec<Fact> {
-        let mut facts = vec![Fact::AgentDown { agent }];
+        let mut facts = self.count_at_loss(now, agent);
+        facts.push(Fact::AgentDown { agent });
         let attempt = self.agents.get(agent.index()).and_then(|entry| entry.attempt);
         let state = attempt.and_then(|id| self.attempts.get(&id)).map(|attempt| attempt.state);
         if let (Some(id), Some(AttemptState::Working { cancelled: Some(StopReason::TimedOut), .. })) = (attempt, state)

@@ -1,4 +1,4 @@
-//! Who does what: assigning tasks, giving turns, judging how they end, and what a failed attempt leads to.
+//! Giving turns, judging how they end, and what a failed attempt leads to.
 //!
 //! ```text
 //! Assigned ▶ Owed ──TurnStarted──▶ Working ──TurnEnded──▶ Ended ──┬─ChangeQueued──▶ Queued ──Merged──▶ (task done)
@@ -11,85 +11,17 @@
 use crate::{
     decide::{Decision, Rejected},
     fact::Fact,
-    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, Micros, RoleId, TaskId},
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, TaskId},
     input::{Answer, EffectFailure, Stop, Work},
     limits::{INTERRUPTS_MAX, KEYS_MAX, TEXT_BYTES_MAX},
     opening::at_most,
     plan::Writes,
-    reason::{About, Brief, By, Choice, Failure, PauseReason, Return, StopReason},
-    state::{Attempt, AttemptState, Lease, Mission, Status, TaskState, Wanted},
+    reason::{About, Brief, By, Failure, Return, StopReason},
+    state::{Attempt, AttemptState, Mission, Status, TaskState, Wanted},
     timer::Timer,
 };
-use std::collections::BTreeSet;
 
 impl Mission {
-    /// Gives the task that has been ready longest to the free agent of its role with the fewest failures, a running one first,
-    /// but rather not to the one that failed this very task. Without money for it, the mission pauses and asks.
-    pub(crate) fn assign_next(&self) -> Option<Fact> {
-        let role = *self.assignable.first()?;
-        let (_, task) = *self.ready.get(role.index())?.first()?;
-        let idle = self.idle.get(role.index())?;
-        let failed_by = self.tasks.get(task.index())?.last_agent;
-        let (best, second) = (idle.iter().next()?, idle.iter().nth(1));
-        let pass_over = Some(best.2) == failed_by && second.is_some();
-        let &(failures, cold, agent) = if pass_over { second? } else { best };
-        let lease = self.first_lease(task);
-        if lease == Some(Micros(0)) {
-            return Some(Fact::Paused { why: PauseReason::Budget });
-        }
-        Some(Fact::Assigned {
-            task,
-            attempt: AttemptId(self.next.attempt),
-            agent,
-            because: Choice { role, free: idle.len() as u32, warm: !cold, failures, fresh_eyes: pass_over },
-            lease,
-            base: self.head.clone()?,
-        })
-    }
-
-    pub(crate) fn apply_assigned(
-        &mut self,
-        task: TaskId,
-        id: AttemptId,
-        agent: AgentId,
-        lease: Option<Micros>,
-        base: &str,
-    ) {
-        self.next.attempt = self.next.attempt.max(id.0 + 1);
-        self.leave_ready(task);
-        self.ledger.leased = self.ledger.leased.plus(lease.unwrap_or_default());
-        self.attempts.insert(
-            id,
-            Attempt {
-                task,
-                agent,
-                base: base.to_owned(),
-                session: None,
-                turns: 0,
-                state: AttemptState::Owed { resumed: false },
-                claim: None,
-                limited: None,
-                question: None,
-                brief: Brief::Task,
-                resumed: false,
-                returns: 0,
-                nudges: 0,
-                losses: 0,
-                lease: Lease { granted: lease.unwrap_or_default(), spent: Micros(0) },
-                keys: BTreeSet::new(),
-            },
-        );
-        if let Some(entry) = self.tasks.get_mut(task.index()) {
-            entry.state = TaskState::Running(id);
-            entry.tries += 1;
-            entry.last_agent = Some(agent);
-        }
-        if let Some(entry) = self.agents.get_mut(agent.index()) {
-            entry.attempt = Some(id);
-        }
-        self.refresh(agent);
-    }
-
     pub(crate) fn session_opened(&self, attempt: AttemptId, session: String) -> Decision {
         at_most(session.len(), 1024)?;
         let known = self.attempts.get(&attempt).ok_or(Rejected::UnknownAttempt(attempt))?;
@@ -109,6 +41,9 @@ impl Mission {
         let id = *self.turns_due.first()?;
         let attempt = self.attempts.get(&id)?;
         let AttemptState::Owed { resumed } = attempt.state else { return None };
+        if let Some(counted) = self.count_before_turn(now, id) {
+            return Some(counted);
+        }
         Some(Fact::TurnStarted {
             attempt: id,
             turn: if resumed { attempt.turns } else { attempt.turns + 1 },
@@ -139,6 +74,7 @@ impl Mission {
         let agent = attempt.agent;
         self.uncancelled.insert(id);
         self.working += 1;
+        self.turn_counts(id, true);
         self.refresh(agent);
     }
 
@@ -153,6 +89,7 @@ impl Mission {
         self.timers.clear(Timer::Grace(id));
         self.uncancelled.remove(&id);
         self.working -= 1;
+        self.turn_counts(id, false);
         true
     }
 
@@ -185,6 +122,7 @@ impl Mission {
         self.ask(effect, Wanted::Cancel(id, turn));
         self.timers.set(Timer::Grace(id), deadline);
         self.uncancelled.remove(&id);
+        self.forget_spending(id);
     }
 
     /// Judges a turn by how it ended and by what the workspace holds, never by what the agent says of itself.
@@ -199,15 +137,20 @@ impl Mission {
         let Wanted::Turn(id) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
         let attempt = self.attempts.get(&id).ok_or(Rejected::Stale(effect))?;
         let AttemptState::Working { cancelled, .. } = attempt.state else { return Err(Rejected::Stale(effect)) };
-        let mut facts = vec![Fact::TurnEnded { attempt: id, stop, work: work.clone() }];
+        let mut facts = self.count_at_end(now, id);
+        facts.push(Fact::TurnEnded { attempt: id, stop, work: work.clone() });
         facts.extend(match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),
-            // What was claimed before the money ran out is judged as it is; only last words are missing.
-            (Stop::Budget, _) if attempt.claim.is_some() => self.judge(now, id, attempt, work, None),
+            // What was claimed before nothing more could be called is judged as it is; only last words are missing.
+            (Stop::Budget, _) | (_, Some(StopReason::Limited | StopReason::Budget)) if attempt.claim.is_some() => {
+                self.judge(now, id, attempt, work, None)
+            }
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
             // However an agent takes it that its model is gone.
-            (Stop::Cancelled, Some(_)) | (_, Some(StopReason::Limited)) => self.after_cut(id, attempt),
+            (Stop::Cancelled, Some(_)) | (_, Some(StopReason::Limited | StopReason::Budget)) => {
+                self.after_cut(id, attempt)
+            }
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
             _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
         });
@@ -273,6 +216,8 @@ impl Mission {
         match self.status {
             Status::Paused(_) => self.after_cut(id, attempt),
             _ if attempt.question.is_some() => self.after_cut(id, attempt),
+            // A person is asked, or has said no.
+            _ if !self.may_go_on(attempt.agent, attempt.task) => self.after_cut(id, attempt),
             _ if attempt.nudges < self.limits().nudges_max => vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }],
             _ => self.fail_attempt(now, id, Failure::Stopped(Stop::Budget)),
         }
@@ -314,16 +259,18 @@ impl Mission {
 
     /// A turn that we could not carry out. The agent is not to blame.
     pub(crate) fn turn_failed(&self, now: At, id: AttemptId, failure: EffectFailure, error: String) -> Vec<Fact> {
+        let mut facts = self.count_at_end(now, id);
         match failure {
             EffectFailure::NoSpace => {
                 let attempt = self.attempts.get(&id);
-                let owed = attempt.into_iter().flat_map(|attempt| self.after_cut(id, attempt));
-                owed.chain(self.pause_for_space()).collect()
+                facts.extend(attempt.into_iter().flat_map(|attempt| self.after_cut(id, attempt)));
+                facts.extend(self.pause_for_space());
             }
             EffectFailure::Transient | EffectFailure::Fatal => {
-                self.fail_attempt(now, id, Failure::Infrastructure(error))
+                facts.extend(self.fail_attempt(now, id, Failure::Infrastructure(error)));
             }
         }
+        facts
     }
 
     pub(crate) fn result_submitted(&self, agent: AgentId, key: String, summary: String) -> Decision {
@@ -421,48 +368,16 @@ impl Mission {
         }
         let attempt = self.attempts.remove(&id)?;
         self.turns_due.remove(&id);
+        self.forget_spending(id);
         self.timers.clear(Timer::Limit(id));
         self.ledger.leased = self.ledger.leased.less(attempt.lease.left());
         if let Some(entry) = self.agents.get_mut(attempt.agent.index()) {
             entry.attempt = None;
+            entry.past_attempt = Some((id, attempt.task));
             entry.past_keys = attempt.keys;
         }
         self.refresh(attempt.agent);
         Some((attempt.task, attempt.agent))
-    }
-
-    pub(crate) fn ready_if_nothing_missing(&mut self, task: TaskId) {
-        if self.tasks.get(task.index()).map(|task| task.state) == Some(TaskState::Waiting(0)) {
-            self.apply_task_ready(task);
-        }
-    }
-
-    pub(crate) fn apply_task_ready(&mut self, task: TaskId) {
-        self.timers.clear(Timer::Task(task));
-        let Some(role) = self.role_of(task) else { return };
-        let since = self.next.ready;
-        self.next.ready += 1;
-        if let Some(entry) = self.tasks.get_mut(task.index()) {
-            entry.state = TaskState::Ready;
-        }
-        if let Some(ready) = self.ready.get_mut(role.index()) {
-            ready.insert((since, task));
-        }
-        self.refresh_role(role);
-    }
-
-    fn leave_ready(&mut self, task: TaskId) {
-        let Some(role) = self.role_of(task) else { return };
-        if let Some(ready) = self.ready.get_mut(role.index())
-            && ready.first().is_some_and(|first| first.1 == task)
-        {
-            ready.pop_first();
-        }
-        self.refresh_role(role);
-    }
-
-    fn role_of(&self, task: TaskId) -> Option<RoleId> {
-        self.plan.tasks.get(task.index()).map(|task| task.role)
     }
 }
 

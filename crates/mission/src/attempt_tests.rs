@@ -69,7 +69,9 @@ fn at_work(writes: Writes) -> (Mission, EffectId) {
     };
     let mut mission = Mission::default();
     mission.decide(At(1), Input::Open(Box::new(opening))).unwrap();
-    mission.decide(At(1), Input::ProposePlan(Box::new(Plan { roles: vec![role], tasks: vec![task] }))).unwrap();
+    mission
+        .decide(At(1), Input::ProposePlan(Box::new(Plan { roles: vec![role], tasks: vec![task], allowances: vec![] })))
+        .unwrap();
     let effect = only_effect(&mission);
     mission.decide(At(2), Input::RepositoryPrepared { effect, head: "b".into() }).unwrap();
     let effect = only_effect(&mission);

@@ -38,25 +38,26 @@ impl Mission {
         Some(own.less(attempt.lease.granted))
     }
 
-    /// Grants at least what is asked, or asks a person.
-    pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros) -> Decision {
+    /// Grants what is asked or more, or what there is if that is enough, or asks a person.
+    pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros, least: Micros) -> Decision {
         if !self.attempts.contains_key(&id) {
             return Err(Rejected::UnknownAttempt(id));
         }
         let own = self.task_budget_left(id).unwrap_or(Micros(u64::MAX));
         let Some(available) = self.ledger.available() else {
-            return if own >= asked {
-                Ok(vec![Fact::LeaseGranted { attempt: id, micros: asked }])
+            return if own >= least {
+                Ok(vec![Fact::LeaseGranted { attempt: id, micros: asked.min(own) }])
             } else {
                 Err(Rejected::TaskBudgetExhausted)
             };
         };
-        if own < asked {
+        if own < least {
             return Err(Rejected::TaskBudgetExhausted);
         }
-        if available >= asked {
+        if available >= least {
             let micros = asked.max(self.share()).min(available).min(own);
-            return Ok(vec![Fact::LeaseGranted { attempt: id, micros }]);
+            let some = micros > Micros(0);
+            return Ok(some.then_some(Fact::LeaseGranted { attempt: id, micros }).into_iter().collect());
         }
         match self.status {
             Status::Running => Ok(vec![Fact::Paused { why: PauseReason::Budget }]),
@@ -88,6 +89,8 @@ impl Mission {
         ledger.output_tokens = ledger.output_tokens.saturating_add(usage.output_tokens);
         let cost = usage.cost.unwrap_or_default();
         ledger.settled = ledger.settled.plus(cost);
+        self.count_usage(id, usage);
+        let ledger = &mut self.ledger;
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let before = attempt.lease.left();
             attempt.lease.spent = attempt.lease.spent.plus(cost);

@@ -7,7 +7,7 @@
 use crate::{
     effect::Effect,
     fact::Fact,
-    id::{AgentId, At, AttemptId, EffectId, InterruptId, TaskId},
+    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, TaskId},
     input::Input,
     limits::TIMERS_PER_DECISION,
     plan::PlanError,
@@ -93,6 +93,20 @@ pub enum Rejected {
     /// The attempt may not spend more.
     #[error("the task's own budget is used up")]
     TaskBudgetExhausted,
+    /// No such allowance, or it does not bound this attempt.
+    #[error("there is no allowance {0} for this")]
+    UnknownAllowance(AllowanceId),
+    /// A person said that no more may be used.
+    #[error("the budget is used up, and more was denied")]
+    BudgetDenied,
+    /// The answer is not an amount of what is asked for.
+    #[error("'{text}' is not {example}")]
+    NotThat {
+        /// What was answered.
+        text: String,
+        /// What an answer looks like.
+        example: &'static str,
+    },
     /// The answer is not an amount of money.
     #[error("'{0}' is not an amount of dollars, such as 2 or 2.50")]
     NotAnAmount(String),
@@ -159,9 +173,10 @@ impl Mission {
             Input::ChangeMerged { effect } => self.change_merged(effect),
             Input::ResultPublished { effect } => self.result_published(effect),
             Input::EffectFailed { effect, failure, error } => self.effect_failed(now, effect, failure, error),
-            Input::LeaseAsked { attempt, micros } => self.lease_asked(attempt, micros),
+            Input::LeaseAsked { attempt, micros, least } => self.lease_asked(attempt, micros, least),
+            Input::AllowanceShort { attempt, allowance } => self.allowance_short(now, attempt, allowance),
             Input::RateLimited { attempt, until } => self.rate_limited(now, attempt, until),
-            Input::UsageSettled { attempt, usage } => Ok(vec![Fact::UsageSettled { attempt, usage }]),
+            Input::UsageSettled { attempt, usage } => Ok(self.usage_settled(now, attempt, usage)),
             Input::SpaceExhausted => Ok(self.pause_for_space().into_iter().collect()),
             Input::Answered { interrupt, answer } => self.answered(interrupt, answer),
             Input::Pause => self.pause(),
@@ -198,8 +213,8 @@ impl Mission {
             Status::Empty | Status::Closed(_) => None,
             Status::Closing(outcome) => self.closing_consequence(now, outcome),
             Status::Paused(PauseReason::Person) => self.cancel_next_turn(now),
-            Status::Paused(PauseReason::Budget) => self.budget_question(now),
-            Status::Paused(PauseReason::Space) => self.space_question(now),
+            Status::Paused(PauseReason::Budget) => self.cancel_next_overdue(now).or_else(|| self.budget_question(now)),
+            Status::Paused(PauseReason::Space) => self.cancel_next_overdue(now).or_else(|| self.space_question(now)),
             Status::Running => self.budget_warning().or_else(|| self.running_consequence(now)),
         }
     }
@@ -212,6 +227,8 @@ impl Mission {
         self.head.as_ref()?;
         self.verify_next(now)
             .or_else(|| self.skip_next())
+            .or_else(|| self.cancel_next_overdue(now))
+            .or_else(|| self.fail_next_denied(now))
             .or_else(|| self.start_next_turn(now))
             .or_else(|| self.start_next_agent())
             .or_else(|| self.assign_next())
@@ -243,10 +260,12 @@ impl Mission {
             Timer::Interrupt(interrupt) => self.interrupt_overdue(interrupt),
             Timer::Effect(effect) => self.retry_effect(effect),
             Timer::Limit(attempt) => self.limit_over(attempt),
+            Timer::Allowance(allowance) => self.time_due(now, allowance),
         }
     }
 
     /// Changes the state by one fact. Never fails: a fact that does not fit (it cannot, coming from the journal of this mission) changes nothing.
+    // tidy: dispatch
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
             Fact::Opened { opening, effect } => self.apply_opened(opening, *effect),
@@ -291,6 +310,12 @@ impl Mission {
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
             Fact::AttemptLimited { attempt, until, .. } => self.apply_attempt_limited(*attempt, *until),
             Fact::AttemptReleased { attempt } => self.apply_attempt_released(*attempt),
+            Fact::WindowBegan { allowance, until } => self.apply_window_began(*allowance, *until),
+            Fact::TimeCounted { allowance, ms, at } => self.apply_time_counted(*allowance, *ms, *at),
+            Fact::AllowanceWarned { allowance, .. } => self.apply_allowance_warned(*allowance),
+            Fact::AllowanceUsedUp { allowance, until } => self.apply_allowance_used_up(*allowance, *until),
+            Fact::AllowanceRaised { allowance, by } => self.apply_allowance_raised(*allowance, *by),
+            Fact::AllowanceDenied { allowance } => self.apply_allowance_denied(*allowance),
             Fact::BudgetWarned { .. } => self.ledger.warned = true,
             Fact::BudgetRaised { by } => self.apply_budget_raised(*by),
             Fact::TaskReady { task } => self.apply_task_ready(*task),

@@ -3,7 +3,7 @@
 //! Facts are forever: variants and optional fields may be added, nothing may be renamed or removed.
 
 use crate::{
-    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, TaskId},
+    id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, TaskId},
     input::{Answer, CheckRun, Opening, Stop, To, Usage, Work},
     plan::Plan,
     reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason},
@@ -291,11 +291,58 @@ pub enum Fact {
         until: At,
         /// How long that is from now on, in milliseconds.
         lasts_ms: u64,
+        /// Whether it is the window of a budget of ours, and no limit of the provider's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        own: bool,
     },
     /// The provider's limit is over for the attempt.
     AttemptReleased {
         /// Which attempt.
         attempt: AttemptId,
+    },
+    /// Counting of an allowance begins anew.
+    WindowBegan {
+        /// Which one.
+        allowance: AllowanceId,
+        /// The end of the window.
+        until: At,
+    },
+    /// The time that turns took is counted up to now.
+    TimeCounted {
+        /// For which allowance.
+        allowance: AllowanceId,
+        /// How long a turn of it was on since it was last counted, in milliseconds.
+        ms: u64,
+        /// Up to when it is counted.
+        at: At,
+    },
+    /// Much of an allowance is used: told once for each amount, for people.
+    AllowanceWarned {
+        /// Which one.
+        allowance: AllowanceId,
+        /// How much of it.
+        used: u64,
+        /// Of how much.
+        most: u64,
+    },
+    /// What is left of an allowance is not enough. A window is waited for; otherwise a person is asked next.
+    AllowanceUsedUp {
+        /// Which one.
+        allowance: AllowanceId,
+        /// The end of its window, when that is waited for.
+        until: Option<At>,
+    },
+    /// More of an allowance may be used.
+    AllowanceRaised {
+        /// Which one.
+        allowance: AllowanceId,
+        /// How much more, in its measure.
+        by: u64,
+    },
+    /// No more of an allowance may be used: what it covers fails.
+    AllowanceDenied {
+        /// Which one.
+        allowance: AllowanceId,
     },
     /// Much of the budget is spent: told once for each cap, for people.
     BudgetWarned {

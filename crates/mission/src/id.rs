@@ -35,6 +35,8 @@ ids! {
     MessageId(u32) "m";
     /// Something that a person must answer.
     InterruptId(u32) "i";
+    /// One allowance, by its position in the plan.
+    AllowanceId(u32) "b";
     /// Something the world was asked to do; asking twice under one id is harmless.
     EffectId(u64) "e";
 }
@@ -50,7 +52,7 @@ macro_rules! positions {
     )*};
 }
 
-positions! { TaskId RoleId AgentId }
+positions! { TaskId RoleId AgentId AllowanceId }
 
 /// An instant: milliseconds since the Unix epoch, told by the driver. The core has no clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

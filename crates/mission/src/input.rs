@@ -1,7 +1,7 @@
 //! What happened outside. A driver turns everything that it learns into one of these and tells it to the mission.
 
 use crate::{
-    id::{AgentId, At, AttemptId, EffectId, InterruptId, Micros, TaskId},
+    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, Micros, TaskId},
     limits::Limits,
     plan::Plan,
 };
@@ -148,6 +148,16 @@ pub enum Input {
         attempt: AttemptId,
         /// How much is missing.
         micros: Micros,
+        /// How much would do: with it the call goes out with a shorter answer. At most `micros`.
+        least: Micros,
+    },
+    /// The gateway has a call that does not fit what is left of an allowance, and nothing is set aside that may come back.
+    /// → `AllowanceUsedUp` and a `budget` interrupt, or `AttemptLimited` until the window ends
+    AllowanceShort {
+        /// Whose call.
+        attempt: AttemptId,
+        /// Which allowance.
+        allowance: AllowanceId,
     },
     /// The gateway settled a call. → `UsageSettled`
     UsageSettled {

@@ -92,6 +92,7 @@ impl Mission {
                 self.settle(Wanted::Publish);
                 self.publication = Publication::Asking;
             }
+            About::Allowance(allowance) => self.apply_allowance_asked(*allowance, id),
             About::Budget | About::Space => {}
         }
     }
@@ -113,10 +114,11 @@ impl Mission {
         let ending = matches!(self.status, Status::Closing(_));
         let follows = match &interrupt.about {
             // What ends is put away whatever the answer; only where the result goes is still open then.
-            About::Task(_) | About::Budget | About::Space if ending => Vec::new(),
+            About::Task(_) | About::Budget | About::Allowance(_) | About::Space if ending => Vec::new(),
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
             About::Budget => self.budget_answered(&answer)?,
+            About::Allowance(allowance) => self.allowance_answered(*allowance, &answer)?,
             About::Space if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }],
             About::Space if self.status == Status::Paused(PauseReason::Space) => vec![Fact::Resumed],
             About::Publish if answer == Answer::Deny => vec![Fact::PublishAbandoned],
@@ -147,7 +149,7 @@ impl Mission {
                 }
             }
             About::Publish => self.publication = Publication::NotYet,
-            About::Task(_) | About::Budget | About::Space => {}
+            About::Task(_) | About::Budget | About::Allowance(_) | About::Space => {}
         }
     }
 
@@ -162,6 +164,8 @@ impl Mission {
     }
 
     pub(crate) fn apply_task_failed(&mut self, task: TaskId) {
+        // One that nobody may work on any more fails while it waits to be given out.
+        self.leave_ready(task);
         let Some(entry) = self.tasks.get_mut(task.index()) else { return };
         entry.state = TaskState::Failed;
         self.tally.open -= 1;

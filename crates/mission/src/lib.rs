@@ -38,9 +38,10 @@
 //! | `MessageSent`, `MessagesRead` | → `MessageSent`, `MessagesRead` |
 //! | `InterruptAsked` | → `InterruptRaised` |
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
-//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `Closing`, `PublishAbandoned` |
+//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
-//! | `UsageSettled` | → `UsageSettled` ⇒ `BudgetWarned` |
+//! | `AllowanceShort` | → `AllowanceUsedUp`, `InterruptRaised` (budget); in a window `AllowanceUsedUp`, `AttemptLimited`, `TurnCancelling` |
+//! | `UsageSettled` | → `WindowBegan`…, `UsageSettled`, `AllowanceWarned`… ⇒ `BudgetWarned` |
 //! | `RateLimited` | → `AttemptLimited`, and `TurnCancelling` ✱`CancelTurn` while its turn runs; no turn of it starts before the limit is over |
 //! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
 //! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
@@ -49,9 +50,13 @@
 //! | `Cancel` | → `Closing` ⇒ `TurnCancelling`…, `AttemptFailed`…, `InterruptAnswered`…, `PublishStarted` ✱`Publish`, `AgentStopping`… ✱`StopAgent`, `Closed` |
 //! | `ResultPublished` | → `Published` ⇒ `Closed` |
 //! | `Retry` | → `TaskReopened` ⇒ `Assigned` |
-//! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `AttemptReleased` ⇒ `TurnStarted`, `InterruptAnswered`, `EffectRetried` |
+//! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `AttemptReleased` ⇒ `TurnStarted`, `InterruptAnswered`, `EffectRetried`, `TimeCounted`, `AllowanceUsedUp`, `InterruptRaised` ⇒ `TurnCancelling`… |
+//!
+//! A turn that an allowance of time covers has a `TimeCounted` (and `WindowBegan`) before its `TurnStarted` and before its end.
 
 mod agent;
+mod allowance;
+mod assign;
 mod attempt;
 mod brief;
 mod budget;
@@ -70,19 +75,22 @@ mod message;
 mod opening;
 mod plan;
 mod reason;
+mod spending;
 mod state;
 mod timer;
 mod view;
 
+pub use allowance::{ALLOWANCES_MAX, Allowance, Measure, Per, Scope};
 pub use budget::dollars;
 pub use decide::{Rejected, Standing};
 pub use effect::{Effect, EffectKind};
 pub use fact::Fact;
-pub use id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
+pub use id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
 pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Refusal, Stop, To, Topic, Usage, Verdict, Work};
 pub use limits::Limits;
 pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
 pub use reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason};
+pub use spending::{Room, Spent, Stance};
 pub use state::{
     Agent, Attempt, AttemptState, Change, ChangeState, Interrupt, Lease, Ledger, Message, Mission, Process, Status,
     Tally, Task, TaskState,

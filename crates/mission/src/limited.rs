@@ -18,12 +18,17 @@ const LIMIT_MS_MAX: u64 = 8 * 24 * 3_600_000;
 impl Mission {
     /// The provider takes no calls for this attempt until then.
     pub(crate) fn rate_limited(&self, now: At, id: AttemptId, until: At) -> Decision {
+        self.limit_attempt(now, id, until, false)
+    }
+
+    /// No turn of the attempt before then, and the one that is on ends. `own`: because of a budget of the mission's own.
+    pub(crate) fn limit_attempt(&self, now: At, id: AttemptId, until: At, own: bool) -> Decision {
         let attempt = self.attempts.get(&id).ok_or(Rejected::UnknownAttempt(id))?;
         let until = until.min(now.after(LIMIT_MS_MAX));
         if until <= now || attempt.limited.is_some_and(|known| known >= until) {
             return Err(Rejected::Duplicate);
         }
-        let mut facts = vec![Fact::AttemptLimited { attempt: id, until, lasts_ms: until.0 - now.0 }];
+        let mut facts = vec![Fact::AttemptLimited { attempt: id, until, lasts_ms: until.0 - now.0, own }];
         if matches!(attempt.state, AttemptState::Working { cancelled: None, .. }) {
             facts.push(self.cancel_turn(now, id, StopReason::Limited));
         }

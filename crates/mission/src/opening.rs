@@ -47,6 +47,7 @@ impl Mission {
         self.dependents = plan.dependents();
         self.ready = vec![BTreeSet::new(); plan.roles.len()];
         self.idle = vec![BTreeSet::new(); plan.roles.len()];
+        self.apply_allowances();
         self.tally.open = plan.tasks.len() as u32;
         self.tasks = plan
             .tasks
@@ -65,6 +66,7 @@ impl Mission {
                 last_read: None,
                 past_keys: BTreeSet::new(),
                 refusals: 0,
+                past_attempt: None,
             });
         }
         let agents = 0..self.agents.len() as u32;

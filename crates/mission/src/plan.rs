@@ -1,6 +1,7 @@
 //! The plan: roles and tasks as data, checked once when it is proposed, unchanged afterwards.
 
 use crate::{
+    allowance::{ALLOWANCES_MAX, Allowance},
     id::{AgentId, Micros, RoleId, TaskId},
     limits::{AGENTS_MAX, CHECKS_MAX, DEPENDENCIES_MAX, ROLES_MAX, TASKS_MAX, TEXT_BYTES_MAX},
 };
@@ -13,6 +14,9 @@ pub struct Plan {
     pub roles: Vec<Role>,
     /// The tasks; a [`TaskId`] is a position in this list. Dependencies may point either way in it, but never in a circle.
     pub tasks: Vec<TaskSpec>,
+    /// What may be used beside the mission's budget; an [`AllowanceId`](crate::id::AllowanceId) is a position in this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowances: Vec<Allowance>,
 }
 
 /// What an agent is for, and how many agents of it there are.
@@ -116,6 +120,9 @@ pub enum PlanError {
     /// A task without a single attempt.
     #[error("task '{0}' must be allowed at least one attempt")]
     NoAttempts(String),
+    /// An allowance of nothing, or about something that the plan does not have.
+    #[error("the allowance '{0}' is of nothing, or about something that the plan does not have")]
+    BadAllowance(String),
 }
 
 impl Plan {
@@ -129,12 +136,14 @@ impl Plan {
         }
         at_most("tasks", self.tasks.len(), TASKS_MAX)?;
         at_most("roles", self.roles.len(), ROLES_MAX)?;
+        at_most("allowances", self.allowances.len(), ALLOWANCES_MAX)?;
         self.check_roles()?;
         let names: std::collections::BTreeSet<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
         if names.len() < self.tasks.len() {
             return Err(PlanError::Duplicate(first_twice(self.tasks.iter().map(|task| &task.name))));
         }
         self.tasks.iter().try_for_each(|task| self.check_task(task))?;
+        self.check_allowances()?;
         self.check_order()
     }
 
@@ -251,7 +260,11 @@ mod tests {
     }
 
     fn plan(tasks: Vec<TaskSpec>) -> Plan {
-        Plan { roles: vec![Role { name: "builder".into(), count: 2, instructions: String::new() }], tasks }
+        Plan {
+            roles: vec![Role { name: "builder".into(), count: 2, instructions: String::new() }],
+            tasks,
+            allowances: vec![],
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! They are stored with the facts, so the same promise holds for them: variants and optional fields may be added, nothing else.
 
 use crate::{
-    id::{AttemptId, RoleId, TaskId},
+    id::{AllowanceId, AttemptId, RoleId, TaskId},
     input::{CheckRun, Stop},
 };
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,10 @@ pub enum StopReason {
     Closing,
     /// Its attempt is over.
     AttemptOver,
-    /// The provider takes no calls for a while.
+    /// Nothing may be called for a while: a limit of the provider's, or of a budget's window.
     Limited,
+    /// A budget of time is used up.
+    Budget,
 }
 
 /// Why an attempt failed.
@@ -112,6 +114,8 @@ pub enum About {
     Task(TaskId),
     /// The budget is used up (`budget`).
     Budget,
+    /// An allowance is used up (`budget`).
+    Allowance(AllowanceId),
     /// The disk is full (`user_input`).
     Space,
     /// The result cannot be put into the user's repository (`user_input`).
@@ -122,7 +126,7 @@ impl About {
     /// The interrupt's kind in the words of the glossary.
     pub fn kind(&self) -> &'static str {
         match self {
-            About::Budget => "budget",
+            About::Budget | About::Allowance(_) => "budget",
             About::Question(_) | About::Task(_) | About::Space | About::Publish => "user_input",
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     input::{Answer, Opening},
     plan::Plan,
     reason::{About, Brief, Outcome, PauseReason, StopReason},
+    spending::Spending,
     timer::Timers,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +33,7 @@ pub struct Mission {
     pub(crate) inbox_bytes: usize,
     pub(crate) interrupts: BTreeMap<InterruptId, Interrupt>,
     pub(crate) ledger: Ledger,
+    pub(crate) spending: Spending,
     pub(crate) tally: Tally,
     pub(crate) effects: BTreeMap<EffectId, InFlight>,
     pub(crate) delayed: BTreeMap<EffectId, InFlight>,
@@ -125,6 +127,8 @@ pub struct Agent {
     pub(crate) start_failures: u32,
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) last_read: Option<LastRead>,
+    /// Its last attempt and what it was about: a bill may come late.
+    pub(crate) past_attempt: Option<(AttemptId, TaskId)>,
     /// The calls of its last attempt: one of them that comes late is not a call of the next.
     pub(crate) past_keys: BTreeSet<String>,
 }
@@ -364,17 +368,20 @@ impl Mission {
     pub(crate) fn refresh(&mut self, id: AgentId) {
         let Some(agent) = self.agents.get(id.index()) else { return };
         let (role, process, failures) = (agent.role, agent.process, agent.failures);
-        let owed = agent.attempt.filter(|attempt| {
-            let attempt = self.attempts.get(attempt).filter(|attempt| attempt.limited.is_none());
-            matches!(attempt.map(|attempt| attempt.state), Some(AttemptState::Owed { .. }))
-        });
-        let free = agent.attempt.is_none() && matches!(process, Process::Cold | Process::Up | Process::Starting);
+        let attempt = agent.attempt.and_then(|attempt| Some((attempt, self.attempts.get(&attempt)?)));
+        let owing = attempt.filter(|(_, attempt)| matches!(attempt.state, AttemptState::Owed { .. }));
+        let due = owing.filter(|(_, attempt)| attempt.limited.is_none() && self.may_go_on(id, attempt.task));
+        let owed = due.map(|(attempt, _)| attempt);
+        let held = attempt.map(|(attempt, on)| (attempt, on.task, owing.is_some()));
+        let usable = matches!(process, Process::Cold | Process::Up | Process::Starting);
+        let free = agent.attempt.is_none() && usable && self.may_work(id);
         let warm = matches!(process, Process::Up | Process::Starting);
         set(&mut self.starts_due, id, owed.is_some() && process == Process::Cold);
         set(&mut self.alive, id, !matches!(process, Process::Cold | Process::Resting));
         set(&mut self.stoppable, id, matches!(process, Process::Starting | Process::Up));
-        if let Some(attempt) = agent.attempt {
+        if let Some((attempt, task, owing)) = held {
             set(&mut self.turns_due, attempt, owed.is_some() && process == Process::Up);
+            self.refresh_denied(id, attempt, task, owing);
         }
         if let Some(idle) = self.idle.get_mut(role.index()) {
             // An agent has one place: any other of the few keys that it may have had is dropped first.
@@ -395,7 +402,7 @@ impl Mission {
     pub(crate) fn refresh_role(&mut self, role: RoleId) {
         let some = |empty: Option<bool>| empty == Some(false);
         let both = some(self.ready.get(role.index()).map(BTreeSet::is_empty))
-            && some(self.idle.get(role.index()).map(BTreeSet::is_empty));
+            && (some(self.idle.get(role.index()).map(BTreeSet::is_empty)) || self.is_barred(role));
         set(&mut self.assignable, role, both);
     }
 

@@ -1,6 +1,6 @@
 //! What happens when its time comes, and the instants at which it does. The earliest one is the only timer that a driver needs.
 
-use crate::id::{AgentId, At, AttemptId, EffectId, InterruptId, TaskId};
+use crate::id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that happens when its time comes.
@@ -13,6 +13,7 @@ pub(crate) enum Timer {
     Interrupt(InterruptId),
     Effect(EffectId),
     Limit(AttemptId),
+    Allowance(AllowanceId),
 }
 
 /// Every timer once, found by time and by what it is for.

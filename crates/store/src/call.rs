@@ -37,7 +37,7 @@ pub struct CallRow {
     pub cache_write_tokens: Option<u64>,
     /// Millionths of a US dollar; `None`: unknown, which is not zero.
     pub cost_micros: Option<u64>,
-    /// Where the cost comes from, in one word: `list-price`, `estimated` (from what was sent and seen), `unknown`, `scripted`, `replayed`,
+    /// Where the cost comes from, in one word: `list-price`, `provider` (it said so itself), `estimated` (from what was sent and seen), `unknown`, `scripted`, `replayed`,
     /// `not-billed`.
     pub cost_source: String,
     /// Which prices it was computed with: a table and its version, or `configured`; empty when none were.

@@ -5,7 +5,10 @@ use crate::{
     rules::{Rule, broken},
     world::{Event, Origin, Plant, Tell, World},
 };
-use mission::{AgentId, At, ChangeId, EffectId, Fact, Input, Micros, Mission, Refusal, Rejected, Stop, Usage};
+use mission::{
+    AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, Fact, Input, Measure, Micros, Mission, Refusal, Rejected,
+    Stop, Usage,
+};
 
 impl World {
     /// Lets one thing happen; returns what is told to the mission at once. `mission` is the state as the gateway may read it.
@@ -139,10 +142,22 @@ impl World {
         mission: &Mission,
     ) -> Option<Tell> {
         let attempt = self.bodies.get(&agent)?.turn.as_ref()?.attempt;
+        let aside = match self.within_allowances(attempt, worst, mission) {
+            Fits::Yes(aside) => aside,
+            Fits::Later => {
+                self.soon(Event::Step(agent, turn));
+                return None;
+            }
+            Fits::No(allowance) => {
+                let input = Input::AllowanceShort { attempt, allowance };
+                return Some(Tell { input, origin: Origin::Lease { agent, turn } });
+            }
+        };
         let left = mission.lease_left(attempt).map_or(u64::MAX, |left| left.0);
         let asks = left < worst || (left == u64::MAX && self.strikes(100));
         if asks {
-            let input = Input::LeaseAsked { attempt, micros: Micros(if left < worst { worst - left } else { worst }) };
+            let micros = Micros(if left < worst { worst - left } else { worst });
+            let input = Input::LeaseAsked { attempt, micros, least: micros };
             let place = (turn, self.log_of(agent, turn)?.done);
             if self.asked_for.insert(place) {
                 return Some(Tell { input, origin: Origin::Lease { agent, turn } });
@@ -154,6 +169,7 @@ impl World {
         self.bills.paid += cost.unwrap_or(0);
         self.bills.calls += 1;
         let usage = Usage { input_tokens: 10, cached_tokens: 5, output_tokens: 2, cost: cost.map(Micros) };
+        self.aside.push(Aside { attempt, usage, of: aside });
         let input = Input::UsageSettled { attempt, usage };
         if self.strikes(self.scenario.faults.late_bill) {
             self.step_done(agent, turn);
@@ -162,6 +178,35 @@ impl World {
             return None;
         }
         Some(Tell { input, origin: Origin::Bill(Some((agent, turn))) })
+    }
+
+    /// What a call sets aside of each allowance that covers it; what is set aside for calls that are on is no longer there.
+    fn within_allowances(&self, attempt: AttemptId, worst: u64, mission: &Mission) -> Fits {
+        let mut of = Vec::new();
+        for room in mission.room(At(self.now), attempt) {
+            let needed = match room.measure {
+                Measure::Cost => worst,
+                Measure::Tokens => TOKENS_OF_A_CALL,
+                Measure::Calls | Measure::Time => 1,
+            };
+            let mine = self.aside.iter().flat_map(|aside| &aside.of).filter(|(id, _)| *id == room.allowance);
+            let held: u64 = mine.map(|(_, amount)| *amount).sum();
+            match (room.left < held + needed, held) {
+                (false, _) => of.push((room.allowance, needed)),
+                (true, 0) => return Fits::No(room.allowance),
+                (true, _) => return Fits::Later,
+            }
+        }
+        Fits::Yes(of)
+    }
+
+    /// The books have a call: what was set aside for it is free.
+    fn booked(&mut self, input: &Input) {
+        let Input::UsageSettled { attempt, usage } = input else { return };
+        let place = self.aside.iter().position(|aside| (aside.attempt, aside.usage) == (*attempt, *usage));
+        if let Some(place) = place {
+            self.aside.remove(place);
+        }
     }
 
     fn step_done(&mut self, agent: AgentId, turn: EffectId) {
@@ -192,13 +237,15 @@ impl World {
                     if granted { Event::Step(*agent, *turn) } else { Event::TurnOver(*agent, *turn, Stop::Budget) };
                 self.soon(next);
             }
+            Origin::Bill(None) => self.booked(&tell.input),
             Origin::Bill(Some((agent, turn))) => {
+                self.booked(&tell.input);
                 if self.log_of(*agent, *turn).is_some() {
                     self.step_done(*agent, *turn);
                     self.soon(Event::Step(*agent, *turn));
                 }
             }
-            Origin::Report | Origin::Bill(None) | Origin::Once | Origin::Again(..) => {}
+            Origin::Report | Origin::Once | Origin::Again(..) => {}
         }
     }
 
@@ -226,6 +273,27 @@ impl World {
         }
     }
 }
+
+/// Whether a call fits what is left of the allowances.
+enum Fits {
+    /// It sets aside so much of each.
+    Yes(Vec<(AllowanceId, u64)>),
+    /// It may when the calls that are on are booked.
+    Later,
+    /// It does not.
+    No(AllowanceId),
+}
+
+/// What a call that is not booked yet has set aside.
+#[derive(Clone, Debug)]
+pub struct Aside {
+    attempt: AttemptId,
+    usage: Usage,
+    of: Vec<(AllowanceId, u64)>,
+}
+
+/// Input and output of every call.
+const TOKENS_OF_A_CALL: u64 = 12;
 
 fn refusal(port: u16) -> Refusal {
     let (host, reason) = ("host.test".to_owned(), "no rule names it".to_owned());

@@ -3,8 +3,8 @@
 
 use crate::rng::Rng;
 use mission::{
-    About, AgentId, Answer, At, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission, PauseReason,
-    Refusal, Status, Stop, TaskId, To, Usage, Verdict, Work,
+    About, AgentId, AllowanceId, Answer, At, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission,
+    PauseReason, Refusal, Status, Stop, TaskId, To, Usage, Verdict, Work,
 };
 
 /// What a person says at random.
@@ -16,13 +16,16 @@ pub fn whim(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         38 => Input::Cancel,
         39..=54 => Input::Retry { task: TaskId(rng.below(tasks + 1) as u32) },
         _ => {
-            let open: Vec<(InterruptId, bool)> =
-                mission.interrupts().map(|(id, open)| (id, open.about == About::Budget)).collect();
+            let open: Vec<(InterruptId, bool)> = mission
+                .interrupts()
+                .map(|(id, open)| (id, matches!(open.about, About::Budget | About::Allowance(_))))
+                .collect();
             let money = open.iter().find(|(_, about_money)| *about_money);
             let (interrupt, about_money) = *money.or_else(|| rng.pick(&open))?;
             let answer = match rng.below(8) {
                 // Such a question is rare, and without an answer soon over.
-                4..=6 if about_money => Answer::Text("0.002".into()),
+                4 | 5 if about_money => Answer::Text("0.002".into()),
+                6 if about_money => Answer::Text("40".into()),
                 0 => Answer::Text("0.01".into()),
                 1 => Answer::Text("whatever".into()),
                 2 => Answer::Text("$0.000040".into()),
@@ -58,7 +61,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let agent = AgentId(rng.below(14) as u32);
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
-    Some(match rng.below(19) {
+    Some(match rng.below(20) {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
@@ -74,7 +77,8 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         9 => Input::MessagesRead { agent: AgentId(99), key: key(), count: 1 },
         10 => Input::InterruptAsked { agent, key: "k".repeat(300), question: "?".into(), default: None },
         11 => Input::ResultSubmitted { agent, key: key(), summary: "x".repeat(70_000) },
-        12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50) },
+        12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50), least: Micros(1 << 50) },
+        18 => Input::AllowanceShort { attempt, allowance: AllowanceId(99) },
         13 => Input::Answered { interrupt: InterruptId(9_999), answer: Answer::Approve },
         14 => Input::ProposePlan(Box::default()),
         15 => Input::Woke,

@@ -1,7 +1,9 @@
 //! What must hold, whatever happens. Each rule is one function; a run stops at the first one broken.
 
 use crate::{shadow::Shadow, world::World};
-use mission::{AttemptState, Fact, Mission, PauseReason, Status, Tally, TaskState, limits};
+use mission::{
+    Allowance, AttemptState, Fact, Measure, Mission, PauseReason, Scope, Stance, Status, Tally, TaskState, limits,
+};
 use std::{collections::BTreeSet, fmt};
 
 /// The rules by name.
@@ -19,6 +21,8 @@ pub enum Rule {
     SameEffectSameWords,
     /// What is settled and what is set aside never pass the cap together.
     CapHolds,
+    /// What is used of an allowance never passes it.
+    AllowancesHold,
     /// The ledger is the sum of the bills; what is set aside is the sum of the leases.
     BooksMatch,
     /// A message is given to each recipient exactly once.
@@ -89,6 +93,7 @@ pub fn check(mission: &Mission, world: &World, shadow: &Shadow) -> Result<(), Vi
     }
     one_task_per_agent(mission)?;
     cap_holds(mission, world)?;
+    allowances_hold(mission, world)?;
     books_match(mission, shadow)?;
     linear_merges(mission, world, shadow)?;
     messages_once(mission, world, shadow)?;
@@ -117,6 +122,37 @@ fn cap_holds(mission: &Mission, world: &World) -> Result<(), Violation> {
     let Some(cap) = ledger.cap.filter(|_| world.scenario.faults.respectful()) else { return Ok(()) };
     let held = ledger.settled.plus(ledger.leased);
     hold(Rule::CapHolds, held <= cap, || format!("settled {} and leased {} pass {cap}", ledger.settled, ledger.leased))
+}
+
+/// Time is the exception: a turn needs some to end.
+fn allowances_hold(mission: &Mission, world: &World) -> Result<(), Violation> {
+    if !world.scenario.faults.respectful() {
+        return Ok(());
+    }
+    // A bill that nobody made a call for counts for the mission, and nothing was set aside for it.
+    let forged = |allowance: &Allowance| {
+        world.scenario.faults.nonsense > 0 && (allowance.scope, allowance.measure) == (Scope::Mission, Measure::Calls)
+    };
+    let counted =
+        mission.allowances().filter(|(_, allowance, _)| allowance.measure != Measure::Time && !forged(allowance));
+    for (id, allowance, spent) in counted {
+        hold(Rule::AllowancesHold, spent.used <= spent.most, || format!("{spent:?} of {id}, {allowance:?}"))?;
+    }
+    // Nobody who was told no still has something to do.
+    let denied = mission.attempts().find(|(_, attempt)| {
+        matches!(attempt.state, AttemptState::Owed { .. })
+            && mission.status() == Status::Running
+            && mission.allowances().any(|(_, allowance, spent)| {
+                spent.stance == Stance::Denied
+                    && match allowance.scope {
+                        Scope::Agent(agent) => agent == attempt.agent,
+                        Scope::Task(task) => task == attempt.task,
+                        Scope::Role(role) => mission.agent(attempt.agent).is_some_and(|agent| agent.role == role),
+                        Scope::Mission => false,
+                    }
+            })
+    });
+    hold(Rule::AllowancesHold, denied.is_none(), || format!("{denied:?} goes on after it was denied"))
 }
 
 fn books_match(mission: &Mission, shadow: &Shadow) -> Result<(), Violation> {

@@ -3,7 +3,10 @@
 //! Every fault is a named rate. Each seed has some of them and not others, so that a rare combination is not drowned by the common ones.
 
 use crate::rng::Rng;
-use mission::{Check, Limits, Micros, Opening, Plan, Role, RoleId, TaskId, TaskSpec, Writes};
+use mission::{
+    AgentId, Allowance, Check, Limits, Measure, Micros, Opening, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec,
+    Writes,
+};
 
 /// The commit that every mission begins at.
 pub const BASE: &str = "base";
@@ -124,7 +127,9 @@ impl Scenario {
         let plan = Plan {
             roles: (0..roles).map(|role| draw_role(&mut rng, role)).collect(),
             tasks: (0..tasks).map(|task| draw_task(&mut rng, task, tasks, roles)).collect(),
+            allowances: vec![],
         };
+        let plan = Plan { allowances: draw_allowances(&mut Rng::of(seed, 9), &plan), ..plan };
         let budget =
             rng.chance(500).then(|| Micros(if rng.chance(500) { rng.range(0, 3_000) } else { rng.range(200, 60_000) }));
         let limits = draw_limits(&mut rng);
@@ -141,6 +146,31 @@ impl Scenario {
         let chaos_steps = rng.range(100, 400 + 60 * tasks);
         Scenario { opening, plan, faults, chaos_steps, unattended: rng.chance(150), scratch }
     }
+}
+
+/// Budgets beside the mission's own, small enough to be used up; each of a scope and measure once.
+fn draw_allowances(rng: &mut Rng, plan: &Plan) -> Vec<Allowance> {
+    let mut drawn: Vec<Allowance> = Vec::new();
+    let agents: u64 = plan.roles.iter().map(|role| u64::from(role.count)).sum();
+    for _ in 0..rng.below(8).saturating_sub(3) {
+        let scope = match rng.below(4) {
+            0 => Scope::Mission,
+            1 => Scope::Role(RoleId(rng.below(plan.roles.len() as u64) as u32)),
+            2 => Scope::Agent(AgentId(rng.below(agents) as u32)),
+            _ => Scope::Task(TaskId(rng.below(plan.tasks.len() as u64) as u32)),
+        };
+        let (measure, most) = match rng.below(4) {
+            0 => (Measure::Cost, rng.range(400, 5_000)),
+            1 => (Measure::Tokens, rng.range(12, 300)),
+            2 => (Measure::Calls, rng.range(1, 20)),
+            _ => (Measure::Time, rng.range(100, 60_000)),
+        };
+        let per = rng.chance(350).then(|| if rng.chance(200) { Per::Day } else { Per::Millis(rng.range(500, 90_000)) });
+        if !drawn.iter().any(|known| (known.scope, known.measure, known.per) == (scope, measure, per)) {
+            drawn.push(Allowance { scope, measure, most, per });
+        }
+    }
+    drawn
 }
 
 fn draw_role(rng: &mut Rng, role: u64) -> Role {

@@ -5,6 +5,7 @@
 
 use crate::{
     agent::{Part, Script},
+    hands::Aside,
     rng::Rng,
     rules::{Rule, Violation, broken},
     scenario::Scenario,
@@ -144,6 +145,8 @@ pub struct World {
     pub bodies: BTreeMap<AgentId, Body>,
     /// Session logs.
     pub logs: BTreeMap<(AttemptId, u32), Log>,
+    /// What calls that are on have set aside of allowances, as the gateway holds it.
+    pub(crate) aside: Vec<Aside>,
     /// Every effect ever asked for, as it was first asked.
     pub asked: BTreeMap<EffectId, Effect>,
     /// The head of the mission branch.
@@ -174,6 +177,7 @@ impl World {
             calm: false,
             plant,
             bodies: BTreeMap::new(),
+            aside: Vec::new(),
             logs: BTreeMap::new(),
             asked: BTreeMap::new(),
             head: None,
@@ -231,6 +235,7 @@ impl World {
             }
         }
         self.bodies.clear();
+        self.aside.clear();
         self.now += self.rng.range(1, 5_000);
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct ConfigFile {
     #[schemars(extend("maxProperties" = super::ROLES_MAX, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}))]
     pub(super) roles: Entries<RoleSpec>,
     /// What one mission may spend.
-    pub(super) budget: Option<BudgetSpec>,
+    pub(super) budget: Option<super::budget::BudgetSpec>,
     /// What bounds a mission.
     pub(super) limits: Option<LimitsSpec>,
     /// Prices by model, ahead of the built-in table.
@@ -95,17 +95,6 @@ pub(super) enum RuntimeSpec {
 pub(super) enum WorkspaceSpec {
     Clone,
     Scratch,
-}
-
-/// What one mission may spend.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BudgetSpec {
-    /// US dollars in decimal, at most six decimals.
-    pub(super) usd: At<UsdText>,
-    /// The share of it, in percent, at which you are warned; 80 when left out.
-    #[schemars(extend("minimum" = 1, "maximum" = 100))]
-    pub(super) warn_percent: Option<At<Whole>>,
 }
 
 /// What bounds a mission.

@@ -1,7 +1,7 @@
 //! The shape of a plan file.
 
 use crate::{
-    config::{ROLES_MAX, RoleSpec},
+    config::{PlanBudgetSpec, ROLES_MAX, RoleSpec},
     source::shape::{At, DurationText, Entries, List, NameText, Text, UsdText, Value, Whole},
 };
 use schemars::JsonSchema;
@@ -21,6 +21,8 @@ pub(crate) struct PlanFile {
     #[serde(default)]
     #[schemars(extend("maxProperties" = ROLES_MAX, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}))]
     pub(super) roles: Entries<RoleSpec>,
+    /// What its tasks, roles and agents may use, beside the limits in `muster.yaml`.
+    pub(super) budget: Option<PlanBudgetSpec>,
     /// The tasks. Their order does not matter; `depends_on` does.
     #[schemars(extend("minItems" = 1, "maxItems" = super::TASKS_MAX))]
     pub(super) tasks: At<List<TaskSpec>>,
@@ -57,7 +59,7 @@ pub(super) struct TaskSpec {
     /// How many attempts before a person is asked.
     #[schemars(extend("minimum" = 1, "maximum" = 100))]
     pub(super) attempts_max: Option<At<Whole>>,
-    /// How much one attempt may spend in all, in US dollars.
+    /// How much one attempt may spend in all, in US dollars. For all attempts together, put a limit under `budget`.
     pub(super) budget_usd: Option<At<UsdText>>,
 }
 

@@ -4,7 +4,10 @@
 use super::*;
 use crate::driver::{Message, Tell};
 use gateway::{Digest, Ledger};
-use mission::{About, Answer as Said, Check, EffectId, Limits, Mission, Opening, Plan, Role, RoleId, TaskSpec, Writes};
+use mission::{
+    About, AgentId, Allowance, Answer as Said, Check, EffectId, Limits, Measure, Mission, Opening, Per, Plan, Role,
+    RoleId, Scope, TaskId, TaskSpec, Writes,
+};
 use store::{Batch, Home, MissionRow, TranscriptOptions};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -39,7 +42,7 @@ struct Books {
 }
 
 impl Books {
-    fn new(cap: Option<u64>) -> Self {
+    fn new(cap: Option<u64>, allowances: Vec<Allowance>) -> Self {
         let task = |number: u32| TaskSpec {
             name: format!("t{number}"),
             title: "A task".into(),
@@ -49,7 +52,7 @@ impl Books {
             writes: Writes::Anything,
             checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
             attempts_max: 2,
-            budget: (number == 0 && cap.is_some()).then_some(Micros(2_000)),
+            budget: (number == 0 && cap.is_some()).then_some(Micros(16_000)),
         };
         let opening = Opening {
             goal: "g".into(),
@@ -63,14 +66,16 @@ impl Books {
         let roles = vec![Role { name: "builder".into(), count: AGENTS, instructions: String::new() }];
         let mut books = Self { mission: Mission::default(), facts: Vec::new(), rows: Vec::new() };
         books.tell(Input::Open(Box::new(opening))).unwrap();
-        books.tell(Input::ProposePlan(Box::new(Plan { roles, tasks: (0..AGENTS).map(task).collect() }))).unwrap();
+        books
+            .tell(Input::ProposePlan(Box::new(Plan { roles, tasks: (0..AGENTS).map(task).collect(), allowances })))
+            .unwrap();
         books.tell(Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() }).unwrap();
         books
     }
 
     /// What a driver does, without a disk; the cap holds after every decision.
     fn tell(&mut self, input: Input) -> Result<Vec<Fact>, TellError> {
-        let facts = self.mission.decide(mission::At(self.facts.len() as u64), input)?;
+        let facts = self.mission.decide(Clock.now(), input)?;
         self.facts.extend(facts.iter().cloned());
         let ledger = self.mission.ledger();
         let cap = ledger.cap.unwrap_or(Micros(u64::MAX));
@@ -148,16 +153,19 @@ async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, see
             digest: Digest([0; 32]),
             stream: true,
         };
-        let worst = (chance.below(20) != 0).then(|| chance.below(1_500));
-        if meter.reserve(&call, worst).await.is_err() {
+        // A micro-dollar for a token of output; some requests have a place for a lower number.
+        let (output, lowers) = (chance.below(12_000) + 1, chance.below(2) == 0);
+        let prices = (chance.below(20) != 0).then(|| vec![(0, 1_000_000)]);
+        let worst = Worst::new(Some(10), Some(output), 1, lowers).at(prices);
+        let Ok(worst) = meter.reserve(&call, worst).await else {
             seen.lock().unwrap().refused += 1;
             continue;
-        }
+        };
         within_the_lease(&meter, attempt).await;
         for _ in 0..chance.below(4) {
             tokio::task::yield_now().await;
         }
-        let settled = settled(call, worst.unwrap_or(700), &mut chance);
+        let settled = settled(call, worst.micros().unwrap_or(700), &mut chance);
         let (source, cost) = match settled.cost {
             Cost::Known { micros, .. } if settled.usage.estimated => ("estimated".to_owned(), micros),
             Cost::Known { micros, source } => (source.word().to_owned(), micros),
@@ -177,7 +185,7 @@ async fn within_the_lease(meter: &Meter, attempt: u32) {
     let account = meter.account(attempt);
     let account = account.lock().await;
     if let Some(Left::Micros(left)) = account.left {
-        let reserved: u64 = account.reserved.values().sum();
+        let reserved: u64 = account.reserved.values().map(|aside| aside.micros).sum();
         assert!(reserved <= left, "{reserved} are reserved of {left}");
     }
 }
@@ -200,23 +208,49 @@ fn settled(call: Call, worst: u64, chance: &mut Chance) -> Settled {
 
 /// A person who now and then allows more.
 async fn person(engine: &Engine, chance: &mut Chance) {
-    let open = engine
-        .handle
-        .read(|mission| mission.interrupts().find(|(_, interrupt)| interrupt.about == About::Budget).map(|(id, _)| id));
-    if let Ok(Some(interrupt)) = open.await
+    let open =
+        engine.handle.read(|mission| mission.interrupts().next().map(|(id, interrupt)| (id, interrupt.about.clone())));
+    if let Ok(Some((interrupt, about))) = open.await
         && chance.below(2) == 0
     {
-        let answer = if chance.below(2) == 0 { Said::Approve } else { Said::Text("0.001".into()) };
+        let answer = match about {
+            About::Budget if chance.below(2) == 0 => Said::Text("0.008".into()),
+            About::Allowance(_) if chance.below(4) == 0 => Said::Deny,
+            _ => Said::Approve,
+        };
         // Somebody else may have answered, or the engine is gone.
         let _ = engine.handle.tell(Input::Answered { interrupt, answer }).await;
     }
 }
 
+/// Up to three budgets beside the mission's own, no two for the same.
+fn allowances(chance: &mut Chance) -> Vec<Allowance> {
+    let mut drawn: Vec<Allowance> = Vec::new();
+    for _ in 0..chance.below(4) {
+        let scope = match chance.below(4) {
+            0 => Scope::Mission,
+            1 => Scope::Role(RoleId(0)),
+            2 => Scope::Agent(AgentId(chance.below(AGENTS.into()) as u32)),
+            _ => Scope::Task(TaskId(chance.below(AGENTS.into()) as u32)),
+        };
+        let (measure, most) = match chance.below(3) {
+            0 => (Measure::Cost, chance.below(100_000) + 1),
+            1 => (Measure::Tokens, chance.below(50_000) + 1),
+            _ => (Measure::Calls, chance.below(40) + 1),
+        };
+        let per = (chance.below(3) == 0).then(|| Per::Millis(chance.below(20) + 1));
+        if !drawn.iter().any(|known| (known.scope, known.measure, known.per) == (scope, measure, per)) {
+            drawn.push(Allowance { scope, measure, most, per });
+        }
+    }
+    drawn
+}
+
 /// One mission through up to three lives of its engine; its rows, and what was refused.
 async fn one_ledger(seed: u64, store: &Store, transcripts: &Transcripts) -> (Vec<CallRow>, u64) {
     let mut chance = Chance::new(seed);
-    let cap = (chance.below(8) != 0).then(|| chance.below(20_000));
-    let mut books = Books::new(cap);
+    let cap = (chance.below(8) != 0).then(|| chance.below(160_000));
+    let mut books = Books::new(cap, allowances(&mut chance));
     let seen = Arc::new(Mutex::new(Seen::default()));
     for life in 0..=chance.below(3) {
         let engine = Engine::start(books, store, transcripts);
@@ -257,6 +291,9 @@ fn agree(books: &Books, seen: &Seen) {
     for row in &books.rows {
         let sum = by_source.entry(row.cost_source.clone()).or_default();
         *sum = (sum.0 + 1, sum.1 + row.cost_micros.unwrap_or_default());
+    }
+    for (id, allowance, spent) in books.mission.allowances() {
+        assert!(spent.used <= spent.most, "{spent:?} of {id}, {allowance:?}");
     }
     let ledger = books.mission.ledger();
     let all: u64 = by_source.values().map(|sum| sum.1).sum();

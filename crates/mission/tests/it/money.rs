@@ -33,7 +33,7 @@ fn take(play: &mut Play, step: &Step) -> u64 {
         Step::Ask(agent, micros) => {
             let Some(attempt) = attempt_of(&play.mission, agent) else { return 0 };
             let before = play.mission.lease_left(attempt).unwrap();
-            let outcome = play.tell(Input::LeaseAsked { attempt, micros: Micros(micros) });
+            let outcome = play.tell(Input::LeaseAsked { attempt, micros: Micros(micros), least: Micros(micros) });
             let granted = outcome.iter().flatten().any(|fact| matches!(fact, Fact::LeaseGranted { .. }));
             let left = play.mission.lease_left(attempt).unwrap();
             assert!(!granted || left >= before.plus(Micros(micros)), "granted less than was asked for");
@@ -78,9 +78,9 @@ fn a_task_has_its_own_budget_where_the_mission_has_none() {
     let mut play = Play::new([open(None), plan(2, tasks), prepared()]);
     let (bounded, free) = (AttemptId(0), AttemptId(1));
     assert_eq!((play.mission.lease_left(bounded), play.mission.lease_left(free)), (Some(Micros(0)), None));
-    play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60) }).unwrap();
+    play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60) }).unwrap();
     assert_eq!(play.mission.lease_left(bounded), Some(Micros(60)));
-    let more = play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60) });
+    let more = play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60) });
     assert_eq!(more, Err(Rejected::TaskBudgetExhausted));
 }
 

@@ -103,7 +103,7 @@ pub fn task(name: &str, depends_on: &[u32]) -> TaskSpec {
 
 pub fn plan(agents: u32, tasks: Vec<TaskSpec>) -> Input {
     let roles = vec![Role { name: "builder".into(), count: agents, instructions: String::new() }];
-    Input::ProposePlan(Box::new(Plan { roles, tasks }))
+    Input::ProposePlan(Box::new(Plan { roles, tasks, allowances: vec![] }))
 }
 
 pub fn prepared() -> Input {

@@ -89,7 +89,7 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
 
 #[test]
 fn money_spent_beyond_a_lease_does_not_stay_set_aside() {
-    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(50) };
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(50), least: Micros(50) };
     let usage = Usage { cost: Some(Micros(140)), ..Usage::default() };
     let mut play = Play::new([open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)]);
     play.tell(Input::UsageSettled { attempt: AttemptId(0), usage }).unwrap();
@@ -154,7 +154,7 @@ fn a_task_that_is_doomed_twice_is_skipped_once() {
 #[test]
 fn a_mission_begins_to_end_once() {
     let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999) };
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999) };
     check(
         and(work, [lease, Input::Cancel, answer(0, Answer::Deny)]),
         expect![[r#"
@@ -186,7 +186,7 @@ fn a_move_of_the_branch_that_may_have_happened_is_not_given_up() {
 #[test]
 fn a_refusal_for_want_of_money_names_the_question_about_it() {
     let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = || Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999) };
+    let lease = || Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999) };
     check(
         and(work.clone(), [lease(), asked("q"), lease()]),
         expect![[r#"

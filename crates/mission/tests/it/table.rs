@@ -576,7 +576,7 @@ fn answered() {
 #[test]
 fn lease_asked_and_the_cap() {
     let work = || vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = |micros| Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(micros) };
+    let lease = |micros| Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(micros), least: Micros(micros) };
     check(
         and(work(), [lease(1)]),
         expect![[r#"

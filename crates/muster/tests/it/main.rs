@@ -19,6 +19,7 @@ mod support;
 
 mod bad_answers;
 mod bad_input;
+mod budgets;
 mod caps;
 mod demo;
 mod kill_points;

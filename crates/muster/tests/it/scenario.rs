@@ -163,7 +163,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED,
+    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -442,6 +442,32 @@ pub const LIMITED: Scenario = Scenario {
   - when: {contains: "[task note]"}
     steps: [{error: {status: 429, message: Slow down., retry_after_s: 2}}]
 "#],
+    ..SOLO
+};
+
+/// A budget of calls is used up and raised, while tokens are warned of and time is counted in a window.
+const SPENT: Scenario = Scenario {
+    name: "spent",
+    more: "budget:\n  warn_percent: 1\n  limits:\n    - {role: builder, calls: 1}\n    - {tokens: 200000}\n    - {time: 1h, per: day}\n",
+    person: Person::Says("--approve"),
+    ..SOLO
+};
+
+/// The task's budget of calls is used up, and the person gives the task up.
+const GIVEN_UP: Scenario = Scenario {
+    name: "given up",
+    plan: r#"
+goal: Write a note.
+budget: {limits: [{task: note, calls: 1}]}
+tasks:
+  - id: note
+    role: builder
+    instructions: Write done into note.txt.
+    writes: [note.txt]
+    checks: [{run: "grep -qx done note.txt", timeout: 60s}]
+"#,
+    person: Person::Says("--deny"),
+    ends: 1,
     ..SOLO
 };
 

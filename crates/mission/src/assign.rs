@@ -1,0 +1,116 @@
+//! Who does what: which tasks are ready, and whom they are given to.
+
+use crate::{
+    fact::Fact,
+    id::{AgentId, AttemptId, Micros, RoleId, TaskId},
+    reason::{Brief, Choice, PauseReason},
+    state::{Attempt, AttemptState, Lease, Mission, TaskState},
+    timer::Timer,
+};
+use std::collections::BTreeSet;
+
+impl Mission {
+    /// Gives the task that has been ready longest to the free agent of its role with the fewest failures, a running one first,
+    /// but rather not to the one that failed this very task. Without money for it, the mission pauses and asks.
+    pub(crate) fn assign_next(&self) -> Option<Fact> {
+        let role = *self.assignable.first()?;
+        let (_, task) = *self.ready.get(role.index())?.first()?;
+        if let Some(given_up) = self.given_up(role, task) {
+            return Some(given_up);
+        }
+        let idle = self.idle.get(role.index())?;
+        let failed_by = self.tasks.get(task.index())?.last_agent;
+        let (best, second) = (idle.iter().next()?, idle.iter().nth(1));
+        let pass_over = Some(best.2) == failed_by && second.is_some();
+        let &(failures, cold, agent) = if pass_over { second? } else { best };
+        let lease = self.first_lease(task);
+        if lease == Some(Micros(0)) {
+            return Some(Fact::Paused { why: PauseReason::Budget });
+        }
+        Some(Fact::Assigned {
+            task,
+            attempt: AttemptId(self.next.attempt),
+            agent,
+            because: Choice { role, free: idle.len() as u32, warm: !cold, failures, fresh_eyes: pass_over },
+            lease,
+            base: self.head.clone()?,
+        })
+    }
+
+    pub(crate) fn apply_assigned(
+        &mut self,
+        task: TaskId,
+        id: AttemptId,
+        agent: AgentId,
+        lease: Option<Micros>,
+        base: &str,
+    ) {
+        self.next.attempt = self.next.attempt.max(id.0 + 1);
+        self.leave_ready(task);
+        self.ledger.leased = self.ledger.leased.plus(lease.unwrap_or_default());
+        self.attempts.insert(
+            id,
+            Attempt {
+                task,
+                agent,
+                base: base.to_owned(),
+                session: None,
+                turns: 0,
+                state: AttemptState::Owed { resumed: false },
+                claim: None,
+                limited: None,
+                question: None,
+                brief: Brief::Task,
+                resumed: false,
+                returns: 0,
+                nudges: 0,
+                losses: 0,
+                lease: Lease { granted: lease.unwrap_or_default(), spent: Micros(0) },
+                keys: BTreeSet::new(),
+            },
+        );
+        if let Some(entry) = self.tasks.get_mut(task.index()) {
+            entry.state = TaskState::Running(id);
+            entry.tries += 1;
+            entry.last_agent = Some(agent);
+        }
+        if let Some(entry) = self.agents.get_mut(agent.index()) {
+            entry.attempt = Some(id);
+        }
+        self.refresh(agent);
+    }
+
+    pub(crate) fn ready_if_nothing_missing(&mut self, task: TaskId) {
+        if self.tasks.get(task.index()).map(|task| task.state) == Some(TaskState::Waiting(0)) {
+            self.apply_task_ready(task);
+        }
+    }
+
+    pub(crate) fn apply_task_ready(&mut self, task: TaskId) {
+        self.timers.clear(Timer::Task(task));
+        let Some(role) = self.role_of(task) else { return };
+        let since = self.next.ready;
+        self.next.ready += 1;
+        if let Some(entry) = self.tasks.get_mut(task.index()) {
+            entry.state = TaskState::Ready;
+        }
+        if let Some(ready) = self.ready.get_mut(role.index()) {
+            ready.insert((since, task));
+        }
+        self.refresh_role(role);
+    }
+
+    pub(crate) fn leave_ready(&mut self, task: TaskId) {
+        let Some(role) = self.role_of(task) else { return };
+        if let Some(ready) = self.ready.get_mut(role.index())
+            && ready.first().is_some_and(|first| first.1 == task)
+        {
+            ready.pop_first();
+        }
+        self.refresh_role(role);
+    }
+
+    fn role_of(&self, task: TaskId) -> Option<RoleId> {
+        self.plan.tasks.get(task.index()).map(|task| task.role)
+    }
+}
