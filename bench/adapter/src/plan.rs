@@ -65,6 +65,7 @@ fn task(number: u32, instructions: String, depends_on: Vec<TaskId>) -> TaskSpec 
 /// One role without a repository, whose model is the mock server.
 pub(crate) fn settings(base_url: &str) -> Settings {
     let role = RoleSettings {
+        speaks: Default::default(),
         command: None,
         model: "mock".to_owned(),
         upstream: UPSTREAM.to_owned(),

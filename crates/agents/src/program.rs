@@ -16,6 +16,23 @@ pub struct AgentProgram {
     pub auth_method: Option<String>,
 }
 
+/// What a program speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// The Agent Client Protocol.
+    #[default]
+    Acp,
+    /// What the Codex CLI speaks; the bridge stands between.
+    Codex,
+    /// What Claude Code speaks; the bridge stands between.
+    Claude,
+    /// The Agent Client Protocol as the Cursor CLI speaks it: it wants to be logged in first.
+    Cursor,
+    /// Nothing: it is given a prompt and prints; the bridge stands between.
+    Exec,
+}
+
 /// A role names no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the command is empty; write the program and its arguments, for example [\"opencode\", \"acp\"]")]
@@ -27,17 +44,30 @@ impl AgentProgram {
         Self { program: muster.into(), args: vec!["__native".into()], env: BTreeMap::new(), auth_method: None }
     }
 
-    /// Any program that speaks ACP, as a role's `command` gives it.
+    /// A program as a role's `command` gives it. One that does not speak ACP is run by the bridge, a hidden subcommand of the `muster` binary at this
+    /// absolute path, which does.
     ///
     /// # Errors
     /// [`NoProgram`] when the list or its first word is empty.
-    pub fn command(words: &[String]) -> Result<Self, NoProgram> {
-        match words {
-            [program, args @ ..] if !program.trim().is_empty() => {
-                Ok(Self { program: program.into(), args: args.to_vec(), env: BTreeMap::new(), auth_method: None })
-            }
-            _ => Err(NoProgram),
+    pub fn command(words: &[String], speaks: Speaks, muster: impl Into<PathBuf>) -> Result<Self, NoProgram> {
+        let [program, args @ ..] = words else { return Err(NoProgram) };
+        if program.trim().is_empty() {
+            return Err(NoProgram);
         }
+        let plain =
+            |auth_method| Self { program: program.into(), args: args.to_vec(), env: BTreeMap::new(), auth_method };
+        let bridge = |runtime: &str| {
+            let own = ["__bridge", runtime].map(str::to_owned);
+            let args = own.into_iter().chain(words.iter().cloned()).collect();
+            Self { program: muster.into(), args, env: BTreeMap::new(), auth_method: None }
+        };
+        Ok(match speaks {
+            Speaks::Acp => plain(None),
+            Speaks::Cursor => plain(Some("cursor_login".to_owned())),
+            Speaks::Codex => bridge("codex"),
+            Speaks::Claude => bridge("claude"),
+            Speaks::Exec => bridge("exec"),
+        })
     }
 }
 
@@ -48,9 +78,16 @@ mod tests {
     #[test]
     fn a_command_needs_a_program() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let opencode = AgentProgram::command(&words(&["opencode", "acp"])).unwrap();
+        let command = |given: &[&str], speaks| AgentProgram::command(&words(given), speaks, "/muster");
+        let opencode = command(&["opencode", "acp"], Speaks::Acp).unwrap();
         assert_eq!((opencode.program, opencode.args), ("opencode".into(), words(&["acp"])));
-        assert_eq!(AgentProgram::command(&[]), Err(NoProgram));
-        assert_eq!(AgentProgram::command(&words(&["  "])), Err(NoProgram));
+        let codex = command(&["/opt/codex", "-c", "x=1"], Speaks::Codex).unwrap();
+        assert_eq!(
+            (codex.program, codex.args),
+            ("/muster".into(), words(&["__bridge", "codex", "/opt/codex", "-c", "x=1"]))
+        );
+        assert_eq!(command(&["agent", "acp"], Speaks::Cursor).unwrap().auth_method.as_deref(), Some("cursor_login"));
+        assert_eq!(command(&[], Speaks::Acp), Err(NoProgram));
+        assert_eq!(command(&["  "], Speaks::Exec), Err(NoProgram));
     }
 }

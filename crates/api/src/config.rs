@@ -19,7 +19,7 @@ mod spec;
 mod upstream;
 
 pub use budget::{BUDGET_LIMITS_MAX, BudgetLimit, BudgetMeasure, BudgetScope, BudgetWindow};
-pub use role::{Role, Runtime, WorkspaceKind};
+pub use role::{Role, Runtime, Speaks, WorkspaceKind};
 pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
 pub use upstream::{Format, Key, Recording, Upstream, UpstreamRules};
 

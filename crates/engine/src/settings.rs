@@ -1,6 +1,7 @@
 //! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
+use agents::Speaks;
 use api::{config, plan};
 use mission::{
     AgentId, Allowance, Check, Limits, Measure, Micros, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec, Writes,
@@ -67,9 +68,12 @@ impl From<Leaving> for gateway::Leaving {
 /// How the agents of a role are run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoleSettings {
-    /// The command of an ACP agent; none for our own.
+    /// The command of a program of somebody else's; none for our own agent.
     #[serde(default)]
     pub command: Option<Vec<String>>,
+    /// What that program speaks.
+    #[serde(default)]
+    pub speaks: Speaks,
     /// The model that they ask for.
     pub model: String,
     /// The upstream that serves it.
@@ -209,7 +213,17 @@ impl RoleSettings {
         Self {
             command: match &role.runtime {
                 config::Runtime::Native => None,
-                config::Runtime::Acp { command } => Some(command.clone()),
+                config::Runtime::Program { command, .. } => Some(command.clone()),
+            },
+            speaks: match &role.runtime {
+                config::Runtime::Native => Speaks::Acp,
+                config::Runtime::Program { speaks, .. } => match speaks {
+                    config::Speaks::Acp => Speaks::Acp,
+                    config::Speaks::Codex => Speaks::Codex,
+                    config::Speaks::Claude => Speaks::Claude,
+                    config::Speaks::Cursor => Speaks::Cursor,
+                    config::Speaks::Exec => Speaks::Exec,
+                },
             },
             model: role.model.clone(),
             upstream: role.upstream.as_ref().map(ToString::to_string).unwrap_or_default(),

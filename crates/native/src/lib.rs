@@ -19,7 +19,7 @@ mod conversation;
 mod http;
 mod judge;
 mod log;
-mod mcp;
+pub mod mcp;
 mod model;
 mod prompt;
 mod record;
@@ -27,12 +27,13 @@ mod retry;
 mod serve;
 mod session;
 mod settings;
-mod stdio;
+pub mod stdio;
 mod toolbox;
 mod tools;
 mod turn;
 mod updates;
 
+pub use http::client as http_client;
 pub use serve::WHY;
 
 /// Exit code for an environment that the agent cannot work with.

@@ -47,11 +47,52 @@ pub struct Role {
 pub enum Runtime {
     /// Our own agent.
     Native,
-    /// Any program that speaks the Agent Client Protocol on stdio.
-    Acp {
+    /// A program of somebody else's.
+    Program {
+        /// What it speaks.
+        speaks: Speaks,
         /// The program and its arguments; never empty.
         command: Vec<String>,
     },
+}
+
+/// What a program speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// The Agent Client Protocol on stdio.
+    Acp,
+    /// What the Codex CLI speaks.
+    Codex,
+    /// What Claude Code speaks.
+    Claude,
+    /// The Agent Client Protocol as the Cursor CLI speaks it.
+    Cursor,
+    /// Nothing: it is given a prompt and prints.
+    Exec,
+}
+
+impl Speaks {
+    /// The name of the runtime.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Acp => "acp",
+            Self::Codex => "codex",
+            Self::Claude => "claude",
+            Self::Cursor => "cursor",
+            Self::Exec => "exec",
+        }
+    }
+
+    /// What is run when nothing is said.
+    fn usual_command(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Codex => Some(&["codex"]),
+            Self::Claude => Some(&["claude"]),
+            Self::Cursor => Some(&["cursor-agent", "acp"]),
+            Self::Acp | Self::Exec => None,
+        }
+    }
 }
 
 /// What an agent works in.
@@ -147,21 +188,39 @@ fn workspace(checker: &mut Checker, kind: Option<At<WorkspaceSpec>>, work: Optio
 }
 
 fn runtime(checker: &mut Checker, runtime: At<RuntimeSpec>, command: Option<At<List<Text>>>) -> Runtime {
-    match (runtime.value, command) {
-        (RuntimeSpec::Native, None) => Runtime::Native,
-        (RuntimeSpec::Native, Some(command)) => {
-            let fix = "remove `command`, or write `runtime: acp` to run a program of your own";
-            checker.wrong(command.place, "runtime `native` is our own agent and takes no `command`", fix);
-            Runtime::Native
+    let speaks = match runtime.value {
+        RuntimeSpec::Native => {
+            if let Some(command) = command {
+                let fix = "remove `command`, or write `runtime: acp` to run a program of your own";
+                checker.wrong(command.place, "runtime `native` is our own agent and takes no `command`", fix);
+            }
+            return Runtime::Native;
         }
-        (RuntimeSpec::Acp, Some(command)) if !command.value.0.is_empty() => {
+        RuntimeSpec::Acp => Speaks::Acp,
+        RuntimeSpec::Codex => Speaks::Codex,
+        RuntimeSpec::Claude => Speaks::Claude,
+        RuntimeSpec::Cursor => Speaks::Cursor,
+        RuntimeSpec::Exec => Speaks::Exec,
+    };
+    match (command, speaks.usual_command()) {
+        (Some(command), _) if !command.value.0.is_empty() => {
             let words = command.value.0.into_iter();
-            Runtime::Acp { command: words.map(|word| checker.text("this part of the command", word)).collect() }
+            let command = words.map(|word| checker.text("this part of the command", word)).collect();
+            Runtime::Program { speaks, command }
         }
-        (RuntimeSpec::Acp, command) => {
+        (None, Some(usual)) => {
+            Runtime::Program { speaks, command: usual.iter().map(|word| (*word).to_owned()).collect() }
+        }
+        (command, _) => {
             let place = command.map_or(runtime.place, |command| command.place);
-            let fix = "add `command: [PROGRAM, ARGUMENT, …]`, a program that speaks the Agent Client Protocol on stdio";
-            checker.wrong(place, "runtime `acp` needs a `command`", fix);
+            let what = match speaks {
+                Speaks::Exec => {
+                    "a program that is given the prompt, on its standard input or in place of the argument `{prompt}`"
+                }
+                _ => "a program that speaks the Agent Client Protocol on stdio",
+            };
+            let fix = format!("add `command: [PROGRAM, ARGUMENT, …]`, {what}");
+            checker.wrong(place, format!("runtime `{}` needs a `command`", speaks.name()), fix);
             Runtime::Native
         }
     }

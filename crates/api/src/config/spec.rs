@@ -49,12 +49,14 @@ pub(crate) struct ConfigFile {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     {"properties": {"runtime": {"const": "native"}, "command": false}},
-    {"properties": {"runtime": {"const": "acp"}, "command": {"minItems": 1}}, "required": ["command"]},
+    {"properties": {"runtime": {"enum": ["acp", "exec"]}, "command": {"minItems": 1}}, "required": ["command"]},
+    {"properties": {"runtime": {"enum": ["codex", "claude", "cursor"]}, "command": {"minItems": 1}}},
 ]))]
 pub(crate) struct RoleSpec {
-    /// How its agents are run: `native` is muster's own agent, `acp` any program that speaks the Agent Client Protocol.
+    /// How its agents are run: `native` is muster's own agent; `codex`, `claude` and `cursor` are the vendors' command lines; `acp` is any program
+    /// that speaks the Agent Client Protocol; `exec` any other, which is given the prompt and whose output is the result.
     pub(super) runtime: At<RuntimeSpec>,
-    /// The program and its arguments, for runtime `acp`.
+    /// The program and its arguments: needed for `acp` and `exec`, in place of the usual name for `codex`, `claude` and `cursor`, none for `native`.
     pub(super) command: Option<At<List<Text>>>,
     /// The model that its agents ask for.
     pub(super) model: At<Text>,
@@ -86,6 +88,10 @@ pub(crate) struct RoleSpec {
 pub(super) enum RuntimeSpec {
     Native,
     Acp,
+    Codex,
+    Claude,
+    Cursor,
+    Exec,
 }
 
 /// What an agent works in.

@@ -2,7 +2,9 @@
 
 use crate::{config, told};
 use api::{
-    config::{CheckedConfig, Format, Key, Limits, Outgoing, Runtime, Secrets, Upstream, UpstreamRules, WorkspaceKind},
+    config::{
+        CheckedConfig, Format, Key, Limits, Outgoing, Runtime, Secrets, Speaks, Upstream, UpstreamRules, WorkspaceKind,
+    },
     policy::HostPath,
     source::Source,
 };
@@ -49,7 +51,10 @@ secrets: {mask: [DATABASE_URL], outgoing: refuse}
 fn every_key_arrives() {
     let config = config(WHOLE).unwrap();
     let builder = &config.roles.values().next().unwrap();
-    assert_eq!(builder.runtime, Runtime::Acp { command: vec!["/opt/agent".into(), "--acp".into()] });
+    assert_eq!(
+        builder.runtime,
+        Runtime::Program { speaks: Speaks::Acp, command: vec!["/opt/agent".into(), "--acp".into()] }
+    );
     assert_eq!((builder.model.as_str(), builder.count, builder.workspace), ("big-1", 3, WorkspaceKind::Scratch));
     assert_eq!(builder.upstream.as_ref().map(|name| name.as_str()), Some("main"));
     assert_eq!(builder.instructions, "Keep changes small.");

@@ -204,7 +204,8 @@ impl Hands {
         gateway.pin(Some(&role.upstream));
         let program = match &role.command {
             None => AgentProgram::native(&self.tools.program),
-            Some(words) => AgentProgram::command(words).map_err(|error| Failed::fatal(error.to_string()))?,
+            Some(words) => AgentProgram::command(words, role.speaks, &self.tools.program)
+                .map_err(|error| Failed::fatal(error.to_string()))?,
         };
         let extras = role.extras.for_sandbox();
         let brokered = extras.preset == Preset::Worker;

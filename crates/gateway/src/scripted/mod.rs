@@ -39,7 +39,10 @@
 //! | `error: {status, message, retry_after_s}` | an HTTP error in the format's shape, with `retry-after` if given |
 //! | `raw: {kind}` | a bad answer, see below |
 //!
-//! and may carry `latency_ms` (in place of the reply's) and `usage: {input_tokens, cached_tokens, output_tokens}` (the
+//! A tool called `mcp__SERVER__TOOL` is one of an MCP server, as Claude Code names it; in OpenAI's Responses it is called by `namespace` and `name`, as Codex
+//! wants it.
+//!
+//! A step may carry `latency_ms` (in place of the reply's) and `usage: {input_tokens, cached_tokens, output_tokens}` (the
 //! numbers to report; a number left out is counted as below, `cached_tokens` is part of `input_tokens`).
 //!
 //! | `raw` kind | answer |

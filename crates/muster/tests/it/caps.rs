@@ -1,18 +1,16 @@
 //! Agents that never end, on a budget: what is booked never passes it, a person is asked once, and with their yes it goes on where it was.
 //! Our own agent, and the real Codex and Claude Code by their ACP adapters.
 
-use crate::support::{
-    Bench,
-    bench::MUSTER,
-    evidence,
-    server::{Provider, Step, Tokens},
+use crate::{
+    real_agents::installed,
+    support::{
+        Bench, evidence,
+        server::{Provider, Step, Tokens},
+    },
 };
 use engine::view::Readings;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 const AGENTS: usize = 8;
 const CAP_MICROS: u64 = 1_000_000;
@@ -135,13 +133,6 @@ fn adapter(script: &str, env: &[(&str, &str)]) -> String {
         "    runtime: acp\n    command: {command}\n    sandbox: {{preset: agent-cli, files: {files}, env: {}}}\n",
         Value::Object(env)
     )
-}
-
-/// Where `scripts/agents.sh` has installed them: below the build folder that the program itself comes from.
-fn installed() -> PathBuf {
-    let dir = Path::new(MUSTER).ancestors().nth(2).unwrap().join("agents");
-    assert!(dir.join("installed").exists(), "there is nothing at {}; run scripts/agents.sh", dir.display());
-    dir
 }
 
 #[test]

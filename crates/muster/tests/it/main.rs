@@ -28,6 +28,7 @@ mod litellm;
 mod lost_agents;
 mod people;
 mod prices;
+mod real_agents;
 mod rejected;
 mod replay;
 mod rules;

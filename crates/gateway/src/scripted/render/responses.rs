@@ -92,6 +92,17 @@ fn message(answer: &Answer) -> Value {
 }
 
 fn function_call(call: &Call) -> Value {
-    json!({"type": "function_call", "id": format!("fc_{}", call.id), "call_id": format!("call_{}", call.id),
-        "name": call.tool, "arguments": call.arguments, "status": "completed"})
+    let mut item = json!({"type": "function_call", "id": format!("fc_{}", call.id), "call_id": format!("call_{}", call.id),
+        "name": call.tool, "arguments": call.arguments, "status": "completed"});
+    if let Some((namespace, name)) = namespaced(&call.tool) {
+        item["name"] = json!(name);
+        item["namespace"] = json!(namespace);
+    }
+    item
+}
+
+/// A tool of an MCP server, as Codex wants it called: `mcp__server` and the tool's own name.
+fn namespaced(tool: &str) -> Option<(&str, &str)> {
+    let (server, name) = tool.strip_prefix("mcp__")?.split_once("__")?;
+    Some((tool.get(.."mcp__".len() + server.len())?, name))
 }
