@@ -46,7 +46,7 @@ fn config(settings: &Settings) -> String {
         "model = {}\nmodel_provider = \"muster\"\n{window}approval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\
          check_for_update_on_startup = false\n[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
          wire_api = \"responses\"\nrequest_max_retries = 2\nstream_max_retries = 2\n[analytics]\nenabled = false\n\
-         [features]\nplugins = false\nunbounded_connection_retries = false\nmulti_agent = false\n",
+         [features]\nplugins = false\nunbounded_connection_retries = false\n[agents]\nenabled = false\n",
         quoted(&settings.model),
         quoted(&settings.openai_url),
     )

@@ -132,7 +132,7 @@ fn news(method: &str, params: &Value) -> Option<News> {
         "item/completed" => tool_done(params.get("item")?)?,
         "thread/tokenUsage/updated" => tokens(params.get("tokenUsage")?)?,
         "error" => News::Error {
-            message: text(params, "/error/message"),
+            message: plain(&text(params, "/error/message")),
             again: params.get("willRetry") == Some(&Value::Bool(true)),
         },
         "turn/completed" => turn_over(params.get("turn")?),
@@ -142,6 +142,13 @@ fn news(method: &str, params: &Value) -> Option<News> {
 
 fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// An error as people read it: Codex passes on a provider's answer as it came.
+fn plain(message: &str) -> String {
+    let answer: Option<Value> = serde_json::from_str(message).ok();
+    let told = answer.as_ref().and_then(|answer| answer.pointer("/error/message")).and_then(Value::as_str);
+    told.unwrap_or(message).to_owned()
 }
 
 fn tool(item: &Value) -> Option<News> {
@@ -215,6 +222,6 @@ fn turn_over(turn: &Value) -> News {
     News::TurnOver {
         turn: text(turn, "/id"),
         status: text(turn, "/status"),
-        error: error.map(|error| (text(error, "/message"), kind(error))),
+        error: error.map(|error| (plain(&text(error, "/message")), kind(error))),
     }
 }

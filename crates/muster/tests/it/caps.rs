@@ -10,7 +10,7 @@ use crate::{
 };
 use engine::view::Readings;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 const AGENTS: usize = 8;
 const CAP_MICROS: u64 = 1_000_000;
