@@ -37,7 +37,7 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
     }
 }
 
-/// Codex's configuration: our gateway as its only provider, and nothing that calls home.
+/// Codex's configuration: our gateway as its only provider, which tries again itself where that helps, and nothing that calls home.
 fn config(settings: &Settings) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let credential = if settings.has_key { "env_key = \"OPENAI_API_KEY\"" } else { "requires_openai_auth = true" };
@@ -45,7 +45,7 @@ fn config(settings: &Settings) -> String {
     format!(
         "model = {}\nmodel_provider = \"muster\"\n{window}approval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\
          check_for_update_on_startup = false\n[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
-         wire_api = \"responses\"\nrequest_max_retries = 2\nstream_max_retries = 2\n[analytics]\nenabled = false\n\
+         wire_api = \"responses\"\nrequest_max_retries = 1\nstream_max_retries = 1\n[analytics]\nenabled = false\n\
          [features]\nplugins = false\nunbounded_connection_retries = false\n[agents]\nenabled = false\n",
         quoted(&settings.model),
         quoted(&settings.openai_url),

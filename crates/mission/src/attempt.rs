@@ -139,6 +139,9 @@ impl Mission {
         let AttemptState::Working { cancelled, .. } = attempt.state else { return Err(Rejected::Stale(effect)) };
         let mut facts = self.count_at_end(now, id);
         facts.push(Fact::TurnEnded { attempt: id, stop, work: work.clone() });
+        // Some say that they are done when they were told to stop. Without a result it is what we told them.
+        let stop =
+            if stop == Stop::Done && cancelled.is_some() && attempt.claim.is_none() { Stop::Cancelled } else { stop };
         facts.extend(match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),

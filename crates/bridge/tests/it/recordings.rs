@@ -62,7 +62,10 @@ fn opening() -> Opening {
 #[test]
 fn codex() {
     let talk = || codex::Conversation::new(opening(), "scripted-1".into());
-    check(talk(), include_str!("recordings/codex-0.169.0-done.jsonl"), expect![[r#"
+    check(
+        talk(),
+        include_str!("recordings/codex-0.169.0-done.jsonl"),
+        expect![[r#"
         -> initialize
         -> initialized
         -> thread/start
@@ -82,8 +85,12 @@ fn codex() {
         agent_message_chunk  "All done."
         usage_update  9108
         over: done Some(Usage { input: 35644, cached: 0, output: 29, reasoning: 0 }) None
-    "#]]);
-    check(talk(), include_str!("recordings/codex-0.169.0-refused.jsonl"), expect![[r#"
+    "#]],
+    );
+    check(
+        talk(),
+        include_str!("recordings/codex-0.169.0-refused.jsonl"),
+        expect![[r#"
         -> initialize
         -> initialized
         -> thread/start
@@ -91,13 +98,17 @@ fn codex() {
         -> turn/start
         Note("No money is left.")
         over: model_error None Some("No money is left.")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn claude() {
     let talk = || claude::Conversation::new("ours".into());
-    check(talk(), include_str!("recordings/claude-2.1.329-done.jsonl"), expect![[r#"
+    check(
+        talk(),
+        include_str!("recordings/claude-2.1.329-done.jsonl"),
+        expect![[r#"
         -> initialize
         opened ours
         -> user
@@ -114,14 +125,19 @@ fn claude() {
         tool_call_update completed "{\"note\":\"Recorded. End your turn now. Your change is then merged w
         agent_message_chunk  "All done."
         over: done Some(Usage { input: 55029, cached: 0, output: 42, reasoning: 0 }) None
-    "#]]);
-    check(talk(), include_str!("recordings/claude-2.1.329-refused.jsonl"), expect![[r#"
+    "#]],
+    );
+    check(
+        talk(),
+        include_str!("recordings/claude-2.1.329-refused.jsonl"),
+        expect![[r#"
         -> initialize
         opened ours
         -> user
         agent_message_chunk  "API Error: 400 No money is left."
         over: model_error None Some("API Error: 400 No money is left.")
-    "#]]);
+    "#]],
+    );
 }
 
 /// Cut anywhere, a recording neither breaks the conversation nor ends its turn.

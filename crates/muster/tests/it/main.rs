@@ -17,6 +17,7 @@
 
 mod support;
 
+mod agent_faults;
 mod bad_answers;
 mod bad_input;
 mod budgets;

@@ -24,14 +24,14 @@ const OPENCODE_RUNS: &str =
     exec /opt/agents/node_modules/opencode-linux-x64/bin/opencode acp";
 
 /// A role of `muster.yaml`.
-fn role(runtime: &str, command: &Value, env: &Value) -> Value {
+pub fn role(runtime: &str, command: &Value, env: &Value) -> Value {
     let files = json!({"execute": [{"host": installed(), "inside": "/opt/agents"}]});
     json!({
         "runtime": runtime, "command": command, "model": "scripted-1", "sandbox": {"preset": "agent-cli", "files": files, "env": env},
     })
 }
 
-fn roles() -> Value {
+pub fn roles() -> Value {
     json!({
         "codex": role("codex", &json!([CODEX]), &json!({})),
         "claude": role("claude", &json!([CLAUDE]), &json!({})),
@@ -45,11 +45,11 @@ fn roles() -> Value {
 }
 
 /// What each calls the tools that write a file and submit.
-const TOOLS: [(&str, &str, &str, &str); 4] = [
+pub const TOOLS: [(&str, &str, &str, &str); 4] = [
     ("codex", "exec_command", "cmd", "mcp__muster__submit_result"),
     ("claude", "Bash", "command", "mcp__muster__submit_result"),
-    ("opencode", "bash", "command", "muster_submit_result"),
     ("native", "run_command", "command", "submit_result"),
+    ("opencode", "bash", "command", "muster_submit_result"),
 ];
 
 fn reply((name, tool, argument, submit): (&str, &str, &str, &str)) -> Value {
