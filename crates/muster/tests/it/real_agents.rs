@@ -1,8 +1,13 @@
 //! Real agents of several vendors on one repository, each in our sandbox, on a scripted model.
 
 use crate::support::{Bench, bench::MUSTER};
+use engine::view::Readings;
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// Where `scripts/agents.sh` has installed them: below the build folder that the program itself comes from.
 pub fn installed() -> PathBuf {
@@ -52,36 +57,53 @@ pub const TOOLS: [(&str, &str, &str, &str); 4] = [
     ("opencode", "bash", "command", "muster_submit_result"),
 ];
 
-fn reply((name, tool, argument, submit): (&str, &str, &str, &str)) -> Value {
-    let mut args = json!({argument: format!("echo done > {name}.txt")});
+/// A kind of agent: its name, the tool that runs a command and the argument for it, and the one that submits.
+type Kind = (&'static str, &'static str, &'static str, &'static str);
+
+/// The arguments for the tool that runs a command.
+fn arguments((name, _, argument, _): Kind, command: &str) -> Value {
+    let mut args = json!({argument: command});
     if name == "opencode" || name == "claude" {
-        args["description"] = json!("writes the file");
+        args["description"] = json!("does something");
     }
-    let steps = json!([
-        {"say": "I write the file.", "calls": [{"tool": tool, "args": args}]},
-        {"calls": [{"tool": submit, "args": {"summary": format!("{name} has written it")}}]},
-        {"text": "All done."},
-    ]);
-    json!({"when": {"contains": format!("[task {name}]")}, "steps": steps})
+    args
 }
 
-fn bench(names: &[&str]) -> Bench {
+/// The step that writes the agent's file.
+fn writes(kind: Kind) -> Value {
+    let args = arguments(kind, &format!("echo done > {}.txt", kind.0));
+    json!({"say": "I write the file.", "calls": [{"tool": kind.1, "args": args}]})
+}
+
+/// A script with these steps for each kind of agent.
+fn script(steps: impl Fn(Kind) -> Value) -> Value {
+    let reply = |kind: Kind| json!({"when": {"contains": format!("[task {}]", kind.0)}, "steps": steps(kind)});
+    json!({"version": 1, "model": "scripted-1", "replies": TOOLS.map(reply)})
+}
+
+fn plan(names: &[&str]) -> Value {
     let task = |name: &&str| {
         json!({
             "id": name, "role": name, "instructions": format!("Write done into {name}.txt."), "writes": [format!("{name}.txt")],
             "checks": [{"run": format!("grep -qx done {name}.txt"), "timeout": "60s"}],
         })
     };
-    let plan = json!({"goal": "Each writes a file.", "tasks": names.iter().map(task).collect::<Vec<_>>()});
-    let config = json!({"version": 1, "upstreams": {"script": {"scripted": "script.yaml"}}, "roles": roles()});
-    let script = json!({"version": 1, "model": "scripted-1", "replies": TOOLS.map(reply)});
-    Bench::new(&plan.to_string(), &config.to_string(), &script.to_string(), &[("README", "A repository to work on.\n")])
+    json!({"goal": "Each writes a file.", "tasks": names.iter().map(task).collect::<Vec<_>>()})
+}
+
+fn config() -> Value {
+    json!({"version": 1, "upstreams": {"script": {"scripted": "script.yaml"}}, "roles": roles()})
 }
 
 #[test]
 fn five_kinds_of_agents_work_on_one_repository() {
     let names = ["codex", "claude", "opencode", "native", "plain"];
-    let bench = bench(&names);
+    let script = script(|kind| {
+        let summary = format!("{} has written it", kind.0);
+        json!([writes(kind), {"calls": [{"tool": kind.3, "args": {"summary": summary}}]}, {"text": "All done."}])
+    });
+    let files = [("README", "A repository to work on.\n")];
+    let bench = Bench::new(&plan(&names).to_string(), &config().to_string(), &script.to_string(), &files);
     let ended = bench.run(&["--all"]).expect(0);
     let view = ended.json();
     let journal = bench.journal();
@@ -100,4 +122,52 @@ fn five_kinds_of_agents_work_on_one_repository() {
     let by: Vec<&str> =
         view["money"]["by"].as_array().unwrap().iter().map(|by| by["agent"].as_str().unwrap()).collect();
     assert_eq!(by, ["claude-1", "codex-1", "native-1", "opencode-1"]);
+}
+
+/// The engine is killed while every agent waits for its model in the middle of a turn; the next one takes each conversation up where it was.
+#[test]
+fn a_killed_engine_loses_no_conversation_and_pays_nothing_twice() {
+    let names = ["codex", "claude", "opencode", "native"];
+    let bench = Bench::new(
+        &plan(&names).to_string(),
+        &config().to_string(),
+        &script(|kind| {
+            let submit = json!({"calls": [{"tool": kind.3, "args": {"summary": "It is written."}}]});
+            let think = json!({"latency_ms": 15_000, "calls": [{"tool": kind.1, "args": arguments(kind, "true")}]});
+            // Twice: one that takes up a conversation whose last call has no answer puts words of its own into it.
+            json!([writes(kind), think, submit, submit, {"text": "All done."}])
+        })
+        .to_string(),
+        &[("README", "A repository to work on.\n")],
+    );
+    let mut running = bench.start_run(&["--all"]);
+    let mut written = BTreeSet::new();
+    // A file is there when its agent has had its first answer; what it asks next is thought about for long.
+    while written.len() < names.len() {
+        let line = running.line().expect("the mission ended before it was killed");
+        written.extend(
+            names
+                .into_iter()
+                .filter(|name| line.contains(&format!(" {name}: model call: ")) && is_written(&bench, name)),
+        );
+    }
+    running.signal(Signal::KILL);
+    running.end();
+    bench.resume().expect(0);
+    let journal = bench.journal();
+    journal.check();
+    let counted = ["merged", "session_opened", "attempt_failed"].map(|kind| journal.count(kind));
+    assert_eq!(counted, [4, 4, 0], "each goes on in the conversation that it had");
+    let readings = Readings::open(&bench.home()).unwrap();
+    let calls = readings.calls(&readings.find("last").unwrap()).unwrap();
+    let complete = calls.iter().filter(|call| call.call.outcome == "complete");
+    let paid: Vec<(&str, &str)> = complete.map(|call| (&*call.call.agent, &*call.call.digest)).collect();
+    assert_eq!(paid.iter().collect::<BTreeSet<_>>().len(), paid.len(), "a call was paid twice: {paid:?}");
+}
+
+/// Whether an agent's file stands in its workspace.
+fn is_written(bench: &Bench, name: &str) -> bool {
+    let missions = std::fs::read_dir(bench.home().join("missions")).unwrap().flatten();
+    let file = format!("agents/{name}-1/work/{name}.txt");
+    missions.into_iter().any(|mission| mission.path().join(&file).exists())
 }
