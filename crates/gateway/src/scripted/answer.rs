@@ -111,7 +111,7 @@ fn answer_of(found: &Found<'_>, conversation: &Conversation<'_>) -> Answer {
         Some(Says::Calls { say, calls }) => {
             let call = |(number, call): (usize, &ScriptedCall)| Call {
                 id: format!("{id}c{number}"),
-                tool: call.tool.clone(),
+                tool: conversation.called(&call.tool),
                 arguments: Value::Object(call.args.clone()).to_string(),
             };
             let text = say.clone().unwrap_or_default();

@@ -14,6 +14,8 @@ pub(super) struct Conversation<'a> {
     pub(super) turns: usize,
     /// The first tool on offer.
     pub(super) first_tool: Option<&'a str>,
+    /// All of them by the names under which they are called; those of a namespace have it before theirs.
+    tools: Vec<String>,
     assistant_spoke_last: bool,
 }
 
@@ -21,6 +23,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn read(format: Format, model: &'a str, request: &'a Value) -> Self {
         let mut read = Conversation { model, ..Conversation::default() };
         let tool = &request["tools"][0];
+        read.tools = tools(format, request);
         match format {
             Format::OpenAiChat => {
                 read.first_tool = tool["function"]["name"].as_str();
@@ -41,6 +44,16 @@ impl<'a> Conversation<'a> {
             }
         }
         read
+    }
+
+    /// What a tool of the script is called here: by its name if that is on offer, else by the only one that ends in it, as those of MCP servers do.
+    pub(super) fn called(&self, tool: &str) -> String {
+        let ending = format!("_{tool}");
+        let mut alike = self.tools.iter().filter(|name| name.ends_with(&ending));
+        match (self.tools.iter().any(|name| name == tool), alike.next(), alike.next()) {
+            (false, Some(only), None) => only.clone(),
+            _ => tool.to_owned(),
+        }
     }
 
     fn chat(&mut self, message: &'a Value) {
@@ -119,11 +132,55 @@ fn all_texts(value: &Value) -> Vec<&str> {
     }
 }
 
+/// The names of what a request offers. Codex keeps the tools of a server together under its name, in the list or among the input.
+fn tools(format: Format, request: &Value) -> Vec<String> {
+    let listed = items(&request["tools"]);
+    let more = items(&request["input"])
+        .filter(|item| item["type"] == "additional_tools")
+        .flat_map(|item| items(&item["tools"]));
+    let name = |tool: &Value| tool["name"].as_str().map(str::to_owned);
+    match format {
+        Format::OpenAiChat => listed.filter_map(|tool| name(&tool["function"])).collect(),
+        Format::Anthropic => listed.filter_map(name).collect(),
+        Format::Gemini => listed.flat_map(|tool| items(&tool["functionDeclarations"])).filter_map(name).collect(),
+        Format::OpenAiResponses => listed
+            .chain(more)
+            .flat_map(|tool| {
+                let own = name(tool).unwrap_or_default();
+                let within: Vec<String> =
+                    items(&tool["tools"]).filter_map(name).map(|name| format!("{own}__{name}")).collect();
+                if tool["type"] == "namespace" { within } else { vec![own] }
+            })
+            .collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_tool_is_called_by_the_name_that_it_has_here() {
+        let called = |format, request: &str| {
+            let request: Value = serde_json::from_str(request).unwrap();
+            Conversation::read(format, "m", &request).called("submit_result")
+        };
+        let chat = r#"{"tools":[{"function":{"name":"bash"}},{"function":{"name":"muster_submit_result"}}]}"#;
+        assert_eq!(called(Format::OpenAiChat, chat), "muster_submit_result");
+        let claude = r#"{"tools":[{"name":"mcp__muster__submit_result"},{"name":"Bash"}]}"#;
+        assert_eq!(called(Format::Anthropic, claude), "mcp__muster__submit_result");
+        let codex = r#"{"tools":[{"type":"namespace","name":"mcp__muster","tools":[{"name":"submit_result"}]}]}"#;
+        assert_eq!(called(Format::OpenAiResponses, codex), "mcp__muster__submit_result");
+        for plain in [
+            r#"{"tools":[{"name":"submit_result"},{"name":"x_submit_result"}]}"#,
+            "{}",
+            r#"{"tools":[{"name":"a_submit_result"},{"name":"b_submit_result"}]}"#,
+        ] {
+            assert_eq!(called(Format::Anthropic, plain), "submit_result", "{plain}");
+        }
+    }
 
     #[test]
     fn every_format_tells_the_same_story() {

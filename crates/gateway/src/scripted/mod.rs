@@ -39,6 +39,8 @@
 //! | `error: {status, message, retry_after_s}` | an HTTP error in the format's shape, with `retry-after` if given |
 //! | `raw: {kind}` | a bad answer, see below |
 //!
+//! A tool that the request does not offer, but one whose name ends in `_` and its, is called by that name: so one script does for agents that give
+//! the tools of MCP servers other names (`submit_result` is `muster_submit_result` to one and `mcp__muster__submit_result` to another).
 //! A tool called `mcp__SERVER__TOOL` is one of an MCP server, as Claude Code names it; in OpenAI's Responses it is called by `namespace` and `name`, as Codex
 //! wants it.
 //!

@@ -51,10 +51,10 @@ pub fn roles() -> Value {
 
 /// What each calls the tools that write a file and submit.
 pub const TOOLS: [(&str, &str, &str, &str); 4] = [
-    ("codex", "exec_command", "cmd", "mcp__muster__submit_result"),
-    ("claude", "Bash", "command", "mcp__muster__submit_result"),
+    ("codex", "exec_command", "cmd", "submit_result"),
+    ("claude", "Bash", "command", "submit_result"),
     ("native", "run_command", "command", "submit_result"),
-    ("opencode", "bash", "command", "muster_submit_result"),
+    ("opencode", "bash", "command", "submit_result"),
 ];
 
 /// A kind of agent: its name, the tool that runs a command and the argument for it, and the one that submits.
