@@ -58,7 +58,12 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
         "DISABLE_ERROR_REPORTING",
         "IS_SANDBOX",
     ];
-    let limits = [("CLAUDE_CODE_MAX_RETRIES", "1"), ("CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "120000")];
+    // The agent tools are few and always wanted: they need not be searched for.
+    let limits = [
+        ("CLAUDE_CODE_MAX_RETRIES", "1"),
+        ("CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "120000"),
+        ("ENABLE_TOOL_SEARCH", "false"),
+    ];
     let own = [
         ("CLAUDE_CONFIG_DIR".to_owned(), folder(&settings.home).display().to_string()),
         ("ANTHROPIC_SMALL_FAST_MODEL".to_owned(), settings.model.clone()),

@@ -140,6 +140,13 @@ impl Conversation {
         if turn.cancelled { self.interrupt() } else { Vec::new() }
     }
 
+    /// The turn is on. Codex does nothing about an interrupt that comes between its answer and this.
+    fn started(&mut self, id: String) -> Vec<Out> {
+        let Some(turn) = self.turn.as_mut() else { return Vec::new() };
+        let mine = turn.id.get_or_insert_with(|| id.clone());
+        if *mine == id && turn.cancelled { self.interrupt() } else { Vec::new() }
+    }
+
     fn interrupt(&mut self) -> Vec<Out> {
         let turn = self.turn.as_ref().and_then(|turn| turn.id.clone());
         let (Some(thread), Some(turn)) = (self.thread.clone(), turn) else { return Vec::new() };
@@ -151,7 +158,7 @@ impl Conversation {
 
     fn news(&mut self, news: News) -> Vec<Out> {
         match news {
-            News::TurnStarted { turn } => self.turn_is(Some(turn)),
+            News::TurnStarted { turn } => self.started(turn),
             News::Text(text) => vec![Out::Update(update::text(&text))],
             News::Thought(text) => vec![Out::Update(update::thought(&text))],
             News::Tool { id, title, kind, input } => vec![Out::Update(update::tool(&id, &title, kind, &input))],

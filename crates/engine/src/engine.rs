@@ -12,7 +12,9 @@ use crate::{
     setup::{self, SetupError},
     tools::ExtraTool,
 };
-use mission::{At, Fact, Input, Limits, Micros, Mission, Opening, PauseReason, Plan, Rejected, Standing, Status};
+use mission::{
+    AgentId, At, Fact, Input, Limits, Micros, Mission, Opening, PauseReason, Plan, Rejected, Standing, Status,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -120,6 +122,9 @@ pub enum EngineError {
         /// What stands for the secret.
         cover: String,
     },
+    /// A sample cannot be written.
+    #[error("a sample cannot be written: {0}")]
+    Sample(String),
     /// git failed.
     #[error(transparent)]
     Workspace(#[from] workspace::Error),
@@ -294,6 +299,11 @@ impl Engine {
         self.store.reader()
     }
 
+    /// The `muster` binary.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     pub(crate) fn launcher(&self) -> &Arc<Launcher> {
         &self.launcher
     }
@@ -408,6 +418,11 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// Whether an agent's process is in a conversation.
+    pub(crate) fn has_session(&self, agent: AgentId) -> bool {
+        self.hands.has_session(agent)
     }
 
     /// Whether a person paused it.

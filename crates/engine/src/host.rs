@@ -20,7 +20,7 @@ const TOOLS: &[(&str, bool, &str)] = &[
 ];
 
 /// The longest version line that is read, in bytes.
-const LINE_BYTES_MAX: u64 = 4096;
+pub(crate) const LINE_BYTES_MAX: u64 = 4096;
 
 /// What this host has and enforces. Field names are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,15 +140,26 @@ fn broken(problem: String) -> Guarantee {
 
 /// What a program inside a sandbox says of its version.
 async fn version(launcher: &Arc<Launcher>, scratch: &Path, name: &str) -> Result<String, String> {
-    let agent = AgentName::new(format!("doctor-{name}")).map_err(|error| error.to_string())?;
-    let workspace = Workspace::scratch(scratch, &agent, Arc::clone(launcher)).map_err(|error| error.to_string())?;
     // Not every shell knows --version; all can say that they are there.
     let args: &[&str] = if name == "sh" { &["-c", "echo present"] } else { &["--version"] };
     let program = Program { path: name.into(), args: args.iter().map(OsString::from).collect(), ..Program::default() };
+    ask_version(launcher, scratch, &format!("doctor-{name}"), program, LINE_BYTES_MAX).await
+}
+
+/// The first line that a program prints in a sandbox of its own, when it ends well.
+pub(crate) async fn ask_version(
+    launcher: &Arc<Launcher>,
+    scratch: &Path,
+    label: &str,
+    program: Program,
+    bytes_max: u64,
+) -> Result<String, String> {
+    let agent = AgentName::new(label.to_owned()).map_err(|error| error.to_string())?;
+    let workspace = Workspace::scratch(scratch, &agent, Arc::clone(launcher)).map_err(|error| error.to_string())?;
     let process = workspace.spawn(program).await.map_err(|error| error.to_string())?;
     let mut text = String::new();
     // A program that closes its output early is judged by how it ends.
-    let _ = process.stdout.take(LINE_BYTES_MAX).read_to_string(&mut text).await;
+    let _ = process.stdout.take(bytes_max).read_to_string(&mut text).await;
     match process.control.wait().await {
         Exit::Code(0) => Ok(view::first_line(&text)),
         exit => Err(format!("it ended with {exit:?}")),

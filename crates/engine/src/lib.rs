@@ -9,7 +9,9 @@
 //!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     prices   the price table of a home
+//!     kit      whether a program can be an agent here: small missions of this very engine
 //!     host     what this machine has and can enforce, for people
+//!     registry which agents this machine has
 //!     replay   a mission run again from its recorded calls
 //! ```
 //!
@@ -24,10 +26,12 @@ mod engine;
 mod fault;
 mod hands;
 mod host;
+mod kit;
 mod masking;
 mod meter;
 mod order;
 pub mod prices;
+mod registry;
 mod replay;
 mod serve;
 mod settings;
@@ -41,12 +45,14 @@ pub use fault::{Faults, NoSuchPoint};
 #[cfg(feature = "modelled")]
 pub use hands::{Modelled, ModelledAgent};
 pub use host::{Guarantee, HostView, Tool};
+pub use kit::Verdict;
 pub use masking::{Masking, Named};
 pub use meter::Meter;
 pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
 pub use policies as sandboxed;
 pub use policies::{Extras, Places};
+pub use registry::{AgentEntry, AgentState, registry};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{
     Leaving, PriceSettings, Recording, RoleSettings, RulesSettings, SecretSettings, Settings, UpstreamSettings,

@@ -209,7 +209,8 @@ impl Settings {
 }
 
 impl RoleSettings {
-    fn of(role: &config::Role, places: Places<'_>) -> Self {
+    /// Those of a role of a configuration.
+    pub fn of(role: &config::Role, places: Places<'_>) -> Self {
         Self {
             command: match &role.runtime {
                 config::Runtime::Native => None,

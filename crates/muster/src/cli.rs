@@ -152,6 +152,17 @@ Examples:
   muster sandbox explain agent.yaml                what that policy means on this host"
     )]
     Sandbox(SandboxCommand),
+    /// List the agents of this machine, or check that a program can be one.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  muster agents list
+  muster agents check builder                    the agent of a role of muster.yaml
+  muster agents check ./my-worker                a program of your own that speaks ACP
+  muster agents check --runtime codex codex"
+    )]
+    Agents(AgentsCommand),
     /// Say what this host has and enforces.
     #[command(after_help = "\
 Example:
@@ -178,6 +189,37 @@ pub(crate) struct MissionArg {
 /// A reading of all.
 #[derive(Debug, Args)]
 pub(crate) struct JsonArg {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is wanted of agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List the agents that are known by name, with version and state.
+    List(JsonArg),
+    /// Run the conformance kit against an agent: exit code 0 when every rule holds, 1 when one does not.
+    Check(AgentsCheckArgs),
+}
+
+/// `muster agents check`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentsCheckArgs {
+    /// A role of the configuration, or a program.
+    pub(crate) agent: String,
+    /// The program's arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+    /// What the program speaks.
+    #[arg(long, value_parser = ["acp", "codex", "claude", "cursor", "exec"], default_value = "acp")]
+    pub(crate) runtime: String,
+    /// Files and folders of this machine that it needs, shown in its sandbox at the same places.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) show: Vec<PathBuf>,
+    /// The configuration that has the role; muster.yaml in this folder when left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -415,6 +457,7 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
         Command::Answer(args) => commands::act::answer(&home, args),
         Command::Config(command) => commands::config::run(command),
         Command::Prices(command) => commands::prices::run(&home, command),
+        Command::Agents(command) => commands::agents::run(command),
         Command::Doctor(args) => commands::doctor::run(&home, args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

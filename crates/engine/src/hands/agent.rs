@@ -378,6 +378,12 @@ impl Hands {
         }
     }
 
+    /// Whether an agent's process is in a conversation.
+    pub(crate) fn has_session(&self, agent: AgentId) -> bool {
+        let live = self.live(agent);
+        live.is_some_and(|live| !live.loaded.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
+    }
+
     pub(super) fn cancel_turn(&self, agent: AgentId, turn: EffectId) {
         if let Some(live) = self.live(agent) {
             live.cancelled.send_replace(Some(turn));

@@ -1,6 +1,7 @@
 //! One file for each command, and what they share: where the state is, how the engine is opened, how a runtime is made.
 
 pub(crate) mod act;
+pub(crate) mod agents;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;

@@ -25,6 +25,7 @@ mod caps;
 mod demo;
 mod kill_points;
 mod kill_random;
+mod kit;
 mod litellm;
 mod lost_agents;
 mod people;

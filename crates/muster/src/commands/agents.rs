@@ -1,0 +1,170 @@
+//! `muster agents`: which agents this machine has, and whether a program can be one.
+
+use super::{engine, folder_of, runtime, user_home};
+use crate::{
+    cli::{AgentsCheckArgs, AgentsCommand, JsonArg},
+    outcome::{Error, Outcome},
+    screen::{self, visible},
+};
+use api::{
+    config::{self, CheckedConfig},
+    source::Source,
+    value::Name,
+};
+use engine::{AgentEntry, Extras, Places, RoleSettings, Verdict, view::table};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+pub(crate) fn run(command: AgentsCommand) -> Result<Outcome, Error> {
+    match command {
+        AgentsCommand::List(args) => list(args),
+        AgentsCommand::Check(args) => check(&args),
+    }
+}
+
+fn list(args: JsonArg) -> Result<Outcome, Error> {
+    let scratch = Scratch::make()?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
+    let launcher = vec![program.into_os_string(), "__sandbox".into()];
+    let folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let found = runtime()?.block_on(engine::registry(launcher, &scratch.0, &folders, env!("CARGO_PKG_VERSION")));
+    let entries = found.map_err(Error::failed)?;
+    match args.json {
+        true => screen::json(&entries)?,
+        false => screen::out(&visible(&listed(&entries)))?,
+    };
+    Ok(Outcome::Done)
+}
+
+fn listed(entries: &[AgentEntry]) -> String {
+    let head = ["agent", "runtime", "state", "version", "role"].map(str::to_owned).to_vec();
+    let row = |entry: &AgentEntry| {
+        let version = entry.version.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            entry.name.to_owned(),
+            entry.runtime.to_owned(),
+            entry.state.word().to_owned(),
+            version,
+            entry.role.to_owned(),
+        ]
+    };
+    let mut text = table(&std::iter::once(head).chain(entries.iter().map(row)).collect::<Vec<_>>());
+    for entry in entries {
+        if let Some(reason) = &entry.reason {
+            let _ = writeln!(text, "{}: {reason}", entry.name);
+        }
+    }
+    text.push_str("to check that one works as an agent: muster agents check NAME-OF-A-ROLE");
+    text
+}
+
+fn check(args: &AgentsCheckArgs) -> Result<Outcome, Error> {
+    let role = role(args)?;
+    let scratch = Scratch::make()?;
+    let verdicts = runtime()?.block_on(async {
+        let home = scratch.0.join("home");
+        let engine = engine(&home)?;
+        engine.check_agent(role, &scratch.0.join("bench")).await.map_err(Error::from)
+    })?;
+    match args.json {
+        true => screen::json(&verdicts)?,
+        false => screen::out(&visible(&judged(&verdicts)))?,
+    };
+    let holds = verdicts.iter().all(|verdict| verdict.problem.is_none());
+    Ok(if holds { Outcome::Done } else { Outcome::Failed })
+}
+
+fn judged(verdicts: &[Verdict]) -> String {
+    let word = |verdict: &Verdict| if verdict.problem.is_none() { "yes" } else { "NO" };
+    let rows: Vec<_> = verdicts
+        .iter()
+        .map(|verdict| vec![format!("  {}", word(verdict)), verdict.rule.to_owned(), verdict.says.to_owned()])
+        .collect();
+    let mut text = table(&rows);
+    for verdict in verdicts {
+        if let Some(problem) = &verdict.problem {
+            let _ = writeln!(text, "{}: {problem}", verdict.rule);
+        }
+    }
+    let broken = verdicts.iter().filter(|verdict| verdict.problem.is_some()).count();
+    text.push_str(&match broken {
+        0 => "every rule holds: it can be an agent".to_owned(),
+        1 => "1 rule does not hold; the rules are in docs/workers.md".to_owned(),
+        more => format!("{more} rules do not hold; the rules are in docs/workers.md"),
+    });
+    text
+}
+
+/// The role that is checked: the configuration's of this name, or one that the program makes.
+fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
+    let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
+    let file = args.config.clone().unwrap_or_else(|| PathBuf::from("muster.yaml"));
+    if args.config.is_some() || file.exists() {
+        let config_dir = folder_of(&file)?;
+        let config = Source::read(&file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
+        let places = Places { config_dir: &config_dir, home: &home };
+        if let Some(role) = configured(&config, &args.agent, places) {
+            return Ok(role);
+        }
+    }
+    let program = Path::new(&args.agent);
+    if !program.is_file() && args.agent.contains('/') {
+        return Err(Error::usage(format!(
+            "{}: there is no such program, and no role of this name in {}",
+            args.agent,
+            file.display()
+        )));
+    }
+    let path = if program.is_file() { program.canonicalize().map_err(Error::usage)? } else { program.to_path_buf() };
+    let config_dir = std::env::current_dir().map_err(Error::usage)?;
+    let places = Places { config_dir: &config_dir, home: &home };
+    let shown = args
+        .show
+        .iter()
+        .map(|path| path.canonicalize().map_err(|error| Error::usage(format!("{}: {error}", path.display()))));
+    let shown: Vec<PathBuf> = shown.collect::<Result<_, _>>()?;
+    let words = std::iter::once(path.display().to_string()).chain(args.args.iter().cloned());
+    let described = serde_json::json!({
+        "upstreams": {"script": {"scripted": "script.yaml"}},
+        "roles": {"agent": {
+            "runtime": args.runtime, "command": words.collect::<Vec<_>>(), "model": "scripted", "sandbox": {"read": shown},
+        }},
+    });
+    let source = Source::new("the command line", described.to_string());
+    let config = config::load(&source).map_err(Error::usage)?;
+    configured(&config, "agent", places).ok_or_else(|| Error::usage("there is no agent to check"))
+}
+
+fn configured(config: &CheckedConfig, name: &str, places: Places<'_>) -> Option<RoleSettings> {
+    let (_, role): (&Name, _) = config.roles.iter().find(|(known, _)| known.as_str() == name)?;
+    let mut settings = RoleSettings::of(role, places);
+    // A program of a path is there in its sandbox; what lies beside it, as the parts of a package do, is shown too.
+    let beside =
+        settings.command.as_ref().and_then(|words| PathBuf::from(words.first()?).parent().map(Path::to_path_buf));
+    let beside = beside.filter(|folder| folder.is_absolute() && !engine::sandboxed::is_system(folder));
+    let Extras { read, .. } = &mut settings.extras;
+    read.extend(beside);
+    Some(settings)
+}
+
+/// A folder for the time of a check, with everything in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, Error> {
+        let dir = std::env::temp_dir().join(format!("muster-agents-{}", std::process::id()));
+        std::fs::create_dir(&dir).map_err(|error| Error::failed(format!("{}: {error}", dir.display())))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left of it lies in the folder for what may be left.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
