@@ -6,11 +6,14 @@ use crate::{
 };
 use serde_json::{Value, json};
 
+/// Makes the step in which a vendor's agent runs a command.
+type Shell<'a> = &'a dyn Fn(&str) -> Value;
+
 /// Something that goes wrong, after the agent has written its file.
 struct Fault {
     name: &'static str,
-    /// The step of the script in which it does; `{shell}` stands for the vendor's tool that runs a command.
-    step: fn(shell: &dyn Fn(&str) -> Value) -> Value,
+    /// The step of the script in which it does.
+    step: fn(Shell) -> Value,
     /// What becomes of the task: `merged`, or what a person is told.
     becomes: &'static [&'static str],
     /// How many of the kinds of agents it is tried with. The last is opencode, which tries again for ever, so that its turn takes all the time that it may.

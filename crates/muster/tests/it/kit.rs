@@ -62,15 +62,37 @@ fn the_vendors_programs_pass() {
     passes(&["--runtime", "claude", claude.to_str().unwrap()]);
 }
 
+/// A stand-in for the Cursor CLI: it opens no session before `authenticate` has named `cursor_login`, as its documentation says.
+#[test]
+fn a_program_that_wants_a_login_first_passes_as_cursor() {
+    let login = "elif method == \"authenticate\":\n            self.login = params.get(\"methodId\")\n            self.send({\"id\": id, \"result\": {}})\n        \
+                 elif method == \"session/new\" and getattr(self, \"login\", None) != \"cursor_login\":\n            \
+                 self.send({\"id\": id, \"error\": {\"code\": -32000, \"message\": \"Authentication required\"}})\n        elif method == \"session/new\":";
+    let (_dir, worker) = rewritten("elif method == \"session/new\":", login);
+    passes(&["--runtime", "cursor", &worker]);
+    let ended = check(&[&worker]);
+    assert!(
+        broken(&ended).iter().any(|(rule, why)| rule == "turn" && why.contains("Authentication required")),
+        "{ended}"
+    );
+}
+
 /// The Python worker with one thing changed.
-fn changed(from: &str, to: &str) -> Vec<(String, String)> {
+fn rewritten(from: &str, to: &str) -> (tempfile::TempDir, String) {
     let worker = std::fs::read_to_string(example("python/worker.py")).unwrap();
     assert_eq!(worker.matches(from).count(), 1, "{from}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("worker.py");
     std::fs::write(&path, worker.replace(from, to)).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let ended = check(&[path.to_str().unwrap()]);
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+/// The rules that it does not keep any more.
+fn changed(from: &str, to: &str) -> Vec<(String, String)> {
+    let (_dir, worker) = rewritten(from, to);
+    let ended = check(&[&worker]);
     assert_eq!(ended.code, Some(1), "{ended}");
     broken(&ended)
 }

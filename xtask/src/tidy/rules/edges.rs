@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["mission", "store", "workspace", "agents", "gateway", "api", "policies", "view"]),
     ("bridge", &["api", "native"]),
     ("muster", &["api", "engine", "native", "bridge"]),
+    ("example-worker", &[]),
     ("sim", &["mission"]),
     ("probes", &["sandbox"]),
     ("bench-adapter", &["mission", "store", "agents", "gateway", "api", "engine", "native"]),
