@@ -78,6 +78,10 @@ impl Sheet {
         self.0.insert(rule, (!holds).then(|| problem.into()));
     }
 
+    fn keeps(&self, rule: &str) -> bool {
+        self.0.get(rule).is_some_and(Option::is_none)
+    }
+
     fn verdicts(mut self) -> Vec<Verdict> {
         let of = |(rule, says): (&'static str, &'static str)| Verdict {
             rule,
@@ -100,11 +104,13 @@ impl Engine {
         let bench = Bench::prepare(self, role, dir).await?;
         let mut sheet = Sheet(BTreeMap::new());
         bench.works(&mut sheet).await?;
-        if sheet.0.get("start").is_some_and(Option::is_none) {
-            bench.ends_when_asked(&mut sheet).await?;
-            bench.goes_on_after_a_kill(&mut sheet).await?;
+        if sheet.keeps("start") {
             let problem = garbage::check(self, &bench.role, &bench.dir.join("pipes")).await;
             sheet.0.insert("garbage", problem);
+        }
+        if sheet.keeps("turn") {
+            bench.ends_when_asked(&mut sheet).await?;
+            bench.goes_on_after_a_kill(&mut sheet).await?;
             bench.ends_without_money(&mut sheet).await?;
         }
         Ok(sheet.verdicts())
