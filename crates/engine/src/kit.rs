@@ -24,7 +24,7 @@ mod garbage;
 /// How long a program may take for what takes an agent seconds.
 const LIMIT: Duration = Duration::from_secs(90);
 /// How long it may take until it is seen to be at work; what was not seen by then is tried all the same.
-const AT_WORK: Duration = Duration::from_secs(20);
+const AT_WORK: Duration = Duration::from_secs(60);
 /// How long it may take to end a turn when it is asked to, in milliseconds: as long as in any mission.
 const GRACE_MS: u64 = 10_000;
 
@@ -64,7 +64,7 @@ const RULES: [(&str, &str); 9] = [
     ("stream", "what it does in a turn is told in `session/update`"),
     ("tools", "it calls the agent tools: a result is submitted"),
     ("cancel", "a turn ends within 10 s of `session/cancel`"),
-    ("kill", "killed in the middle of a turn, it leaves nothing behind and starts again"),
+    ("kill", "killed in the middle of a turn, it starts again in the home and workspace that it left"),
     ("resume", "`session/load` takes the conversation up that the killed one had"),
     ("garbage", "a line that is no message and a method that it does not know do it no harm"),
     ("budget", "refused by the gateway for want of money, it ends its turn"),
@@ -335,7 +335,8 @@ impl<'a> Bench<'a> {
         let asked = || running.calls().upstreams.iter().map(|upstream| upstream.started).sum::<u64>();
         // Who asks a model is at work when it has used a tool and asks again.
         let works = || match asked() {
-            0 => self.told(key).is_ok_and(|told| told.updates > 0),
+            // What it prints where it must not is judged elsewhere; here it shows that it works.
+            0 => self.told(key).is_ok_and(|told| told.updates + told.bad_lines > 0),
             asked => asked > 1,
         };
         self.until_it(AT_WORK, || ended() || works()).await;

@@ -275,11 +275,11 @@ fn a_misspelt_key_finds_its_neighbour() {
     "#]],
     );
     check(
-        "roles: {a: {runtime: codex, model: m}}\n",
+        "roles: {a: {runtime: gemini, model: m}}\n",
         expect![[r#"
-        muster.yaml:1:22: `codex` is not one of the choices
-          help: use one of: `native`, `acp`
-    "#]],
+            muster.yaml:1:22: `gemini` is not one of the choices
+              help: use one of: `native`, `acp`, `codex`, `claude`, `cursor`, `exec`
+        "#]],
     );
 }
 
