@@ -7,4 +7,4 @@
 pub mod acp;
 mod program;
 
-pub use program::{AgentProgram, NoProgram, Speaks};
+pub use program::{AgentProgram, NoProgram};

@@ -1,5 +1,6 @@
 //! What is to be run for an agent, before anything is known about where it runs.
 
+use api::config::Speaks;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -14,23 +15,6 @@ pub struct AgentProgram {
     pub env: BTreeMap<String, String>,
     /// Id of the authentication method that it wants before its first session (Gemini: `gemini-api-key`).
     pub auth_method: Option<String>,
-}
-
-/// What a program speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Speaks {
-    /// The Agent Client Protocol.
-    #[default]
-    Acp,
-    /// What the Codex CLI speaks; the bridge stands between.
-    Codex,
-    /// What Claude Code speaks; the bridge stands between.
-    Claude,
-    /// The Agent Client Protocol as the Cursor CLI speaks it: it wants to be logged in first.
-    Cursor,
-    /// Nothing: it is given a prompt and prints; the bridge stands between.
-    Exec,
 }
 
 /// A role names no command.
@@ -56,17 +40,15 @@ impl AgentProgram {
         }
         let plain =
             |auth_method| Self { program: program.into(), args: args.to_vec(), env: BTreeMap::new(), auth_method };
-        let bridge = |runtime: &str| {
-            let own = ["__bridge", runtime].map(str::to_owned);
+        let bridge = || {
+            let own = ["__bridge", speaks.name()].map(str::to_owned);
             let args = own.into_iter().chain(words.iter().cloned()).collect();
             Self { program: muster.into(), args, env: BTreeMap::new(), auth_method: None }
         };
         Ok(match speaks {
             Speaks::Acp => plain(None),
             Speaks::Cursor => plain(Some("cursor_login".to_owned())),
-            Speaks::Codex => bridge("codex"),
-            Speaks::Claude => bridge("claude"),
-            Speaks::Exec => bridge("exec"),
+            Speaks::Codex | Speaks::Claude | Speaks::Exec => bridge(),
         })
     }
 }

@@ -158,9 +158,9 @@ async fn look(known: &Known, launcher: &Arc<Launcher>, scratch: &Path, folders: 
         return entry(AgentState::Down, Some(format!("not found; to install it: {}", known.install)), None, None);
     };
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-    // What the program is made of lies around it: a launcher of npm's finds the rest from its package's folder.
+    // A launcher of npm's finds the rest of its program from the folder of its packages; any other program is one file.
     let package = real.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "node_modules"));
-    let shown = package.or(real.parent()).filter(|folder| !policies::is_system(folder)).map(Path::to_path_buf);
+    let shown = Some(package.unwrap_or(&real)).filter(|path| !policies::is_system(path)).map(Path::to_path_buf);
     let extras = SandboxExtras { read: shown.into_iter().collect(), ..SandboxExtras::default() };
     let program = Program { path: real, args: vec!["--version".into()], extras, ..Program::default() };
     let label = format!("registry-{}", known.programs.first().copied().unwrap_or_default());

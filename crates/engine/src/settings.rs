@@ -1,7 +1,7 @@
 //! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
-use agents::Speaks;
+use api::config::Speaks;
 use api::{config, plan};
 use mission::{
     AgentId, Allowance, Check, Limits, Measure, Micros, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec, Writes,
@@ -217,14 +217,8 @@ impl RoleSettings {
                 config::Runtime::Program { command, .. } => Some(command.clone()),
             },
             speaks: match &role.runtime {
-                config::Runtime::Native => Speaks::Acp,
-                config::Runtime::Program { speaks, .. } => match speaks {
-                    config::Speaks::Acp => Speaks::Acp,
-                    config::Speaks::Codex => Speaks::Codex,
-                    config::Speaks::Claude => Speaks::Claude,
-                    config::Speaks::Cursor => Speaks::Cursor,
-                    config::Speaks::Exec => Speaks::Exec,
-                },
+                config::Runtime::Native => Speaks::default(),
+                config::Runtime::Program { speaks, .. } => *speaks,
             },
             model: role.model.clone(),
             upstream: role.upstream.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -5,6 +5,7 @@
 //! unknown; it is never taken for free of charge. At the cap the mission pauses and asks; it neither dies nor overshoots.
 
 use crate::{
+    allowance::Measure,
     decide::{Decision, Rejected},
     fact::Fact,
     id::{At, AttemptId, Micros, TaskId},
@@ -122,7 +123,10 @@ impl Mission {
     pub(crate) fn budget_answered(&self, answer: &Answer) -> Decision {
         let by = match answer {
             Answer::Approve => self.opening.as_deref().and_then(|opening| opening.budget).unwrap_or_default(),
-            Answer::Text(amount) => dollars(amount).ok_or_else(|| Rejected::NotAnAmount(amount.clone()))?,
+            Answer::Text(amount) => {
+                let refused = || Rejected::NotThat { text: amount.clone(), example: Measure::Cost.example() };
+                dollars(amount).ok_or_else(refused)?
+            }
             Answer::Deny => return Ok(vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }]),
         };
         let mut facts = vec![Fact::BudgetRaised { by }];

@@ -107,9 +107,6 @@ pub enum Rejected {
         /// What an answer looks like.
         example: &'static str,
     },
-    /// The answer is not an amount of money.
-    #[error("'{0}' is not an amount of dollars, such as 2 or 2.50")]
-    NotAnAmount(String),
     /// The mission is not in the state that the input is for.
     #[error("the mission is {0}")]
     Standing(&'static str),

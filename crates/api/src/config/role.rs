@@ -14,7 +14,7 @@ use crate::{
     },
     value::Name,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a kind of agent is for and how it is run.
@@ -57,10 +57,11 @@ pub enum Runtime {
 }
 
 /// What a program speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaks {
     /// The Agent Client Protocol on stdio.
+    #[default]
     Acp,
     /// What the Codex CLI speaks.
     Codex,

@@ -41,9 +41,8 @@ impl Allowed {
             return Err(room.allowance);
         }
         let most = |measure| rooms.iter().filter(|room| room.measure == measure).map(free).min();
-        worst
-            .within(most(Measure::Cost), most(Measure::Tokens))
-            .ok_or(rooms.first().map_or(AllowanceId(0), |room| room.allowance))
+        // The shortest fits every room, so that it is the answer at the latest.
+        Ok(worst.within(most(Measure::Cost), most(Measure::Tokens)).unwrap_or(least))
     }
 }
 

@@ -11,7 +11,7 @@ use api::{
     source::Source,
     value::Name,
 };
-use engine::{AgentEntry, Extras, Places, RoleSettings, Verdict, view::table};
+use engine::{AgentEntry, Places, RoleSettings, Verdict, view::table};
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
@@ -126,7 +126,9 @@ fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
         .show
         .iter()
         .map(|path| path.canonicalize().map_err(|error| Error::usage(format!("{}: {error}", path.display()))));
-    let shown: Vec<PathBuf> = shown.collect::<Result<_, _>>()?;
+    let mut shown: Vec<PathBuf> = shown.collect::<Result<_, _>>()?;
+    // The program itself and nothing beside it: what lies there may be anybody's, and a role has to show it too.
+    shown.extend(Some(path.clone()).filter(|path| path.is_absolute() && !engine::sandboxed::is_system(path)));
     let words = std::iter::once(path.display().to_string()).chain(args.args.iter().cloned());
     let described = serde_json::json!({
         "upstreams": {"script": {"scripted": "script.yaml"}},
@@ -141,14 +143,7 @@ fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
 
 fn configured(config: &CheckedConfig, name: &str, places: Places<'_>) -> Option<RoleSettings> {
     let (_, role): (&Name, _) = config.roles.iter().find(|(known, _)| known.as_str() == name)?;
-    let mut settings = RoleSettings::of(role, places);
-    // A program of a path is there in its sandbox; what lies beside it, as the parts of a package do, is shown too.
-    let beside =
-        settings.command.as_ref().and_then(|words| PathBuf::from(words.first()?).parent().map(Path::to_path_buf));
-    let beside = beside.filter(|folder| folder.is_absolute() && !engine::sandboxed::is_system(folder));
-    let Extras { read, .. } = &mut settings.extras;
-    read.extend(beside);
-    Some(settings)
+    Some(RoleSettings::of(role, places))
 }
 
 /// A folder for the time of a check, with everything in it.

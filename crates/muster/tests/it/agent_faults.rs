@@ -1,7 +1,7 @@
-//! Real agents of several vendors when things go wrong: what the mission makes of it, how soon, what is left running and what is lost.
+//! Real agents of several vendors when things go wrong: what the mission makes of it, what is left running and what is lost.
 
 use crate::{
-    real_agents::{TOOLS, roles},
+    real_agents::{KINDS, plan, roles, script, shell, submits, writes},
     support::{Bench, evidence},
 };
 use serde_json::{Value, json};
@@ -65,32 +65,22 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
+fn kinds(fault: &Fault) -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().take(fault.kinds).map(|(name, ..)| name)
+}
+
 fn bench(fault: &Fault) -> Bench {
-    let task = |(name, ..): (&str, &str, &str, &str)| {
-        json!({
-            "id": name, "role": name, "instructions": format!("Write done into {name}.txt."), "attempts_max": 1,
-            "checks": [{"run": format!("grep -qx done {name}.txt"), "timeout": "60s"}],
-        })
-    };
-    let reply = |(name, tool, argument, submit): (&str, &str, &str, &str)| {
-        let shell = |command: &str| {
-            let mut args = json!({argument: command});
-            if name == "opencode" || name == "claude" {
-                args["description"] = json!("does something");
-            }
-            json!({"calls": [{"tool": tool, "args": args}]})
-        };
+    let script = script(|kind| {
         // Twice: one that takes up a conversation whose last call has no answer puts words of its own into it.
-        let submit = json!({"calls": [{"tool": submit, "args": {"summary": "It is written."}}]});
-        let steps = json!([shell(&format!("echo done > {name}.txt")), (fault.step)(&shell), submit, submit, {"text": "All done."}]);
-        json!({"when": {"contains": format!("[task {name}]")}, "steps": steps})
-    };
-    let plan = json!({"goal": "Each writes a file.", "tasks": TOOLS.into_iter().take(fault.kinds).map(task).collect::<Vec<_>>()});
+        json!([writes(kind), (fault.step)(&|command| shell(kind, command)), submits(), submits(), {"text": "All done."}])
+    });
+    let mut plan = plan(&kinds(fault).collect::<Vec<_>>());
+    plan["tasks"].as_array_mut().unwrap().iter_mut().for_each(|task| task["attempts_max"] = json!(1));
     let config = json!({
         "version": 1, "upstreams": {"script": {"scripted": "script.yaml", "retries": 0}}, "roles": roles(), "limits": {"turn_timeout": "40s"},
     });
-    let script = json!({"version": 1, "model": "scripted-1", "replies": TOOLS.map(reply)});
-    Bench::new(&plan.to_string(), &config.to_string(), &script.to_string(), &[("README", "A repository to work on.\n")])
+    let files = [("README", "A repository to work on.\n")];
+    Bench::new(&plan.to_string(), &config.to_string(), &script.to_string(), &files)
 }
 
 /// What became of a task, in one word or sentence.
@@ -120,7 +110,7 @@ fn what_goes_wrong_is_known_and_nothing_is_lost() {
         let journal = bench.journal();
         journal.check();
         let view = ended.json();
-        for (name, ..) in TOOLS.into_iter().take(fault.kinds) {
+        for name in kinds(fault) {
             let told = outcome(&view, name);
             let known = fault.becomes.iter().find(|becomes| told.contains(*becomes));
             let known = known.unwrap_or_else(|| panic!("{}, {name}: {told}\n{}", fault.name, ended.stderr));

@@ -160,6 +160,21 @@ fn a_worker_that_falls_over_a_bad_line() {
     fails("except (ValueError, AttributeError):", "except KeyError:", "garbage", "it ended");
 }
 
+/// What lies beside a program is not shown to it: a folder of programs may be a person's home.
+#[test]
+fn a_worker_sees_nothing_of_its_folder() {
+    let begins = "        self.ctx.stream(\"I have read the task.\")";
+    let looks =
+        format!("        assert not os.path.exists(os.path.join(os.path.dirname(__file__), 'neighbour'))\n{begins}");
+    let (dir, worker) = rewritten(begins, &looks);
+    let neighbour = dir.path().join("neighbour");
+    std::fs::write(&neighbour, "not yours").unwrap();
+    passes(&[&worker]);
+    // The look itself works: what is shown on purpose is seen.
+    let ended = check(&["--show", neighbour.to_str().unwrap(), &worker]);
+    assert!(broken(&ended).iter().any(|(rule, _)| rule == "turn"), "{ended}");
+}
+
 #[test]
 fn an_agent_that_is_not_there() {
     let ended = check(&["./no/such/worker"]);

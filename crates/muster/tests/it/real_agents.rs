@@ -49,39 +49,43 @@ pub fn roles() -> Value {
     })
 }
 
-/// What each calls the tools that write a file and submit.
-pub const TOOLS: [(&str, &str, &str, &str); 4] = [
-    ("codex", "exec_command", "cmd", "submit_result"),
-    ("claude", "Bash", "command", "submit_result"),
-    ("native", "run_command", "command", "submit_result"),
-    ("opencode", "bash", "command", "submit_result"),
+/// A kind of agent: its name, the tool that runs a command, and the argument for it.
+pub type Kind = (&'static str, &'static str, &'static str);
+
+pub const KINDS: [Kind; 4] = [
+    ("codex", "exec_command", "cmd"),
+    ("claude", "Bash", "command"),
+    ("native", "run_command", "command"),
+    ("opencode", "bash", "command"),
 ];
 
-/// A kind of agent: its name, the tool that runs a command and the argument for it, and the one that submits.
-type Kind = (&'static str, &'static str, &'static str, &'static str);
-
-/// The arguments for the tool that runs a command.
-fn arguments((name, _, argument, _): Kind, command: &str) -> Value {
+/// The step that runs a command.
+pub fn shell((name, tool, argument): Kind, command: &str) -> Value {
     let mut args = json!({argument: command});
     if name == "opencode" || name == "claude" {
         args["description"] = json!("does something");
     }
-    args
+    json!({"calls": [{"tool": tool, "args": args}]})
 }
 
 /// The step that writes the agent's file.
-fn writes(kind: Kind) -> Value {
-    let args = arguments(kind, &format!("echo done > {}.txt", kind.0));
-    json!({"say": "I write the file.", "calls": [{"tool": kind.1, "args": args}]})
+pub fn writes(kind: Kind) -> Value {
+    shell(kind, &format!("echo done > {}.txt", kind.0))
+}
+
+/// The step that submits.
+pub fn submits() -> Value {
+    json!({"calls": [{"tool": "submit_result", "args": {"summary": "It is written."}}]})
 }
 
 /// A script with these steps for each kind of agent.
-fn script(steps: impl Fn(Kind) -> Value) -> Value {
+pub fn script(steps: impl Fn(Kind) -> Value) -> Value {
     let reply = |kind: Kind| json!({"when": {"contains": format!("[task {}]", kind.0)}, "steps": steps(kind)});
-    json!({"version": 1, "model": "scripted-1", "replies": TOOLS.map(reply)})
+    json!({"version": 1, "model": "scripted-1", "replies": KINDS.map(reply)})
 }
 
-fn plan(names: &[&str]) -> Value {
+/// A task for each, which writes a file of its name.
+pub fn plan(names: &[&str]) -> Value {
     let task = |name: &&str| {
         json!({
             "id": name, "role": name, "instructions": format!("Write done into {name}.txt."), "writes": [format!("{name}.txt")],
@@ -98,10 +102,7 @@ fn config() -> Value {
 #[test]
 fn five_kinds_of_agents_work_on_one_repository() {
     let names = ["codex", "claude", "opencode", "native", "plain"];
-    let script = script(|kind| {
-        let summary = format!("{} has written it", kind.0);
-        json!([writes(kind), {"calls": [{"tool": kind.3, "args": {"summary": summary}}]}, {"text": "All done."}])
-    });
+    let script = script(|kind| json!([writes(kind), submits(), {"text": "All done."}]));
     let files = [("README", "A repository to work on.\n")];
     let bench = Bench::new(&plan(&names).to_string(), &config().to_string(), &script.to_string(), &files);
     let ended = bench.run(&["--all"]).expect(0);
@@ -132,10 +133,10 @@ fn a_killed_engine_loses_no_conversation_and_pays_nothing_twice() {
         &plan(&names).to_string(),
         &config().to_string(),
         &script(|kind| {
-            let submit = json!({"calls": [{"tool": kind.3, "args": {"summary": "It is written."}}]});
-            let think = json!({"latency_ms": 15_000, "calls": [{"tool": kind.1, "args": arguments(kind, "true")}]});
+            let mut think = shell(kind, "true");
+            think["latency_ms"] = json!(15_000);
             // Twice: one that takes up a conversation whose last call has no answer puts words of its own into it.
-            json!([writes(kind), think, submit, submit, {"text": "All done."}])
+            json!([writes(kind), think, submits(), submits(), {"text": "All done."}])
         })
         .to_string(),
         &[("README", "A repository to work on.\n")],
