@@ -28,7 +28,7 @@ pub(crate) fn of(args: &Args) -> Result<Plan> {
     match args.workload {
         Workload::W1 | Workload::W4 | Workload::W5 => {
             let tasks = (0..args.n).map(|i| task(i, format!("[[mock id=a{i}]] Add 3 and 4, twice."), Vec::new()));
-            Ok(Plan { roles: roles(args.n), tasks: tasks.collect(), allowances: vec![] })
+            Ok(Plan { roles: roles(args.n), tasks: tasks.collect(), ..Plan::default() })
         }
         Workload::W3 => dag(args.dag.as_deref().context("w3 needs --dag")?, args.conc),
     }
@@ -41,11 +41,11 @@ fn dag(file: &Path, conc: u32) -> Result<Plan> {
         let before = dag.edges.iter().filter(|edge| edge.1 == i as usize).map(|edge| TaskId(edge.0 as u32));
         task(i, format!("[[mock id=t{i} lat={latency_ms}]] Do task {i}."), before.collect())
     });
-    Ok(Plan { roles: roles(conc), tasks: tasks.collect(), allowances: vec![] })
+    Ok(Plan { roles: roles(conc), tasks: tasks.collect(), ..Plan::default() })
 }
 
 fn roles(count: u32) -> Vec<Role> {
-    vec![Role { name: ROLE.to_owned(), count, instructions: String::new() }]
+    vec![Role { name: ROLE.to_owned(), count, ..Role::default() }]
 }
 
 fn task(number: u32, instructions: String, depends_on: Vec<TaskId>) -> TaskSpec {
@@ -59,12 +59,14 @@ fn task(number: u32, instructions: String, depends_on: Vec<TaskId>) -> TaskSpec 
         checks: Vec::new(),
         attempts_max: 3,
         budget: None,
+        dispatch: mission::Dispatch::default(),
     }
 }
 
 /// One role without a repository, whose model is the mock server.
 pub(crate) fn settings(base_url: &str) -> Settings {
     let role = RoleSettings {
+        health: None,
         speaks: Default::default(),
         command: None,
         model: "mock".to_owned(),

@@ -12,19 +12,24 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
+mod ability;
 mod budget;
+mod dispatch;
 mod role;
 mod secrets;
 mod spec;
 mod upstream;
 
+pub use ability::{CAPABILITIES_MAX, HealthAsk, HealthCheck};
 pub use budget::{BUDGET_LIMITS_MAX, BudgetLimit, BudgetMeasure, BudgetScope, BudgetWindow};
+pub use dispatch::{Dispatch, RULES_MAX, TaskRule, TaskSize, Weights};
 pub use role::{Role, Runtime, Speaks, WorkspaceKind};
 pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
 pub use upstream::{Format, Key, Recording, Upstream, UpstreamRules};
 
+pub(crate) use ability::{capabilities, capability};
 pub(crate) use budget::{PlanBudgetSpec, Subjects, limits as budget_limits};
-pub(crate) use role::roles;
+pub(crate) use role::{named_roles, roles};
 pub(crate) use spec::{ConfigFile, RoleSpec};
 
 /// Most upstreams in one file.
@@ -54,6 +59,8 @@ pub struct CheckedConfig {
     pub budget_limits: Vec<BudgetLimit>,
     /// What bounds a mission.
     pub limits: Limits,
+    /// How tasks are classified and given to roles.
+    pub dispatch: Dispatch,
     /// Prices by model, ahead of the built-in table.
     pub prices: BTreeMap<String, Price>,
     /// What acceptance checks may use beyond the system's own folders.
@@ -114,13 +121,14 @@ pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
     checker.version(file.version);
     let upstreams = upstream::upstreams(&mut checker, file.upstreams);
     let budget = file.budget.unwrap_or_default();
-    let roles = role::roles(&mut checker, file.roles, &upstreams);
+    let roles = role::roles(&mut checker, file.roles, &upstreams, &BTreeMap::new());
     let config = CheckedConfig {
         budget_limits: budget::limits(&mut checker, budget.limits, &Subjects { roles: &roles, tasks: None }),
         roles,
         upstreams,
         budget_micros: budget.usd.map(|usd| checker.usd(usd)),
         budget_warn_percent: checker.number("`warn_percent`", budget.warn_percent, 1..=100),
+        dispatch: file.dispatch.map(|spec| spec.judge(&mut checker)).unwrap_or_default(),
         limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
         prices: spec::prices(&mut checker, file.prices),
         checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),

@@ -4,7 +4,10 @@
 //! role is resolved, every dependency exists, no task waits for itself, every change has a check.
 
 use crate::{
-    config::{AGENTS_MAX, BudgetLimit, BudgetScope, CheckedConfig, ROLES_MAX, Role, Subjects, budget_limits, roles},
+    config::{
+        AGENTS_MAX, BudgetLimit, BudgetScope, CheckedConfig, Dispatch, ROLES_MAX, Role, Subjects, Weights,
+        budget_limits, roles,
+    },
     source::{Place, Problems, Source, checker::Checker},
     value::Name,
 };
@@ -12,8 +15,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod order;
+mod profile;
 mod spec;
 mod task;
+
+pub use profile::Profile;
 
 pub(crate) use spec::PlanFile;
 
@@ -23,6 +29,8 @@ pub const TASKS_MAX: usize = 10_000;
 pub const DEPENDENCIES_MAX: usize = 256;
 /// Most acceptance checks of one task, the same as the core allows.
 pub const CHECKS_MAX: usize = 32;
+/// By how many one task may be done for the best result.
+pub const BEST_OF_MAX: u32 = 8;
 /// Most globs in one write-set.
 pub const WRITES_MAX: usize = 256;
 /// Most bytes of a title, which becomes the first line of a commit message.
@@ -37,6 +45,10 @@ pub struct CheckedPlan {
     pub roles: BTreeMap<Name, Role>,
     /// The tasks in the plan's order, at least one; ids are unique, dependencies exist and form no circle.
     pub tasks: Vec<Task>,
+    /// What counts how much when roles compete.
+    pub weights: Weights,
+    /// How many attempts of one role at a task fail before another is preferred.
+    pub tries_per_role: u32,
     /// What they may use beside the mission's dollars: the configuration's limits where they concern this plan, each replaced by the plan's own
     /// for the same.
     pub budget_limits: Vec<BudgetLimit>,
@@ -51,6 +63,16 @@ pub struct Task {
     pub title: String,
     /// Which role does it; one of [`CheckedPlan::roles`].
     pub role: Name,
+    /// Who may do it in its place, in order of preference; other roles of [`CheckedPlan::roles`], each once.
+    pub fallback: Vec<Name>,
+    /// Whether all of these compete, because the plan names no role.
+    pub compete: bool,
+    /// What whoever does it must be able to.
+    pub needs: Vec<String>,
+    /// By how many it is done independently, for the best result to be taken; at least 1.
+    pub best_of: u32,
+    /// What is known of it.
+    pub profile: Profile,
     /// What is to be done.
     pub instructions: String,
     /// What must be done first; other tasks of the plan, each named once.
@@ -98,16 +120,17 @@ pub fn load(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Prob
     checker.version(file.version);
     let goal = file.goal.map(|goal| checker.text("the goal", goal));
     let mut known = config.roles.clone();
-    known.extend(roles(&mut checker, file.roles, &config.upstreams));
+    known.extend(roles(&mut checker, file.roles, &config.upstreams, &config.roles));
     let tasks_place = file.tasks.place;
-    let tasks = task::tasks(&mut checker, file.tasks, &known, &config.limits);
+    let tasks = task::tasks(&mut checker, file.tasks, &known, config);
     let ids = tasks.iter().map(|task| task.id.as_str()).collect();
     let subjects = Subjects { roles: &known, tasks: Some(ids) };
     let own = budget_limits(&mut checker, file.budget.unwrap_or_default().limits, &subjects);
-    known.retain(|name, _| tasks.iter().any(|task| task.role == *name));
+    known.retain(|name, _| tasks.iter().any(|task| task.role == *name || task.fallback.contains(name)));
     check_numbers(&mut checker, &known, tasks_place);
     let budget_limits = both_limits(&config.budget_limits, own, &known);
-    checker.finish(CheckedPlan { goal, roles: known, tasks, budget_limits })
+    let Dispatch { weights, tries_per_role, .. } = config.dispatch;
+    checker.finish(CheckedPlan { goal, roles: known, tasks, budget_limits, weights, tries_per_role })
 }
 
 /// The configuration's limits that the plan does not set itself, and the plan's. What is about roles or agents that the plan does not use limits nothing.

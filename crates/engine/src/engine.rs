@@ -23,8 +23,13 @@ use std::{
     sync::Arc,
 };
 use store::{Home, LockError, MissionKey, MissionRow, OpenError, ReadError, Store, Transcripts, WriteError};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use workspace::{Launcher, RepoFacts, RepoProblem};
+
+mod known;
 
 /// Reads a secret by the name of its variable. The engine reads no environment itself.
 pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -88,6 +93,8 @@ pub struct Running {
     pub history: u64,
     driver: JoinHandle<Result<(), DriverError>>,
     hands: Arc<Hands>,
+    /// Ends when it is dropped.
+    _health: JoinSet<()>,
 }
 
 /// What cannot be done.
@@ -238,11 +245,14 @@ impl Engine {
         request: Request,
     ) -> Result<Running, EngineError> {
         let gateway = self.gateway(&request.settings)?;
-        let (goal, plan) = (self.masking.text(request.goal).into_owned(), self.masking.value(request.plan));
+        let mut plan = request.plan;
+        let repository = request.repository.root.to_string_lossy().into_owned();
+        self.note_what_is_known(&mut plan, &request.settings, &repository).await?;
+        let (goal, plan) = (self.masking.text(request.goal).into_owned(), self.masking.value(plan));
         let key = name(&goal);
         let opening = Opening {
             goal,
-            repository: request.repository.root.to_string_lossy().into_owned(),
+            repository,
             base: request.repository.head.to_string(),
             branch: format!("muster/{key}"),
             budget: request.budget_micros.map(Micros),
@@ -371,7 +381,8 @@ impl Engine {
         };
         let hands = Hands::new(tools, handle.clone());
         let driver = tokio::spawn(driver.run(Arc::clone(&hands)));
-        let running = Running { handle, progress, history, driver, hands };
+        let _health = self.look_after(&hands, &beginning.plan);
+        let running = Running { handle, progress, history, driver, hands, _health };
         running.take_up(beginning).await?;
         Ok(running)
     }

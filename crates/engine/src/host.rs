@@ -146,6 +146,23 @@ async fn version(launcher: &Arc<Launcher>, scratch: &Path, name: &str) -> Result
     ask_version(launcher, scratch, &format!("doctor-{name}"), program, LINE_BYTES_MAX).await
 }
 
+/// How a program ends in a sandbox of its own, and what it prints until then.
+pub(crate) async fn ask(
+    launcher: &Arc<Launcher>,
+    scratch: &Path,
+    label: &str,
+    program: Program,
+    bytes_max: u64,
+) -> Result<(Exit, String), String> {
+    let agent = AgentName::new(label.to_owned()).map_err(|error| error.to_string())?;
+    let workspace = Workspace::scratch(scratch, &agent, Arc::clone(launcher)).map_err(|error| error.to_string())?;
+    let process = workspace.spawn(program).await.map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    // A program that closes its output early is judged by how it ends.
+    let _ = process.stdout.take(bytes_max).read_to_end(&mut text).await;
+    Ok((process.control.wait().await, String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// The first line that a program prints in a sandbox of its own, when it ends well.
 pub(crate) async fn ask_version(
     launcher: &Arc<Launcher>,
@@ -154,15 +171,9 @@ pub(crate) async fn ask_version(
     program: Program,
     bytes_max: u64,
 ) -> Result<String, String> {
-    let agent = AgentName::new(label.to_owned()).map_err(|error| error.to_string())?;
-    let workspace = Workspace::scratch(scratch, &agent, Arc::clone(launcher)).map_err(|error| error.to_string())?;
-    let process = workspace.spawn(program).await.map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    // A program that closes its output early is judged by how it ends.
-    let _ = process.stdout.take(bytes_max).read_to_string(&mut text).await;
-    match process.control.wait().await {
-        Exit::Code(0) => Ok(view::first_line(&text)),
-        exit => Err(format!("it ended with {exit:?}")),
+    match ask(launcher, scratch, label, program, bytes_max).await? {
+        (Exit::Code(0), text) => Ok(view::first_line(&text)),
+        (exit, _) => Err(format!("it ended with {exit:?}")),
     }
 }
 

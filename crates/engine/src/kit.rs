@@ -160,8 +160,9 @@ impl<'a> Bench<'a> {
             checks: Vec::new(),
             attempts_max: 1,
             budget: None,
+            dispatch: mission::Dispatch::default(),
         };
-        let roles = vec![Role { name: "agent".to_owned(), count: 1, instructions: String::new() }];
+        let roles = vec![Role { name: "agent".to_owned(), count: 1, ..Role::default() }];
         let limits = Limits {
             turn_ms_max: LIMIT.as_millis() as u64,
             cancel_grace_ms: GRACE_MS,
@@ -173,7 +174,7 @@ impl<'a> Bench<'a> {
         let request = Request {
             goal: "Check an agent.".to_owned(),
             repository: self.repository.clone(),
-            plan: Plan { roles, tasks: vec![task], allowances: Vec::new() },
+            plan: Plan { roles, tasks: vec![task], ..Plan::default() },
             settings,
             limits,
             budget_micros,

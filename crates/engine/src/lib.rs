@@ -25,11 +25,13 @@ mod egress;
 mod engine;
 mod fault;
 mod hands;
+mod health;
 mod host;
 mod kit;
 mod masking;
 mod meter;
 mod order;
+mod past;
 pub mod prices;
 mod registry;
 mod replay;
@@ -52,11 +54,11 @@ pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
 pub use policies as sandboxed;
 pub use policies::{Extras, Places};
-pub use registry::{AgentEntry, AgentState, registry};
+pub use registry::{AgentEntry, configured, registry};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{
-    Leaving, PriceSettings, Recording, RoleSettings, RulesSettings, SecretSettings, Settings, UpstreamSettings,
-    core_plan, limits,
+    HealthSettings, Leaving, PriceSettings, Recording, RoleSettings, RulesSettings, SecretSettings, Settings,
+    UpstreamSettings, core_plan, limits,
 };
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};

@@ -2,13 +2,16 @@
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
 use api::config::Speaks;
-use api::{config, plan};
-use mission::{
-    AgentId, Allowance, Check, Limits, Measure, Micros, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec, Writes,
-};
+use api::{config, plan::CheckedPlan};
+use mission::Limits;
 use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
+
+mod planned;
+
+pub use planned::core_plan;
+pub(crate) use planned::{has_choice, note_prices};
 
 /// The settings of one mission.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +93,34 @@ pub struct RoleSettings {
     /// What they may use beyond the usual.
     #[serde(default)]
     pub extras: Extras,
+    /// How their health is looked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSettings>,
+}
+
+/// How the health of a role is looked after: by an address, or else by a command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HealthSettings {
+    /// The address.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The command.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// How long after one answer the next is asked for, in milliseconds.
+    pub interval_ms: u64,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl HealthSettings {
+    fn of(health: &config::HealthCheck) -> Self {
+        let (url, command) = match &health.ask {
+            config::HealthAsk::Url(url) => (Some(url.clone()), Vec::new()),
+            config::HealthAsk::Command(words) => (None, words.clone()),
+        };
+        Self { url, command, interval_ms: health.interval_ms, timeout_ms: health.timeout_ms }
+    }
 }
 
 /// Where models are.
@@ -193,7 +224,7 @@ pub struct PriceSettings {
 
 impl Settings {
     /// The settings of a configuration, with the roles as the plan has them.
-    pub fn of(config: &config::CheckedConfig, plan: &plan::CheckedPlan, places: Places<'_>) -> Self {
+    pub fn of(config: &config::CheckedConfig, plan: &CheckedPlan, places: Places<'_>) -> Self {
         let roles = plan.roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places)));
         let upstreams =
             config.upstreams.iter().map(|(name, upstream)| (name.to_string(), UpstreamSettings::of(upstream, places)));
@@ -226,6 +257,7 @@ impl RoleSettings {
             context_tokens: role.context_tokens,
             output_tokens: role.output_tokens,
             extras: Extras::of(&role.sandbox, places),
+            health: role.health.as_ref().map(HealthSettings::of),
         }
     }
 }
@@ -327,6 +359,17 @@ impl PriceSettings {
     }
 }
 
+/// What a model costs for a million tokens, three of input to one of output, in micro-dollars, by the settings or else by the table.
+fn prices_known(settings: &Settings, table: &gateway::Prices, model: &str) -> Option<u64> {
+    let mixed = |input: u64, output: u64| input.saturating_mul(3).saturating_add(output) / 4;
+    if let Some(price) = settings.prices.get(model) {
+        return Some(mixed(price.input, price.output));
+    }
+    let [input, output, ..] = table.of(model)?.0.usd_per_million();
+    let micros = |usd: f64| (usd * 1e6).round() as u64;
+    Some(mixed(micros(input?), micros(output?)))
+}
+
 /// The limits that a configuration sets, over the core's own.
 pub fn limits(config: &config::CheckedConfig) -> Limits {
     let usual = Limits::default();
@@ -336,75 +379,5 @@ pub fn limits(config: &config::CheckedConfig) -> Limits {
         returns_max: config.limits.returns_max.unwrap_or(usual.returns_max),
         budget_warn_percent: config.budget_warn_percent.unwrap_or(usual.budget_warn_percent),
         ..usual
-    }
-}
-
-fn allowance(limit: &config::BudgetLimit, scope: Scope) -> Allowance {
-    Allowance {
-        scope,
-        measure: match limit.measure {
-            config::BudgetMeasure::Cost => Measure::Cost,
-            config::BudgetMeasure::Tokens => Measure::Tokens,
-            config::BudgetMeasure::Calls => Measure::Calls,
-            config::BudgetMeasure::Time => Measure::Time,
-        },
-        most: limit.most,
-        per: limit.per.map(|per| match per {
-            config::BudgetWindow::Day => Per::Day,
-            config::BudgetWindow::Millis(ms) => Per::Millis(ms),
-        }),
-    }
-}
-
-/// The plan as the core has it: names become positions.
-pub fn core_plan(plan: &plan::CheckedPlan) -> Plan {
-    let roles: Vec<_> = plan.roles.iter().collect();
-    let role_of = |name: &api::value::Name| roles.iter().position(|(known, _)| *known == name).unwrap_or(usize::MAX);
-    let positions: BTreeMap<&str, u32> = plan.tasks.iter().zip(0..).map(|(task, at)| (task.id.as_str(), at)).collect();
-    let task_of = |name: &api::value::Name| TaskId(positions.get(name.as_str()).copied().unwrap_or(u32::MAX));
-    let tasks = plan.tasks.iter().map(|task| TaskSpec {
-        name: task.id.to_string(),
-        title: task.title.clone(),
-        role: RoleId(role_of(&task.role) as u32),
-        instructions: task.instructions.clone(),
-        depends_on: task.depends_on.iter().map(task_of).collect(),
-        writes: match &task.writes {
-            plan::Writes::Anything => Writes::Anything,
-            plan::Writes::Nothing => Writes::Nothing,
-            plan::Writes::Only(globs) => Writes::Only(globs.iter().map(ToString::to_string).collect()),
-        },
-        checks: task
-            .checks
-            .iter()
-            .map(|check| Check { run: check.run.clone(), timeout_ms: check.timeout_ms })
-            .collect(),
-        attempts_max: task.attempts_max,
-        budget: task.budget_micros.map(Micros),
-    });
-    let agents: BTreeMap<(RoleId, u32), AgentId> = {
-        let each =
-            roles.iter().zip(0..).flat_map(|((_, role), id)| (1..=role.count).map(move |number| (RoleId(id), number)));
-        each.zip(0..).map(|(key, id)| (key, AgentId(id))).collect()
-    };
-    let scope_of = |scope: &config::BudgetScope| match scope {
-        config::BudgetScope::Mission => Scope::Mission,
-        config::BudgetScope::Role(name) => Scope::Role(RoleId(role_of(name) as u32)),
-        config::BudgetScope::Agent(role, number) => {
-            let key = (RoleId(role_of(role) as u32), *number);
-            Scope::Agent(agents.get(&key).copied().unwrap_or(AgentId(u32::MAX)))
-        }
-        config::BudgetScope::Task(name) => Scope::Task(task_of(name)),
-    };
-    Plan {
-        allowances: plan.budget_limits.iter().map(|limit| allowance(limit, scope_of(&limit.scope))).collect(),
-        tasks: tasks.collect(),
-        roles: roles
-            .iter()
-            .map(|(name, role)| Role {
-                name: name.to_string(),
-                count: role.count,
-                instructions: role.instructions.clone(),
-            })
-            .collect(),
     }
 }

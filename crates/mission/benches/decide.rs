@@ -191,7 +191,8 @@ fn plan(tasks: u32) -> Plan {
         checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
         attempts_max: 1,
         budget: None,
+        dispatch: mission::Dispatch::default(),
     };
-    let roles = vec![Role { name: "builder".into(), count: AGENTS, instructions: String::new() }];
-    Plan { roles, tasks: (0..tasks).map(task).collect(), allowances: vec![] }
+    let roles = vec![Role { name: "builder".into(), count: AGENTS, ..Role::default() }];
+    Plan { roles, tasks: (0..tasks).map(task).collect(), ..Plan::default() }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     fact::Fact,
-    id::{AgentId, AttemptId, Micros, RoleId, TaskId},
+    id::{AgentId, At, AttemptId, Micros, TaskId},
     reason::{Brief, Choice, PauseReason},
     state::{Attempt, AttemptState, Lease, Mission, TaskState},
     timer::Timer,
@@ -10,14 +10,18 @@ use crate::{
 use std::collections::BTreeSet;
 
 impl Mission {
-    /// Gives the task that has been ready longest to the free agent of its role with the fewest failures, a running one first,
+    /// Gives the task that has been ready longest, of those that somebody free may have, to the free agent of the chosen role with the fewest
+    /// failures, a running one first,
     /// but rather not to the one that failed this very task. Without money for it, the mission pauses and asks.
-    pub(crate) fn assign_next(&self) -> Option<Fact> {
-        let role = *self.assignable.first()?;
-        let (_, task) = *self.ready.get(role.index())?.first()?;
-        if let Some(given_up) = self.given_up(role, task) {
+    pub(crate) fn assign_next(&self, now: At) -> Option<Fact> {
+        self.pools.due().find_map(|task| self.assign(now, task))
+    }
+
+    fn assign(&self, now: At, task: TaskId) -> Option<Fact> {
+        if let Some(given_up) = self.given_up(task) {
             return Some(given_up);
         }
+        let (role, ranking) = self.choose_role(now, task)?;
         let idle = self.idle.get(role.index())?;
         let failed_by = self.tasks.get(task.index())?.last_agent;
         let (best, second) = (idle.iter().next()?, idle.iter().nth(1));
@@ -31,7 +35,7 @@ impl Mission {
             task,
             attempt: AttemptId(self.next.attempt),
             agent,
-            because: Choice { role, free: idle.len() as u32, warm: !cold, failures, fresh_eyes: pass_over },
+            because: Choice { role, free: idle.len() as u32, warm: !cold, failures, fresh_eyes: pass_over, ranking },
             lease,
             base: self.head.clone()?,
         })
@@ -46,7 +50,7 @@ impl Mission {
         base: &str,
     ) {
         self.next.attempt = self.next.attempt.max(id.0 + 1);
-        self.leave_ready(task);
+        self.leave_pool(task);
         self.ledger.leased = self.ledger.leased.plus(lease.unwrap_or_default());
         self.attempts.insert(
             id,
@@ -59,6 +63,7 @@ impl Mission {
                 state: AttemptState::Owed { resumed: false },
                 claim: None,
                 limited: None,
+                paths: 0,
                 question: None,
                 brief: Brief::Task,
                 resumed: false,
@@ -88,29 +93,11 @@ impl Mission {
 
     pub(crate) fn apply_task_ready(&mut self, task: TaskId) {
         self.timers.clear(Timer::Task(task));
-        let Some(role) = self.role_of(task) else { return };
         let since = self.next.ready;
         self.next.ready += 1;
         if let Some(entry) = self.tasks.get_mut(task.index()) {
             entry.state = TaskState::Ready;
         }
-        if let Some(ready) = self.ready.get_mut(role.index()) {
-            ready.insert((since, task));
-        }
-        self.refresh_role(role);
-    }
-
-    pub(crate) fn leave_ready(&mut self, task: TaskId) {
-        let Some(role) = self.role_of(task) else { return };
-        if let Some(ready) = self.ready.get_mut(role.index())
-            && ready.first().is_some_and(|first| first.1 == task)
-        {
-            ready.pop_first();
-        }
-        self.refresh_role(role);
-    }
-
-    fn role_of(&self, task: TaskId) -> Option<RoleId> {
-        self.plan.tasks.get(task.index()).map(|task| task.role)
+        self.enter_pool(task, since);
     }
 }

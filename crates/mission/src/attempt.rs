@@ -17,7 +17,7 @@ use crate::{
     opening::at_most,
     plan::Writes,
     reason::{About, Brief, By, Failure, Return, StopReason},
-    state::{Attempt, AttemptState, Mission, Status, TaskState, Wanted},
+    state::{Attempt, AttemptState, Lesson, Mission, Status, TaskState, Wanted},
     timer::Timer,
 };
 
@@ -144,6 +144,8 @@ impl Mission {
             if stop == Stop::Done && cancelled.is_some() && attempt.claim.is_none() { Stop::Cancelled } else { stop };
         facts.extend(match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
+            // A rival is done; it is put aside next.
+            _ if self.is_beaten(attempt.task) || self.is_overtaken(attempt.task) => self.after_cut(id, attempt),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),
             // What was claimed before nothing more could be called is judged as it is; only last words are missing.
             (Stop::Budget, _) | (_, Some(StopReason::Limited | StopReason::Budget)) if attempt.claim.is_some() => {
@@ -233,8 +235,11 @@ impl Mission {
         moot_question(attempt).into_iter().chain([Fact::TurnOwed { attempt: id, brief }]).collect()
     }
 
-    pub(crate) fn apply_turn_ended(&mut self, id: AttemptId) {
+    pub(crate) fn apply_turn_ended(&mut self, id: AttemptId, work: &Work) {
         self.end_turn(id);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.paths = if let Work::Changed { paths, .. } = work { *paths } else { 0 };
+        }
         self.set_attempt(id, AttemptState::Ended);
     }
 
@@ -326,7 +331,8 @@ impl Mission {
         let why = format!("the last of {tries} attempts failed: {}", reason.tell());
         facts.push(Fact::AttemptFailed { attempt: id, reason, retry });
         if retry.is_none() && !closing {
-            facts.push(self.ask_about_task(now, attempt.task, why));
+            let rival = self.has_rival(attempt.task).then(|| Fact::TaskFailed { task: attempt.task, why: why.clone() });
+            facts.push(rival.unwrap_or_else(|| self.ask_about_task(now, attempt.task, why)));
         }
         facts
     }
@@ -349,17 +355,37 @@ impl Mission {
     }
 
     pub(crate) fn apply_attempt_failed(&mut self, id: AttemptId, reason: &Failure, retry: Option<At>) {
+        let brief = self.attempts.get(&id).map(|attempt| attempt.brief.clone());
         let Some((task, agent)) = self.attempt_over(id) else { return };
+        let blamed = !matches!(reason, Failure::Closing | Failure::Infrastructure(_) | Failure::Unavailable);
         if let Some(entry) = self.agents.get_mut(agent.index()) {
-            let blamed = !matches!(reason, Failure::Closing | Failure::Infrastructure(_) | Failure::Unavailable);
             entry.failures += u32::from(blamed);
         }
         self.refresh(agent);
+        self.remember_failure(task, agent, reason, brief, blamed);
         if let Some(until) = retry {
             self.timers.set(Timer::Task(task), until);
         }
         if let Some(entry) = self.tasks.get_mut(task.index()) {
             entry.state = TaskState::Resting;
+        }
+    }
+
+    /// What the next attempt at the task is told, and whom it is rather given to.
+    fn remember_failure(&mut self, task: TaskId, agent: AgentId, reason: &Failure, brief: Option<Brief>, blamed: bool) {
+        let Some(role) = self.agents.get(agent.index()).map(|agent| agent.role) else { return };
+        if blamed {
+            self.count_attempt(role, task, false);
+        }
+        let Some(entry) = self.tasks.get_mut(task.index()) else { return };
+        if *reason == Failure::Unavailable {
+            entry.unavailable.insert(role);
+        }
+        if blamed {
+            let failed = entry.failed_by.entry(role).or_default();
+            *failed = failed.saturating_add(1);
+            let why = if let Some(Brief::Returned(why)) = brief { Some(why) } else { None };
+            entry.lesson = Some(Lesson { reason: reason.tell(), why });
         }
     }
 
@@ -371,6 +397,7 @@ impl Mission {
         }
         let attempt = self.attempts.remove(&id)?;
         self.turns_due.remove(&id);
+        self.forget_limit(attempt.agent, id);
         self.forget_spending(id);
         self.timers.clear(Timer::Limit(id));
         self.ledger.leased = self.ledger.leased.less(attempt.lease.left());

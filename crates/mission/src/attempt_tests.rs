@@ -56,8 +56,9 @@ fn at_work(writes: Writes) -> (Mission, EffectId) {
         writes,
         attempts_max: 1,
         budget: None,
+        dispatch: crate::dispatch::Dispatch::default(),
     };
-    let role = Role { name: "r".into(), count: 1, instructions: String::new() };
+    let role = Role { name: "r".into(), count: 1, ..Role::default() };
     let opening = Opening {
         goal: "g".into(),
         repository: "/r".into(),
@@ -70,7 +71,7 @@ fn at_work(writes: Writes) -> (Mission, EffectId) {
     let mut mission = Mission::default();
     mission.decide(At(1), Input::Open(Box::new(opening))).unwrap();
     mission
-        .decide(At(1), Input::ProposePlan(Box::new(Plan { roles: vec![role], tasks: vec![task], allowances: vec![] })))
+        .decide(At(1), Input::ProposePlan(Box::new(Plan { roles: vec![role], tasks: vec![task], ..Plan::default() })))
         .unwrap();
     let effect = only_effect(&mission);
     mission.decide(At(2), Input::RepositoryPrepared { effect, head: "b".into() }).unwrap();

@@ -6,7 +6,7 @@ use crate::{
     id::{AgentId, AttemptId, TaskId},
     plan::{TaskSpec, Writes},
     reason::{Brief, Return},
-    state::{Attempt, Mission},
+    state::{Attempt, Lesson, Mission},
 };
 use std::fmt::Write as _;
 
@@ -54,9 +54,15 @@ impl Mission {
                     writeln!(text, "Change only files that match: {}. Anything else is sent back.\n", globs.join(", "));
             }
             Writes::Nothing => {
+                if let Some(lesson) = self.tasks.get(attempt.task.index()).and_then(|task| task.lesson.as_ref()) {
+                    tell_lesson(&mut text, lesson);
+                }
                 text.push_str("Change no files: the result is what you submit with submit_result or, without it, your last answer.");
                 return text;
             }
+        }
+        if let Some(lesson) = self.tasks.get(attempt.task.index()).and_then(|task| task.lesson.as_ref()) {
+            tell_lesson(&mut text, lesson);
         }
         if !task.checks.is_empty() {
             text.push_str(
@@ -84,8 +90,32 @@ impl Mission {
     }
 }
 
+fn tell_lesson(text: &mut String, lesson: &Lesson) {
+    let _ = writeln!(text, "Somebody has tried before, and it was not accepted: {}. Begin anew.", lesson.reason);
+    if let Some(why) = &lesson.why {
+        tell_return(text, why);
+    }
+    text.push('\n');
+}
+
 fn returned(task: &TaskSpec, why: &Return) -> String {
     let mut text = format!("[task {}] Your change came back.\n\n", task.name);
+    if let Return::Conflict { hunks } = why {
+        text.push_str(
+"It conflicts with what others have merged in the meantime. Their work is the branch `mission` of the remote `muster`: run \
+             `git add -A && git commit -m wip && git fetch muster && git merge muster/mission`, resolve the conflicts, and commit:\n\n",
+        );
+        text.push_str(hunks.trim_end());
+        text.push('\n');
+    } else {
+        tell_return(&mut text, why);
+    }
+    text.push_str("\nMend it and call submit_result again.");
+    text
+}
+
+/// Why a change was not accepted.
+fn tell_return(text: &mut String, why: &Return) {
     match why {
         Return::Checks(checks) => {
             text.push_str("Merged with what others have done, a check fails:\n");
@@ -93,13 +123,8 @@ fn returned(task: &TaskSpec, why: &Return) -> String {
                 let _ = writeln!(text, "\n$ {}\n{}\n{}", check.run, check.output.trim_end(), check.ended);
             }
         }
-        Return::Conflict { hunks } => {
-            text.push_str(
-"It conflicts with what others have merged in the meantime. Their work is the branch `mission` of the remote `muster`: run \
-                 `git add -A && git commit -m wip && git fetch muster && git merge muster/mission`, resolve the conflicts, and commit:\n\n",
-            );
-            text.push_str(hunks.trim_end());
-            text.push('\n');
+        Return::Conflict { .. } => {
+            text.push_str("It conflicted with what others had merged in the meantime; you begin with their work.\n");
         }
         Return::Outside(paths) => {
             text.push_str("It changes files that are not yours to change:\n");
@@ -115,6 +140,4 @@ fn returned(task: &TaskSpec, why: &Return) -> String {
             );
         }
     }
-    text.push_str("\nMend it and call submit_result again.");
-    text
 }

@@ -7,7 +7,7 @@
 use crate::{
     effect::Effect,
     fact::Fact,
-    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, TaskId},
+    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, RoleId, TaskId},
     input::Input,
     limits::TIMERS_PER_DECISION,
     plan::PlanError,
@@ -49,6 +49,9 @@ pub enum Rejected {
     /// No such interrupt, or it is answered.
     #[error("interrupt {0} is not open; it may have been answered already")]
     UnknownInterrupt(InterruptId),
+    /// No such role.
+    #[error("there is no role {0}")]
+    UnknownRole(RoleId),
     /// No such task.
     #[error("there is no task {0}")]
     UnknownTask(TaskId),
@@ -173,6 +176,7 @@ impl Mission {
             Input::LeaseAsked { attempt, micros, least } => self.lease_asked(attempt, micros, least),
             Input::AllowanceShort { attempt, allowance } => self.allowance_short(now, attempt, allowance),
             Input::RateLimited { attempt, until } => self.rate_limited(now, attempt, until),
+            Input::HealthChecked { role, state, reason } => self.health_checked(now, role, state, reason),
             Input::UsageSettled { attempt, usage } => Ok(self.usage_settled(now, attempt, usage)),
             Input::SpaceExhausted => Ok(self.pause_for_space().into_iter().collect()),
             Input::Answered { interrupt, answer } => self.answered(interrupt, answer),
@@ -223,12 +227,13 @@ impl Mission {
         }
         self.head.as_ref()?;
         self.verify_next(now)
+            .or_else(|| self.supersede_next(now))
             .or_else(|| self.skip_next())
             .or_else(|| self.cancel_next_overdue(now))
             .or_else(|| self.fail_next_denied(now))
             .or_else(|| self.start_next_turn(now))
             .or_else(|| self.start_next_agent())
-            .or_else(|| self.assign_next())
+            .or_else(|| self.assign_next(now))
             .or_else(|| self.close_when_decided())
     }
 
@@ -288,7 +293,7 @@ impl Mission {
             Fact::TurnCancelling { attempt, effect, reason, deadline } => {
                 self.apply_turn_cancelling(*attempt, *effect, *reason, *deadline);
             }
-            Fact::TurnEnded { attempt, .. } => self.apply_turn_ended(*attempt),
+            Fact::TurnEnded { attempt, work, .. } => self.apply_turn_ended(*attempt, work),
             Fact::TurnOwed { attempt, brief } => self.apply_turn_owed(*attempt, brief),
             Fact::AttemptParked { attempt, interrupt } => self.apply_attempt_parked(*attempt, *interrupt),
             Fact::ResultClaimed { attempt, key, summary } => self.apply_result_claimed(*attempt, key, summary),
@@ -305,7 +310,7 @@ impl Mission {
             Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
-            Fact::AttemptLimited { attempt, until, .. } => self.apply_attempt_limited(*attempt, *until),
+            Fact::AttemptLimited { attempt, until, own, .. } => self.apply_attempt_limited(*attempt, *until, *own),
             Fact::AttemptReleased { attempt } => self.apply_attempt_released(*attempt),
             Fact::WindowBegan { allowance, until } => self.apply_window_began(*allowance, *until),
             Fact::TimeCounted { allowance, ms, at } => self.apply_time_counted(*allowance, *ms, *at),
@@ -326,6 +331,10 @@ impl Mission {
             Fact::TaskDone { task, attempt, .. } => self.apply_task_done(*task, *attempt),
             Fact::TaskFailed { task, .. } => self.apply_task_failed(*task),
             Fact::TaskSkipped { task, .. } => self.apply_task_skipped(*task),
+            Fact::TaskSuperseded { task, .. } => self.apply_task_superseded(*task),
+            Fact::HealthChanged { role, state, reason, since } => {
+                self.apply_health_changed(*role, *state, reason, *since);
+            }
             Fact::TaskReopened { task } => self.apply_task_reopened(*task),
             Fact::Paused { why } => self.status = Status::Paused(*why),
             Fact::Resumed => self.status = Status::Running,

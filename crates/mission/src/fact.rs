@@ -3,12 +3,15 @@
 //! Facts are forever: variants and optional fields may be added, nothing may be renamed or removed.
 
 use crate::{
-    id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, TaskId},
+    dispatch::health::State as HealthState,
+    id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
     input::{Answer, CheckRun, Opening, Stop, To, Usage, Work},
     plan::Plan,
     reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason},
 };
 use serde::{Deserialize, Serialize};
+
+mod asks;
 
 /// Something decided. A variant with an `effect` asks the world for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
@@ -101,6 +104,18 @@ pub enum Fact {
     AgentDown {
         /// Which agent.
         agent: AgentId,
+    },
+
+    /// The agents of a role are otherwise than they were.
+    HealthChanged {
+        /// Which role.
+        role: RoleId,
+        /// How they are.
+        state: HealthState,
+        /// Why; empty when nothing is wrong.
+        reason: String,
+        /// Since when.
+        since: At,
     },
 
     /// A task is given to an agent, with the money for it.
@@ -430,6 +445,13 @@ pub enum Fact {
         /// The one that failed.
         because: TaskId,
     },
+    /// A task is put aside because a rival of it is done.
+    TaskSuperseded {
+        /// Which task.
+        task: TaskId,
+        /// The one that is done.
+        by: TaskId,
+    },
     /// A person gave a failed task another round of attempts.
     TaskReopened {
         /// Which task.
@@ -472,27 +494,4 @@ pub enum Fact {
         /// How it ended.
         outcome: Outcome,
     },
-}
-
-impl Fact {
-    /// The variant's name in `snake_case`, as stored in the journal.
-    pub fn kind(&self) -> &'static str {
-        self.into()
-    }
-
-    /// The effect that this fact asks for.
-    pub fn effect(&self) -> Option<EffectId> {
-        match self {
-            Fact::Opened { effect, .. }
-            | Fact::EffectRetried { effect, .. }
-            | Fact::AgentStarting { effect, .. }
-            | Fact::AgentStopping { effect, .. }
-            | Fact::TurnStarted { effect, .. }
-            | Fact::TurnCancelling { effect, .. }
-            | Fact::VerifyStarted { effect, .. }
-            | Fact::ChangeVerified { effect, .. }
-            | Fact::PublishStarted { effect, .. } => Some(*effect),
-            _ => None,
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! What happened outside. A driver turns everything that it learns into one of these and tells it to the mission.
 
 use crate::{
-    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, Micros, TaskId},
+    dispatch::health::State as HealthState,
+    id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, Micros, RoleId, TaskId},
     limits::Limits,
     plan::Plan,
 };
@@ -173,6 +174,15 @@ pub enum Input {
         /// When the provider takes calls again, as it says.
         until: At,
     },
+    /// A check of the agents of a role found them otherwise than the last one. → `HealthChanged`
+    HealthChecked {
+        /// Which role.
+        role: RoleId,
+        /// How they are.
+        state: HealthState,
+        /// Why, for people.
+        reason: String,
+    },
     /// The journal itself found the disk full and has room for a few facts again. → `Paused`
     SpaceExhausted,
     /// A person answers an interrupt. → `InterruptAnswered`
@@ -335,7 +345,7 @@ pub enum To {
     /// One agent.
     Agent(AgentId),
     /// Every agent of a role but the sender.
-    Role(crate::id::RoleId),
+    Role(RoleId),
     /// Whoever follows the mission; no agent's inbox.
     Topic(Topic),
 }

@@ -165,12 +165,14 @@ impl Mission {
 
     pub(crate) fn apply_task_failed(&mut self, task: TaskId) {
         // One that nobody may work on any more fails while it waits to be given out.
-        self.leave_ready(task);
+        self.leave_pool(task);
         let Some(entry) = self.tasks.get_mut(task.index()) else { return };
         entry.state = TaskState::Failed;
         self.tally.open -= 1;
         self.tally.failed += 1;
-        self.doom_dependents(task, task);
+        if self.is_lost(task) {
+            self.doom_dependents(self.leader(task), task);
+        }
     }
 
     /// Those that wait for a task that will not be done are skipped next, and those that wait for them after that.
@@ -195,7 +197,9 @@ impl Mission {
                 entry.state = TaskState::Skipped;
                 self.tally.open -= 1;
                 self.tally.skipped += 1;
-                self.doom_dependents(task, because);
+                if self.is_lost(task) {
+                    self.doom_dependents(self.leader(task), because);
+                }
             }
         }
         // Whoever was doomed by two that it needs is skipped once.
@@ -212,6 +216,8 @@ impl Mission {
     pub(crate) fn apply_task_reopened(&mut self, task: TaskId) {
         let Some(entry) = self.tasks.get_mut(task.index()) else { return };
         entry.tries = 0;
+        entry.failed_by.clear();
+        entry.unavailable.clear();
         if entry.state == TaskState::Failed {
             self.tally.failed -= 1;
             self.tally.open += 1;
@@ -228,7 +234,7 @@ impl Mission {
 
     /// Those that wait again, through however many others.
     fn unskip_dependents(&mut self, task: TaskId) -> Vec<TaskId> {
-        let mut waiting = vec![task];
+        let mut waiting = vec![self.leader(task)];
         let mut seen = 0;
         while let Some(task) = waiting.get(seen).copied() {
             seen += 1;
@@ -251,17 +257,12 @@ impl Mission {
     /// What a task needs and will not get, if there is such.
     fn doomed_by(&self, task: TaskId) -> Option<TaskId> {
         let needs = self.plan.tasks.get(task.index()).map(|task| task.depends_on.as_slice()).unwrap_or_default();
-        let lost = |needed: &&TaskId| {
-            let state = self.tasks.get(needed.index()).map(|task| task.state);
-            matches!(state, Some(TaskState::Failed | TaskState::Skipped))
-        };
-        needs.iter().find(lost).copied()
+        needs.iter().find(|needed| self.is_lost(**needed)).copied()
     }
 
     fn missing(&self, task: TaskId) -> u32 {
         let needs = self.plan.tasks.get(task.index()).map(|task| task.depends_on.as_slice()).unwrap_or_default();
-        let undone = |needed: &&TaskId| self.tasks.get(needed.index()).map(|task| task.state) != Some(TaskState::Done);
-        needs.iter().filter(undone).count() as u32
+        needs.iter().filter(|needed| !self.is_done(**needed)).count() as u32
     }
 }
 

@@ -34,13 +34,14 @@
 //! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |
 //! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
 //! | `ChangeChecked` failed, conflict, rejected | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |
-//! | `ChangeMerged` | → `Merged` ⇒ `VerifyStarted`, `Assigned`…, or `Closing` |
+//! | `ChangeMerged` | → `Merged` ⇒ for its rivals `TurnCancelling`, `InterruptAnswered`, `TaskSuperseded`…; `VerifyStarted`, `Assigned`…, or `Closing` |
 //! | `MessageSent`, `MessagesRead` | → `MessageSent`, `MessagesRead` |
 //! | `InterruptAsked` | → `InterruptRaised` |
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
 //! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `AllowanceShort` | → `AllowanceUsedUp`, `InterruptRaised` (budget); in a window `AllowanceUsedUp`, `AttemptLimited`, `TurnCancelling` |
+//! | `HealthChecked` | → `HealthChanged` ⇒ `Assigned`… when it lets a task be given out |
 //! | `UsageSettled` | → `WindowBegan`…, `UsageSettled`, `AllowanceWarned`… ⇒ `BudgetWarned` |
 //! | `RateLimited` | → `AttemptLimited`, and `TurnCancelling` ✱`CancelTurn` while its turn runs; no turn of it starts before the limit is over |
 //! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
@@ -62,6 +63,7 @@ mod brief;
 mod budget;
 mod closing;
 mod decide;
+mod dispatch;
 mod effect;
 mod egress;
 mod fact;
@@ -83,6 +85,11 @@ mod view;
 pub use allowance::{ALLOWANCES_MAX, Allowance, Measure, Per, Scope};
 pub use budget::dollars;
 pub use decide::{Rejected, Standing};
+pub use dispatch::{
+    Dispatch, Past, Profile, Size, Skills, Weights,
+    health::{Health, State as HealthState},
+    ranking::{Candidate, Out, Points, Ranking},
+};
 pub use effect::{Effect, EffectKind};
 pub use fact::Fact;
 pub use id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};

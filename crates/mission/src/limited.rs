@@ -6,7 +6,7 @@
 use crate::{
     decide::{Decision, Rejected},
     fact::Fact,
-    id::{At, AttemptId},
+    id::{AgentId, At, AttemptId},
     reason::StopReason,
     state::{AttemptState, Mission},
     timer::Timer,
@@ -35,12 +35,26 @@ impl Mission {
         Ok(facts)
     }
 
-    pub(crate) fn apply_attempt_limited(&mut self, id: AttemptId, until: At) {
+    pub(crate) fn apply_attempt_limited(&mut self, id: AttemptId, until: At, own: bool) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         attempt.limited = Some(until);
         let agent = attempt.agent;
         self.timers.set(Timer::Limit(id), until);
+        if let Some(role) = self.agents.get(agent.index()).map(|agent| agent.role).filter(|_| !own) {
+            self.limited.entry(role).or_default().insert(id, until);
+        }
         self.refresh(agent);
+    }
+
+    /// The provider's limit of an attempt is no matter any more.
+    pub(crate) fn forget_limit(&mut self, agent: AgentId, id: AttemptId) {
+        let Some(role) = self.agents.get(agent.index()).map(|agent| agent.role) else { return };
+        if let Some(limited) = self.limited.get_mut(&role) {
+            limited.remove(&id);
+            if limited.is_empty() {
+                self.limited.remove(&role);
+            }
+        }
     }
 
     /// The limit is over: the turn that is owed is due.
@@ -53,6 +67,7 @@ impl Mission {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         attempt.limited = None;
         let agent = attempt.agent;
+        self.forget_limit(agent, id);
         self.refresh(agent);
     }
 }

@@ -10,6 +10,8 @@ pub const TASKS_MAX: usize = 10_000;
 pub const ROLES_MAX: usize = 64;
 /// Most agents in one mission, over all roles.
 pub const AGENTS_MAX: usize = 1_000;
+/// Most capabilities that one task may ask for.
+pub const CAPABILITIES_MAX: usize = 64;
 /// Most dependencies of one task.
 pub const DEPENDENCIES_MAX: usize = 256;
 /// Most acceptance checks of one task.

@@ -26,13 +26,16 @@ impl Mission {
     }
 
     pub(crate) fn verify_next(&self, now: At) -> Option<Fact> {
-        let change = *self.queue.front()?;
-        let waiting = self.changes.get(&change)?.state == ChangeState::Waiting;
-        let onto = self.head.clone().filter(|_| waiting)?;
+        if self.queue.front().is_some_and(|front| self.is_under_way(*front)) {
+            return None;
+        }
+        let change = self.next_change()?;
+        let onto = self.head.clone()?;
         Some(Fact::VerifyStarted { change, effect: self.next_effect(), onto, at: now })
     }
 
     pub(crate) fn apply_verify_started(&mut self, id: ChangeId, effect: EffectId, onto: &str, at: At) {
+        self.apply_tried(id);
         self.ask(effect, Wanted::Verify(id));
         self.set_change(id, ChangeState::Verifying { onto: onto.to_owned(), at });
     }
@@ -85,12 +88,17 @@ impl Mission {
 
     /// A task is done: its attempt is over, and whoever waited only for it is ready.
     pub(crate) fn apply_task_done(&mut self, task: TaskId, attempt: AttemptId) {
-        self.attempt_over(attempt);
+        let over = self.attempt_over(attempt);
+        if let Some(role) = over.and_then(|(_, agent)| Some(self.agents.get(agent.index())?.role)) {
+            self.count_attempt(role, task, true);
+        }
         let Some(entry) = self.tasks.get_mut(task.index()) else { return };
         entry.state = TaskState::Done;
         self.tally.open -= 1;
         self.tally.done += 1;
-        for dependent in self.dependents.get(task.index()).cloned().into_iter().flatten() {
+        self.apply_rivals_beaten(task);
+        let leader = self.leader(task);
+        for dependent in self.dependents.get(leader.index()).cloned().into_iter().flatten() {
             if let Some(entry) = self.tasks.get_mut(dependent.index())
                 && let TaskState::Waiting(missing) = &mut entry.state
             {

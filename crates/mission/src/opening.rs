@@ -2,6 +2,7 @@
 
 use crate::{
     decide::{Decision, Rejected},
+    dispatch::{pools::Pools, rivals::Rivals},
     fact::Fact,
     id::{At, EffectId},
     input::{EffectFailure, Opening},
@@ -11,7 +12,7 @@ use crate::{
     state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Wanted},
     timer::Timer,
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Mission {
     pub(crate) fn open(&self, opening: Opening) -> Decision {
@@ -45,14 +46,23 @@ impl Mission {
     pub(crate) fn apply_planned(&mut self, plan: &Plan) {
         self.plan = plan.clone();
         self.dependents = plan.dependents();
-        self.ready = vec![BTreeSet::new(); plan.roles.len()];
+        self.pools = Pools::of(plan);
+        self.rivals = Rivals::of(plan);
+        self.health = plan.roles.iter().map(|role| role.skills.found.clone().unwrap_or_default()).collect();
         self.idle = vec![BTreeSet::new(); plan.roles.len()];
         self.apply_allowances();
         self.tally.open = plan.tasks.len() as u32;
         self.tasks = plan
             .tasks
             .iter()
-            .map(|task| Task { state: TaskState::Waiting(task.depends_on.len() as u32), tries: 0, last_agent: None })
+            .map(|task| Task {
+                state: TaskState::Waiting(task.depends_on.len() as u32),
+                tries: 0,
+                last_agent: None,
+                failed_by: BTreeMap::new(),
+                unavailable: BTreeSet::new(),
+                lesson: None,
+            })
             .collect();
         for (_, role, name) in plan.agents() {
             self.names.push(name);

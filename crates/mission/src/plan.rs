@@ -2,6 +2,7 @@
 
 use crate::{
     allowance::{ALLOWANCES_MAX, Allowance},
+    dispatch::{Dispatch, Skills, Weights},
     id::{AgentId, Micros, RoleId, TaskId},
     limits::{AGENTS_MAX, CHECKS_MAX, DEPENDENCIES_MAX, ROLES_MAX, TASKS_MAX, TEXT_BYTES_MAX},
 };
@@ -17,10 +18,13 @@ pub struct Plan {
     /// What may be used beside the mission's budget; an [`AllowanceId`](crate::id::AllowanceId) is a position in this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<Allowance>,
+    /// What counts how much when roles compete for a task.
+    #[serde(default, skip_serializing_if = "Weights::is_default")]
+    pub weights: Weights,
 }
 
 /// What an agent is for, and how many agents of it there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     /// The name that people and agents use.
     pub name: String,
@@ -29,6 +33,9 @@ pub struct Role {
     /// What every turn brief of this role begins with.
     #[serde(default)]
     pub instructions: String,
+    /// What is known of its agents.
+    #[serde(default, skip_serializing_if = "Skills::is_default")]
+    pub skills: Skills,
 }
 
 /// One node of the plan.
@@ -56,6 +63,9 @@ pub struct TaskSpec {
     /// How much one attempt may spend in all; without it only the mission's budget bounds it.
     #[serde(default)]
     pub budget: Option<Micros>,
+    /// Who may do it beside its role.
+    #[serde(default, skip_serializing_if = "Dispatch::is_default")]
+    pub dispatch: Dispatch,
 }
 
 /// The write-set of a task.
@@ -123,6 +133,14 @@ pub enum PlanError {
     /// An allowance of nothing, or about something that the plan does not have.
     #[error("the allowance '{0}' is of nothing, or about something that the plan does not have")]
     BadAllowance(String),
+    /// Who may do a task does not make sense, or nobody can.
+    #[error("task '{task}': {why}")]
+    BadDispatch {
+        /// Which task.
+        task: String,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl Plan {
@@ -143,6 +161,7 @@ impl Plan {
             return Err(PlanError::Duplicate(first_twice(self.tasks.iter().map(|task| &task.name))));
         }
         self.tasks.iter().try_for_each(|task| self.check_task(task))?;
+        (0..).zip(&self.tasks).try_for_each(|(id, task)| self.check_dispatch(TaskId(id), task))?;
         self.check_allowances()?;
         self.check_order()
     }
@@ -256,15 +275,12 @@ mod tests {
             checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
             attempts_max: 1,
             budget: None,
+            dispatch: Dispatch::default(),
         }
     }
 
     fn plan(tasks: Vec<TaskSpec>) -> Plan {
-        Plan {
-            roles: vec![Role { name: "builder".into(), count: 2, instructions: String::new() }],
-            tasks,
-            allowances: vec![],
-        }
+        Plan { roles: vec![Role { name: "builder".into(), count: 2, ..Role::default() }], tasks, ..Plan::default() }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! They are stored with the facts, so the same promise holds for them: variants and optional fields may be added, nothing else.
 
 use crate::{
+    dispatch::ranking::Ranking,
     id::{AllowanceId, AttemptId, RoleId, TaskId},
     input::{CheckRun, Stop},
 };
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Why an agent was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The role that the task asks for.
+    /// The role that the task is given to.
     pub role: RoleId,
     /// How many agents of the role were free.
     pub free: u32,
@@ -21,6 +22,9 @@ pub struct Choice {
     pub failures: u32,
     /// Whether an agent was passed over because it failed this very task.
     pub fresh_eyes: bool,
+    /// Every role that could have been chosen, when there was a choice; the task's own is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<Box<Ranking>>,
 }
 
 /// Why an agent or a turn is stopped by us.

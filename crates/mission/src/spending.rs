@@ -323,17 +323,36 @@ impl Mission {
     }
 
     /// Why a task will never be given to anybody, if so.
-    pub(crate) fn given_up(&self, role: RoleId, task: TaskId) -> Option<Fact> {
+    pub(crate) fn given_up(&self, task: TaskId) -> Option<Fact> {
         let by_task = self.spending.by_scope.get(&Scope::Task(task)).into_iter().flatten();
         let denied = by_task.copied().find(|id| self.stance(*id) == Stance::Denied);
         let why = match denied {
             Some(id) => {
                 format!("more than {} was denied", self.plan.allowance_words(id, self.spending.of[id.index()].most))
             }
-            None if self.is_barred(role) => "its role may use no more: a budget of it was denied".to_owned(),
+            None if self.nobody_may(task) => "its role may use no more: a budget of it was denied".to_owned(),
             None => return None,
         };
         Some(Fact::TaskFailed { task, why })
+    }
+
+    /// Whether of all that can do a task none may work any more.
+    fn nobody_may(&self, id: TaskId) -> bool {
+        let Some(task) = self.plan.tasks.get(id.index()) else { return false };
+        let mut fit = task.candidates().filter(|role| self.plan.unfit(task, *role).is_none());
+        !self.spending.barred.is_empty() && fit.all(|role| self.is_barred(role))
+    }
+
+    /// How the allowances of a role stand.
+    pub(crate) fn role_stances(&self, role: RoleId) -> impl Iterator<Item = Stance> + '_ {
+        self.spending.by_scope.get(&Scope::Role(role)).into_iter().flatten().map(|id| self.stance(*id))
+    }
+
+    /// What is left of each allowance of a role, and of how much.
+    pub(crate) fn role_rooms(&self, role: RoleId) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let ids = self.spending.by_scope.get(&Scope::Role(role)).into_iter().flatten();
+        ids.filter_map(|id| self.spending.of.get(id.index()))
+            .map(|spent| (spent.most.saturating_sub(spent.used), spent.most))
     }
 
     /// An attempt that may not go on gives its task back.

@@ -4,11 +4,12 @@
 //! now, kept exact by [`Mission::refresh`], so that no decision has to look through all tasks or agents.
 
 use crate::{
+    dispatch::{Past, health::Health, pools::Pools, rivals::Rivals},
     effect::{Effect, EffectKind},
     id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
     input::{Answer, Opening},
     plan::Plan,
-    reason::{About, Brief, Outcome, PauseReason, StopReason},
+    reason::{About, Brief, Outcome, PauseReason, Return, StopReason},
     spending::Spending,
     timer::Timers,
 };
@@ -34,6 +35,12 @@ pub struct Mission {
     pub(crate) interrupts: BTreeMap<InterruptId, Interrupt>,
     pub(crate) ledger: Ledger,
     pub(crate) spending: Spending,
+    pub(crate) health: Vec<Health>,
+    /// Attempts whose provider takes no calls, by the role of their agent, and until when.
+    pub(crate) limited: BTreeMap<RoleId, BTreeMap<AttemptId, At>>,
+    /// How attempts of this mission went, by role and kind of task.
+    pub(crate) record: BTreeMap<(RoleId, String), Past>,
+    pub(crate) rivals: Rivals,
     pub(crate) tally: Tally,
     pub(crate) effects: BTreeMap<EffectId, InFlight>,
     pub(crate) delayed: BTreeMap<EffectId, InFlight>,
@@ -41,9 +48,8 @@ pub struct Mission {
     pub(crate) timers: Timers,
     pub(crate) next: Next,
     // The agenda.
-    pub(crate) ready: Vec<BTreeSet<(u64, TaskId)>>,
+    pub(crate) pools: Pools,
     pub(crate) idle: Vec<BTreeSet<(u32, bool, AgentId)>>,
-    pub(crate) assignable: BTreeSet<RoleId>,
     pub(crate) turns_due: BTreeSet<AttemptId>,
     pub(crate) starts_due: BTreeSet<AgentId>,
     pub(crate) uncancelled: BTreeSet<AttemptId>,
@@ -88,6 +94,19 @@ pub struct Task {
     pub tries: u32,
     /// Who tried last.
     pub last_agent: Option<AgentId>,
+    /// How many attempts failed since it was last opened, by role.
+    pub(crate) failed_by: BTreeMap<RoleId, u32>,
+    /// Roles of which an agent could not be started for it.
+    pub(crate) unavailable: BTreeSet<RoleId>,
+    /// What the last failed attempt teaches.
+    pub(crate) lesson: Option<Lesson>,
+}
+
+/// What a failed attempt teaches the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lesson {
+    pub(crate) reason: String,
+    pub(crate) why: Option<Return>,
 }
 
 /// Where a task stands.
@@ -109,6 +128,8 @@ pub enum TaskState {
     Failed,
     /// It will not be done because another one will not.
     Skipped,
+    /// It need not be done because a rival of it is.
+    Superseded,
 }
 
 /// One agent of the registry.
@@ -185,6 +206,8 @@ pub struct Attempt {
     pub claim: Option<String>,
     /// Until when the provider takes no calls for it, if it does not.
     pub limited: Option<At>,
+    /// How many paths its last turn left different.
+    pub(crate) paths: u32,
     pub(crate) question: Option<Question>,
     pub(crate) brief: Brief,
     pub(crate) resumed: bool,
@@ -330,6 +353,8 @@ pub struct Tally {
     pub failed: u32,
     /// Skipped.
     pub skipped: u32,
+    /// Put aside because a rival is done.
+    pub superseded: u32,
 }
 
 /// An effect that was asked for and not settled.
@@ -396,14 +421,6 @@ impl Mission {
             }
         }
         self.refresh_role(role);
-    }
-
-    /// Whether a role has both something to do and somebody to do it.
-    pub(crate) fn refresh_role(&mut self, role: RoleId) {
-        let some = |empty: Option<bool>| empty == Some(false);
-        let both = some(self.ready.get(role.index()).map(BTreeSet::is_empty))
-            && (some(self.idle.get(role.index()).map(BTreeSet::is_empty)) || self.is_barred(role));
-        set(&mut self.assignable, role, both);
     }
 
     /// The effect of this id, while it is in flight, with everything that the hands need.

@@ -197,10 +197,21 @@ pub(crate) struct JsonArg {
 /// What is wanted of agents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// List the agents that are known by name, with version and state.
-    List(JsonArg),
+    /// List the agents that are known by name and the roles of the configuration, with version, login and state.
+    List(AgentsListArgs),
     /// Run the conformance kit against an agent: exit code 0 when every rule holds, 1 when one does not.
     Check(AgentsCheckArgs),
+}
+
+/// `muster agents list`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentsListArgs {
+    /// The configuration that has the roles; muster.yaml in this folder, if there is one, when left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `muster agents check`.

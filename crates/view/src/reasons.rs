@@ -4,6 +4,7 @@
 //! from (a pause at the cap, a person's answer).
 
 use super::{
+    ranked,
     refused::remedy,
     trail::Trail,
     words::{
@@ -150,6 +151,13 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         }
         Fact::TaskFailed { why, .. } => chosen("it will not be done", why.as_str()),
         Fact::TaskSkipped { because, .. } => skipped(trail, *because),
+        Fact::TaskSuperseded { by, .. } => {
+            chosen("it is put aside", format!("'{}' does the same work and is done", trail.task_name(*by)))
+        }
+        Fact::HealthChanged { role, state, reason, .. } => {
+            let reason = if reason.is_empty() { "its check found nothing wrong" } else { reason };
+            chosen(format!("role {} is {}", trail.role_name(*role), state.word()), reason)
+        }
         Fact::TaskReopened { .. } => {
             chosen("it gets another round of attempts", after(answer, "a person wants it tried again"))
         }
@@ -169,7 +177,12 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
 fn assigned(trail: &Trail, attempt: AttemptId, because: &Choice, lease: Option<Micros>) -> Option<Chosen> {
     let number = trail.attempt(attempt).map_or(1, |tried| tried.number);
     let money = lease.map(|lease| format!(", with {lease} of the budget set aside")).unwrap_or_default();
-    let Choice { role, free, warm, failures, fresh_eyes } = because;
+    let Choice { role, free, warm, failures, fresh_eyes, ranking } = because;
+    let what = format!("it is given the task (attempt {number}{money})");
+    if let Some(ranking) = ranking {
+        let why = ranked::why(trail, ranking, *role);
+        return Some(Chosen { what, why, evidence: ranked::evidence(trail, ranking, *role) });
+    }
     let role = trail.role_name(*role);
     let warm = if *warm { ", its process is up" } else { "" };
     let why = match (free, fresh_eyes) {
@@ -183,7 +196,7 @@ fn assigned(trail: &Trail, attempt: AttemptId, because: &Choice, lease: Option<M
             "the task asks for role {role}; of {free} that were free, none had fewer failed attempts ({failures}{warm})"
         ),
     };
-    chosen(format!("it is given the task (attempt {number}{money})"), why)
+    chosen(what, why)
 }
 
 fn lost(reason: &str, blame: bool) -> Option<Chosen> {

@@ -2,6 +2,7 @@
 
 use super::{
     allowances::{BudgetLimitView, more_and_no},
+    health::{self, HealthView},
     history::History,
     words::{change_word, process_word, status_word, task_word},
 };
@@ -43,6 +44,9 @@ pub struct MissionView {
     pub tally: TallyView,
     /// Its tasks, in the order of the plan.
     pub tasks: Vec<TaskView>,
+    /// The roles whose health checks have found something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthView>,
     /// Its agents, in the order of the registry.
     pub agents: Vec<AgentView>,
     /// What waits for a person.
@@ -80,6 +84,9 @@ pub struct TallyView {
     pub failed: u32,
     /// Skipped, because one that they need failed.
     pub skipped: u32,
+    /// Put aside because a rival of them is done.
+    #[serde(skip_serializing_if = "super::health::is_zero")]
+    pub superseded: u32,
 }
 
 /// One task.
@@ -91,7 +98,7 @@ pub struct TaskView {
     pub title: String,
     /// The role that does it.
     pub role: String,
-    /// `waiting`, `ready`, `running`, `resting`, `asking`, `merged`, `done` (its result is a text), `failed`, `skipped` or `not done`.
+    /// `waiting`, `ready`, `running`, `resting`, `asking`, `merged`, `done` (its result is a text), `failed`, `skipped`, `superseded` or `not done`.
     pub state: &'static str,
     /// The tasks that it waits for.
     pub waits_for: Vec<String>,
@@ -247,6 +254,7 @@ impl MissionView {
             seq: history.last.0,
             tally: TallyView::of(mission),
             tasks: tasks(history),
+            health: health::of(mission),
             agents: agents(mission, spends),
             interrupts: interrupts(&name, history),
             queue: queue(mission),
@@ -276,7 +284,14 @@ impl TallyView {
     fn of(mission: &Mission) -> Self {
         let tally = mission.tally();
         let total = mission.plan().tasks.len() as u32;
-        Self { total, open: tally.open, done: tally.done, failed: tally.failed, skipped: tally.skipped }
+        Self {
+            total,
+            open: tally.open,
+            done: tally.done,
+            failed: tally.failed,
+            skipped: tally.skipped,
+            superseded: tally.superseded,
+        }
     }
 }
 

@@ -91,6 +91,10 @@ impl Teller {
             Fact::AgentLost { reason, .. } => (Notice, format!("was lost: {reason}")),
             Fact::AgentStopping { reason, .. } => (Detail, format!("is stopped: {}", stop_word(*reason))),
             Fact::AgentDown { .. } => (Detail, "has ended".into()),
+            Fact::HealthChanged { role, state, reason, .. } => {
+                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                (Notice, format!("role {} is {}{reason}", self.trail.role_name(*role), state.word()))
+            }
             Fact::Assigned { because, lease, .. } => {
                 let money = lease.map(|lease| format!(", {lease} set aside")).unwrap_or_default();
                 (Step, format!("takes the task ({}{money})", few_words(because)))
@@ -178,6 +182,9 @@ impl Teller {
             Fact::TaskFailed { why, .. } => (Notice, format!("will not be done: {why}")),
             Fact::TaskSkipped { because, .. } => {
                 (Notice, format!("is skipped, because it needs '{}'", self.trail.task_name(*because)))
+            }
+            Fact::TaskSuperseded { by, .. } => {
+                (Step, format!("is put aside: '{}' has done it", self.trail.task_name(*by)))
             }
             Fact::TaskReopened { .. } => (Step, "gets another round of attempts".into()),
             Fact::Paused { why } => (Notice, format!("paused: {}", pause_word(*why))),

@@ -21,10 +21,11 @@ fn plan() -> Plan {
         checks: checks.iter().map(|run| Check { run: (*run).to_owned(), timeout_ms: 60_000 }).collect(),
         attempts_max: 2,
         budget: None,
+        dispatch: mission::Dispatch::default(),
     };
-    let role = Role { name: "builder".to_owned(), count: 2, instructions: String::new() };
+    let role = Role { name: "builder".to_owned(), count: 2, ..Role::default() };
     let tasks = vec![task("parser", &[], &["make test"]), task("dates", &[], &["make test"]), task("notes", &[1], &[])];
-    Plan { roles: vec![role], tasks, allowances: vec![] }
+    Plan { roles: vec![role], tasks, ..Plan::default() }
 }
 
 fn opened() -> Fact {
@@ -41,7 +42,7 @@ fn opened() -> Fact {
 }
 
 fn assigned(task: u32, attempt: u32, agent: u32, free: u32, fresh_eyes: bool) -> Fact {
-    let because = Choice { role: RoleId(0), free, warm: attempt > 1, failures: 0, fresh_eyes };
+    let because = Choice { role: RoleId(0), free, warm: attempt > 1, failures: 0, fresh_eyes, ranking: None };
     let (task, attempt, agent) = (TaskId(task), AttemptId(attempt), AgentId(agent));
     Fact::Assigned { task, attempt, agent, because, lease: Some(Micros(150_000)), base: HEAD.to_owned() }
 }

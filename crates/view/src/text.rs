@@ -126,6 +126,11 @@ impl MissionView {
             };
             let _ = writeln!(text, "          {} used of {}{left}", limit.used_words, limit.words);
         }
+        for role in &self.health {
+            let reason = if role.reason.is_empty() { String::new() } else { format!(": {}", first_line(&role.reason)) };
+            let since = duration(now_ms.saturating_sub(role.since_ms));
+            let _ = writeln!(text, "  health  {} is {}, since {since} ago{reason}", role.role, role.state);
+        }
         self.write_tables(&mut text, is_run);
         self.write_next(&mut text, Some(when), is_run);
         text
@@ -193,7 +198,12 @@ impl MissionView {
     pub fn tally_line(&self) -> String {
         let tally = self.tally;
         let mut text = format!("{} of {} done", tally.done, tally.total);
-        let rest = [(tally.open, "open"), (tally.failed, "failed"), (tally.skipped, "skipped")];
+        let rest = [
+            (tally.open, "open"),
+            (tally.failed, "failed"),
+            (tally.skipped, "skipped"),
+            (tally.superseded, "superseded"),
+        ];
         for (number, word) in rest.iter().filter(|(number, _)| *number > 0) {
             let _ = write!(text, ", {number} {word}");
         }

@@ -148,11 +148,13 @@ impl Trail {
             Fact::TaskReady { task }
             | Fact::TaskFailed { task, .. }
             | Fact::TaskSkipped { task, .. }
+            | Fact::TaskSuperseded { task, .. }
             | Fact::TaskReopened { task } => Subject { task: Some(*task), ..Subject::default() },
             Fact::Opened { .. }
             | Fact::Planned { .. }
             | Fact::RepositoryReady { .. }
             | Fact::EngineRestarted
+            | Fact::HealthChanged { .. }
             | Fact::EffectRetried { .. }
             | Fact::EffectDelayed { .. }
             | Fact::WindowBegan { .. }

@@ -113,6 +113,7 @@ pub(super) fn task_word(mission: &Mission, task: TaskId) -> &'static str {
         Some(TaskState::Done) => "done",
         Some(TaskState::Failed) => "failed",
         Some(TaskState::Skipped) => "skipped",
+        Some(TaskState::Superseded) => "superseded",
         None => "not done",
         _ if over => "not done",
         Some(TaskState::Waiting(_)) => "waiting",

@@ -93,6 +93,10 @@ impl Driver {
                 let whim = person::whim(&mut self.rng, &self.mission);
                 self.tell_once(whim);
             }
+            if self.world.strikes(self.world.scenario.faults.sickness) {
+                let found = person::sickness(&mut self.rng, &self.mission);
+                self.tell_once(found);
+            }
             if self.world.strikes(self.world.scenario.faults.nonsense) {
                 let nonsense = person::nonsense(&mut self.rng, &self.mission);
                 self.tell_once(nonsense);

@@ -3,9 +3,10 @@
 
 use crate::rng::Rng;
 use mission::{
-    About, AgentId, AllowanceId, Answer, At, AttemptId, EffectFailure, EffectId, Input, InterruptId, Micros, Mission,
-    PauseReason, Refusal, Status, Stop, TaskId, To, Usage, Verdict, Work,
+    About, AgentId, AllowanceId, Answer, At, AttemptId, EffectFailure, EffectId, HealthState, Input, InterruptId,
+    Micros, Mission, PauseReason, Refusal, RoleId, Status, Stop, TaskId, To, Usage, Verdict, Work,
 };
+use strum::VariantArray;
 
 /// What a person says at random.
 pub fn whim(rng: &mut Rng, mission: &Mission) -> Option<Input> {
@@ -37,6 +38,13 @@ pub fn whim(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     })
 }
 
+/// What a check of health finds at random.
+pub fn sickness(rng: &mut Rng, mission: &Mission) -> Option<Input> {
+    let role = RoleId(rng.below(mission.plan().roles.len().max(1) as u64) as u32);
+    let state = *rng.pick(HealthState::VARIANTS)?;
+    Some(Input::HealthChecked { role, state, reason: "as the seed wants it".into() })
+}
+
 /// What a person does who wants the mission to end well: answers everything with yes, and resumes.
 pub fn helps(mission: &Mission) -> Option<Input> {
     if let Some((interrupt, _)) = mission.interrupts().next() {
@@ -61,7 +69,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let agent = AgentId(rng.below(14) as u32);
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
-    Some(match rng.below(20) {
+    Some(match rng.below(21) {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
@@ -78,6 +86,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         10 => Input::InterruptAsked { agent, key: "k".repeat(300), question: "?".into(), default: None },
         11 => Input::ResultSubmitted { agent, key: key(), summary: "x".repeat(70_000) },
         12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50), least: Micros(1 << 50) },
+        19 => Input::HealthChecked { role: RoleId(99), state: HealthState::Down, reason: key() },
         18 => Input::AllowanceShort { attempt, allowance: AllowanceId(99) },
         13 => Input::Answered { interrupt: InterruptId(9_999), answer: Answer::Approve },
         14 => Input::ProposePlan(Box::default()),

@@ -33,6 +33,10 @@ pub enum Rule {
     LinearMerges,
     /// A task is done only when its change is merged at the verified commit, or when its result is its text.
     DoneIsMerged,
+    /// Of tasks that are rivals one is done, and the others are put aside.
+    OneOfRivals,
+    /// No task is given to agents that cannot do it.
+    OnlyTheFit,
     /// No attempt begins before what its task needs is done.
     NeedsFirst,
     /// When a mission is over no process and no turn is on, and nothing but a bill comes after it.
@@ -240,6 +244,7 @@ fn tally_counts(mission: &Mission) -> Result<(), Violation> {
             TaskState::Done => counted.done += 1,
             TaskState::Failed => counted.failed += 1,
             TaskState::Skipped => counted.skipped += 1,
+            TaskState::Superseded => counted.superseded += 1,
             _ => counted.open += 1,
         }
     }

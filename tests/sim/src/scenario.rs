@@ -4,8 +4,8 @@
 
 use crate::rng::Rng;
 use mission::{
-    AgentId, Allowance, Check, Limits, Measure, Micros, Opening, Per, Plan, Role, RoleId, Scope, TaskId, TaskSpec,
-    Writes,
+    AgentId, Allowance, Check, Dispatch, Limits, Measure, Micros, Opening, Per, Plan, Role, RoleId, Scope, TaskId,
+    TaskSpec, Writes,
 };
 
 /// The commit that every mission begins at.
@@ -75,6 +75,8 @@ pub struct Faults {
     pub late_bill: u64,
     /// A call costs more than was set aside for it.
     pub overspends: u64,
+    /// A check finds the agents of a role otherwise, at each step.
+    pub sickness: u64,
     /// Somebody says something that makes no sense, at each step.
     pub nonsense: u64,
 }
@@ -112,6 +114,7 @@ impl Faults {
             late_bill: rate(200).saturating_sub(100),
             overspends: rate(200).saturating_sub(100),
             nonsense: rate(60),
+            sickness: rate(40),
         }
     }
 }
@@ -127,9 +130,10 @@ impl Scenario {
         let plan = Plan {
             roles: (0..roles).map(|role| draw_role(&mut rng, role)).collect(),
             tasks: (0..tasks).map(|task| draw_task(&mut rng, task, tasks, roles)).collect(),
-            allowances: vec![],
+            ..Plan::default()
         };
         let plan = Plan { allowances: draw_allowances(&mut Rng::of(seed, 9), &plan), ..plan };
+        let plan = draw_dispatch(&mut Rng::of(seed, 10), plan);
         let budget =
             rng.chance(500).then(|| Micros(if rng.chance(500) { rng.range(0, 3_000) } else { rng.range(200, 60_000) }));
         let limits = draw_limits(&mut rng);
@@ -146,6 +150,50 @@ impl Scenario {
         let chaos_steps = rng.range(100, 400 + 60 * tasks);
         Scenario { opening, plan, faults, chaos_steps, unattended: rng.chance(150), scratch }
     }
+}
+
+/// Who may take whose place, what they can do, and which tasks are done by several. What nobody could do is left as it was.
+fn draw_dispatch(rng: &mut Rng, mut plan: Plan) -> Plan {
+    if rng.chance(400) {
+        return plan;
+    }
+    let roles = plan.roles.len() as u64;
+    for role in &mut plan.roles {
+        let all = ["edit", "web", "large_context"];
+        role.skills.capabilities = all.iter().filter(|_| rng.chance(800)).map(|name| (*name).to_owned()).collect();
+        role.skills.read_only = rng.chance(80);
+        role.skills.unheld = rng.chance(40).then(|| "it cannot".to_owned());
+        role.skills.price = rng.chance(600).then(|| rng.range(0, 9));
+    }
+    for index in 0..plan.tasks.len() {
+        let usual = plan.tasks[index].dispatch.clone();
+        let own = u64::from(plan.tasks[index].role.0);
+        let also = (0..roles).filter(|role| *role != own && rng.chance(600));
+        plan.tasks[index].dispatch = Dispatch {
+            also: also.map(|role| RoleId(role as u32)).collect(),
+            compete: rng.chance(400),
+            tries_per_role: rng.range(1, 3) as u32,
+            needs: if rng.chance(200) { vec!["web".to_owned()] } else { Vec::new() },
+            ..usual
+        };
+        if plan.check().is_err() {
+            plan.roles.iter_mut().for_each(|role| role.skills.unheld = None);
+        }
+        if plan.check().is_err() {
+            plan.tasks[index].dispatch.needs.clear();
+            plan.roles.iter_mut().for_each(|role| role.skills.read_only = false);
+        }
+    }
+    let tasks = plan.tasks.len();
+    for leader in 0..tasks.min(6) {
+        for number in 2..=1 + rng.below(4).saturating_sub(1) {
+            let mut rival = plan.tasks[leader].clone();
+            rival.name = format!("{}.{number}", rival.name);
+            rival.dispatch.rival_of = Some(TaskId(leader as u32));
+            plan.tasks.push(rival);
+        }
+    }
+    plan
 }
 
 /// Budgets beside the mission's own, small enough to be used up; each of a scope and measure once.
@@ -174,7 +222,12 @@ fn draw_allowances(rng: &mut Rng, plan: &Plan) -> Vec<Allowance> {
 }
 
 fn draw_role(rng: &mut Rng, role: u64) -> Role {
-    Role { name: format!("role{role}"), count: rng.range(1, 4) as u32, instructions: "Work well.".into() }
+    Role {
+        name: format!("role{role}"),
+        count: rng.range(1, 4) as u32,
+        instructions: "Work well.".into(),
+        ..Role::default()
+    }
 }
 
 /// Dependencies point to lower or higher positions alike: the order of the plan is a permutation of an order of the graph.
@@ -206,6 +259,7 @@ fn draw_task(rng: &mut Rng, task: u64, tasks: u64, roles: u64) -> TaskSpec {
         checks,
         attempts_max: rng.range(1, 4) as u32,
         budget: rng.chance(200).then(|| Micros(rng.range(50, 5_000))),
+        dispatch: mission::Dispatch::default(),
     }
 }
 

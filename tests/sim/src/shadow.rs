@@ -70,7 +70,8 @@ impl Shadow {
                 self.plan = (**plan).clone();
             }
             Fact::RepositoryReady { head } => self.head = Some(head.clone()),
-            Fact::Assigned { task, attempt, agent, .. } => {
+            Fact::Assigned { task, attempt, agent, because, .. } => {
+                self.is_fit(*task, *agent, because.role)?;
                 let last = self.attempts_of.entry(*agent).or_default();
                 *last = [last[1], Some(*attempt)];
                 return self.assigned(*task, *attempt);
@@ -108,12 +109,31 @@ impl Shadow {
         self.attempts_of.get(&agent).is_some_and(|last| last.contains(&Some(attempt)))
     }
 
+    /// The agent is of the chosen role, and of a role that may do the task and can.
+    fn is_fit(&self, task: TaskId, agent: AgentId, chosen: RoleId) -> Result<(), Violation> {
+        let wrong = |why: &str| Err(broken(Rule::OnlyTheFit, format!("{task} is given to {agent} of {chosen}, {why}")));
+        let spec = self.plan.tasks.get(task.0 as usize);
+        let skills = self.plan.roles.get(chosen.0 as usize).map(|role| &role.skills);
+        let (Some(spec), Some(skills)) = (spec, skills) else { return wrong("which is not in the plan") };
+        if !self.agents.contains(&(agent, chosen)) {
+            return wrong("which it is not of");
+        }
+        if !spec.candidates().any(|role| role == chosen) {
+            return wrong("which may not do it");
+        }
+        let lacks = spec.dispatch.needs.iter().any(|need| !skills.capabilities.contains(need));
+        if lacks || skills.unheld.is_some() || (skills.read_only && spec.writes != Writes::Nothing) {
+            return wrong("which cannot");
+        }
+        Ok(())
+    }
+
     fn assigned(&mut self, task: TaskId, attempt: AttemptId) -> Result<(), Violation> {
         let needs = self.plan.tasks.get(task.0 as usize).map(|task| task.depends_on.as_slice()).unwrap_or_default();
         if let Some(missing) = needs.iter().find(|needed| !self.done.contains(needed)) {
             return Err(broken(Rule::NeedsFirst, format!("{task} begins before {missing} is done")));
         }
-        if self.done.contains(&task) {
+        if self.done.contains(&self.leader(task)) {
             return Err(broken(Rule::DoneIsMerged, format!("{task} begins again though it is done")));
         }
         match self.attempts.insert(attempt, task) {
@@ -134,8 +154,8 @@ impl Shadow {
         self.head = Some(head.to_owned());
         self.merges.push((change, head.to_owned()));
         let task = self.changes.get(&change).and_then(|attempt| self.attempts.get(attempt));
-        self.done.extend(task);
-        Ok(())
+        let task = task.copied();
+        task.map_or(Ok(()), |task| self.done(task))
     }
 
     fn task_done(&mut self, task: TaskId, attempt: AttemptId) -> Result<(), Violation> {
@@ -143,8 +163,19 @@ impl Shadow {
         if !report && self.work.get(&attempt) != Some(&Work::None) {
             return Err(broken(Rule::DoneIsMerged, format!("{task} is done without a merge")));
         }
+        self.done(task)
+    }
+
+    /// Of rivals only one is ever done; whoever waits for them waits for the first.
+    fn done(&mut self, task: TaskId) -> Result<(), Violation> {
+        let leader = self.leader(task);
+        let first = self.done.insert(leader);
         self.done.insert(task);
-        Ok(())
+        if first { Ok(()) } else { Err(broken(Rule::OneOfRivals, format!("{task} is done a second time"))) }
+    }
+
+    fn leader(&self, task: TaskId) -> TaskId {
+        self.plan.tasks.get(task.0 as usize).and_then(|task| task.dispatch.rival_of).unwrap_or(task)
     }
 
     fn message_sent(&mut self, message: MessageId, from: AgentId, to: &To) {

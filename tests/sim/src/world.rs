@@ -11,7 +11,7 @@ use crate::{
     scenario::Scenario,
 };
 use mission::{
-    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, MessageId, Stop,
+    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, MessageId, Plan, Stop,
     Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -322,7 +322,7 @@ impl World {
             attempt,
             turn,
             base: &base,
-            scratch: self.scenario.scratch.get(spec.role.0 as usize).copied().unwrap_or_default(),
+            scratch: self.scenario.scratch.get(role_of(&self.scenario.plan, agent)).copied().unwrap_or_default(),
             agents: self.scenario.plan.agents().count() as u64,
             roles: self.scenario.plan.roles.len() as u64,
         };
@@ -413,6 +413,11 @@ impl World {
             self.soon(Event::Publish(effect, commit));
         }
     }
+}
+
+/// The position of an agent's role.
+fn role_of(plan: &Plan, agent: AgentId) -> usize {
+    plan.agents().find(|(known, ..)| *known == agent).map_or(usize::MAX, |(_, role, _)| role.0 as usize)
 }
 
 /// Commit names of a fixed length, as git's are.

@@ -1,7 +1,7 @@
 //! Roles: what a kind of agent is for and how it is run.
 
 use super::{
-    AGENTS_MAX, ROLES_MAX, RoleSpec, Upstream,
+    AGENTS_MAX, HealthCheck, ROLES_MAX, RoleSpec, Upstream, ability,
     spec::{RuntimeSpec, WorkspaceSpec},
 };
 use crate::{
@@ -39,6 +39,12 @@ pub struct Role {
     pub output_tokens: Option<u32>,
     /// What its agents may use beyond the system's own folders and their workspace.
     pub sandbox: CheckedPolicy,
+    /// Who takes its tasks when it cannot, in this order; other roles, each once.
+    pub fallback: Vec<Name>,
+    /// What its agents can do beyond what every agent of the runtime can.
+    pub capabilities: Vec<String>,
+    /// How their health is looked after.
+    pub health: Option<HealthCheck>,
 }
 
 /// How an agent is run.
@@ -111,12 +117,17 @@ pub(crate) fn roles(
     checker: &mut Checker,
     specs: Entries<RoleSpec>,
     upstreams: &BTreeMap<Name, Upstream>,
+    others: &BTreeMap<Name, Role>,
 ) -> BTreeMap<Name, Role> {
+    let known: Vec<String> =
+        specs.0.iter().map(|(name, _)| name.value.clone()).chain(others.keys().map(ToString::to_string)).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut judged = BTreeMap::new();
     let mut agents = 0u32;
     for (index, (name, spec)) in specs.0.into_iter().enumerate() {
-        let known = checker.take(name.place, Name::parse(&name.value), Name::stand_in(&name.value));
-        let role = role(checker, spec, upstreams);
+        let taken = checker.take(name.place, Name::parse(&name.value), Name::stand_in(&name.value));
+        let fallback = named_roles(checker, &spec.value.fallback, &known, Some(&name.value));
+        let role = Role { fallback, ..role(checker, spec, upstreams) };
         if index == ROLES_MAX {
             checker.wrong(
                 name.place,
@@ -133,7 +144,7 @@ pub(crate) fn roles(
                 format!("keep {AGENTS_MAX} in all"),
             );
         }
-        judged.insert(known, role);
+        judged.insert(taken, role);
     }
     judged
 }
@@ -156,6 +167,7 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
     let runtime_place = spec.runtime.place;
     let sandbox = spec.sandbox.map(|policy| policy::role_policy(checker, policy)).unwrap_or_default();
     let runtime = runtime(checker, spec.runtime, spec.command);
+    let usual_health = ability::usual_health(&runtime);
     let upstream = upstream(checker, spec.upstream, place, upstreams);
     let spoken = upstream.as_ref().and_then(|name| upstreams.get(name)).is_none_or(Upstream::speaks_native);
     if runtime == Runtime::Native && !spoken {
@@ -172,7 +184,35 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
         context_tokens,
         output_tokens,
         sandbox,
+        fallback: Vec::new(),
+        capabilities: ability::capabilities(checker, spec.capabilities),
+        health: match spec.health {
+            Some(health) => ability::health(checker, health),
+            None => usual_health,
+        },
     }
+}
+
+/// Roles by name, each once and none of them `own`.
+pub(crate) fn named_roles(
+    checker: &mut Checker,
+    List(named): &List<NameText>,
+    known: &[&str],
+    own: Option<&str>,
+) -> Vec<Name> {
+    let mut roles: Vec<Name> = Vec::new();
+    for At { value: NameText(text), place } in named {
+        let Some(role) = known.iter().find(|name| *name == text).and_then(|name| Name::parse(name).ok()) else {
+            checker.wrong(*place, format!("there is no role {}", quote(text)), instead_of(text, known.iter().copied()));
+            continue;
+        };
+        if own == Some(text.as_str()) || roles.contains(&role) {
+            checker.wrong(*place, format!("{} is named twice", quote(text)), "name it once");
+            continue;
+        }
+        roles.push(role);
+    }
+    roles
 }
 
 /// What agents work in; a policy that shows no work leaves them an empty folder.

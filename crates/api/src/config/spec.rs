@@ -33,6 +33,8 @@ pub(crate) struct ConfigFile {
     pub(super) budget: Option<super::budget::BudgetSpec>,
     /// What bounds a mission.
     pub(super) limits: Option<LimitsSpec>,
+    /// How tasks are classified and which role gets one.
+    pub(super) dispatch: Option<super::dispatch::DispatchSpec>,
     /// Prices by model, ahead of the built-in table.
     #[serde(default)]
     pub(super) prices: Entries<PriceSpec>,
@@ -67,6 +69,16 @@ pub(crate) struct RoleSpec {
     /// How many agents of this role may work at the same time; 1 when left out.
     #[schemars(extend("minimum" = 1, "maximum" = super::AGENTS_MAX))]
     pub(super) count: Option<At<Whole>>,
+    /// Who takes its tasks, in this order, when it cannot: roles that are well, not held up by their provider, and have not failed the task.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = super::ROLES_MAX, "uniqueItems" = true))]
+    pub(super) fallback: List<NameText>,
+    /// What its agents can do beyond what every agent of the runtime can, by names of your choice. Tasks may need them.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = super::CAPABILITIES_MAX))]
+    pub(super) capabilities: List<Text>,
+    /// How their health is looked after while a mission runs.
+    pub(super) health: Option<At<super::ability::HealthSpec>>,
     /// `clone` is a private clone of the repository, `scratch` an empty folder; `clone` when left out.
     pub(super) workspace: Option<At<WorkspaceSpec>>,
     /// How many tokens the model can read at once.

@@ -41,8 +41,23 @@ pub(super) struct TaskSpec {
     /// One line for screens and commit messages; the id when left out.
     #[schemars(length(max = 200))]
     pub(super) title: Option<At<Text>>,
-    /// Which role does it.
-    pub(super) role: At<NameText>,
+    /// Which role does it. Left out: whichever of all roles has the most points by what it can do, its health, its budget, its price and how such
+    /// tasks went before.
+    pub(super) role: Option<At<NameText>>,
+    /// Who does it, in this order, when that role cannot; the role's own `fallback` when left out, `[]` for nobody.
+    #[schemars(extend("maxItems" = ROLES_MAX, "uniqueItems" = true))]
+    pub(super) fallback: Option<At<List<NameText>>>,
+    /// What whoever does it must be able to: capabilities of roles.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = crate::config::CAPABILITIES_MAX))]
+    pub(super) needs: List<Text>,
+    /// What kind of work it is, such as `bug_fix`; by the rules under `dispatch` when left out.
+    #[serde(rename = "type")]
+    #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,63}$"))]
+    pub(super) task_type: Option<At<Text>>,
+    /// By how many it is done independently; the smallest change that passes every check is merged. 1 when left out.
+    #[schemars(extend("minimum" = 1, "maximum" = super::BEST_OF_MAX))]
+    pub(super) best_of: Option<At<Whole>>,
     /// What is to be done.
     pub(super) instructions: At<Text>,
     /// The ids of the tasks that must be done first.

@@ -1,11 +1,12 @@
 //! The tasks of a plan, judged one by one; what concerns their order is in [`super::order`].
 
 use super::{
-    CHECKS_MAX, Check, DEPENDENCIES_MAX, TASKS_MAX, TITLE_BYTES_MAX, Task, WRITES_MAX, Writes, order,
+    BEST_OF_MAX, CHECKS_MAX, Check, DEPENDENCIES_MAX, TASKS_MAX, TITLE_BYTES_MAX, Task, WRITES_MAX, Writes, order,
+    profile::{Profile, Told},
     spec::{CheckSpec, TaskSpec},
 };
 use crate::{
-    config::{Limits, Role},
+    config::{CheckedConfig, Role, capabilities, capability, named_roles},
     globs::{self, Globs},
     source::{
         Place,
@@ -21,7 +22,7 @@ pub(super) fn tasks(
     checker: &mut Checker,
     specs: At<List<TaskSpec>>,
     roles: &BTreeMap<Name, Role>,
-    limits: &Limits,
+    config: &CheckedConfig,
 ) -> Vec<Task> {
     let At { value: List(specs), place } = specs;
     if specs.is_empty() {
@@ -34,7 +35,7 @@ pub(super) fn tasks(
     }
     check_ids(checker, &specs);
     order::check(checker, &specs);
-    specs.into_iter().map(|spec| task(checker, spec, roles, limits)).collect()
+    specs.into_iter().map(|spec| task(checker, spec, roles, config)).collect()
 }
 
 /// Every id is a name and stands once.
@@ -50,7 +51,8 @@ fn check_ids(checker: &mut Checker, specs: &[At<TaskSpec>]) {
     }
 }
 
-fn task(checker: &mut Checker, spec: At<TaskSpec>, roles: &BTreeMap<Name, Role>, limits: &Limits) -> Task {
+fn task(checker: &mut Checker, spec: At<TaskSpec>, roles: &BTreeMap<Name, Role>, config: &CheckedConfig) -> Task {
+    let limits = &config.limits;
     let At { value: spec, place } = spec;
     let id = checker.take(spec.id.place, Name::parse(&spec.id.value.0), Name::stand_in(&spec.id.value.0));
     let writes = writes(checker, spec.writes);
@@ -60,10 +62,25 @@ fn task(checker: &mut Checker, spec: At<TaskSpec>, roles: &BTreeMap<Name, Role>,
                    that only reports";
         checker.wrong(place, "this task changes files but has no acceptance check", fix);
     }
+    let title = spec.title.map(|title| title_of(checker, title)).unwrap_or_else(|| id.to_string());
+    let instructions = checker.text("the instructions", spec.instructions);
+    let needs = capabilities(checker, spec.needs);
+    let who = who(checker, spec.role, spec.fallback, roles, place);
+    check_somebody_can(checker, &who, &needs, &writes, roles, place);
+    let told = Told { title: &title, instructions: &instructions, writes: &writes };
+    let mut profile = Profile::of(&told, &config.dispatch.rules);
+    if let Some(task_type) = spec.task_type {
+        profile.task_type = capability(checker, task_type);
+    }
     Task {
-        title: spec.title.map(|title| title_of(checker, title)).unwrap_or_else(|| id.to_string()),
-        role: role(checker, spec.role, roles),
-        instructions: checker.text("the instructions", spec.instructions),
+        title,
+        role: who.role,
+        fallback: who.fallback,
+        compete: who.compete,
+        needs,
+        best_of: checker.number("`best_of`", spec.best_of, 1..=BEST_OF_MAX).unwrap_or(1),
+        profile,
+        instructions,
         depends_on: depends_on(checker, spec.depends_on),
         writes,
         checks,
@@ -86,6 +103,70 @@ fn title_of(checker: &mut Checker, title: At<Text>) -> String {
         );
     }
     title
+}
+
+/// Who may do a task.
+struct Who {
+    role: Name,
+    fallback: Vec<Name>,
+    compete: bool,
+}
+
+/// The role that is named and those that may take its place; all that there are when none is named.
+fn who(
+    checker: &mut Checker,
+    named: Option<At<NameText>>,
+    fallback: Option<At<List<NameText>>>,
+    roles: &BTreeMap<Name, Role>,
+    place: Place,
+) -> Who {
+    let known: Vec<&str> = roles.keys().map(Name::as_str).collect();
+    let Some(named) = named else {
+        if let Some(fallback) = fallback {
+            checker.wrong(
+                fallback.place,
+                "without `role` every role may do it already",
+                "remove `fallback`, or add `role`",
+            );
+        }
+        let Some(first) = roles.keys().next() else {
+            checker.wrong(place, "there is no role that could do it", "add one under `roles`, here or in muster.yaml");
+            return Who { role: Name::stand_in("any"), fallback: Vec::new(), compete: false };
+        };
+        return Who { role: first.clone(), fallback: roles.keys().skip(1).cloned().collect(), compete: true };
+    };
+    let own = named.value.0.clone();
+    let role = role(checker, named, roles);
+    let usual = || roles.get(&role).map(|role| role.fallback.clone()).unwrap_or_default();
+    let fallback = fallback.map(|list| named_roles(checker, &list.value, &known, Some(&own))).unwrap_or_else(usual);
+    Who { role, fallback, compete: false }
+}
+
+/// At least one of those who may do a task can.
+fn check_somebody_can(
+    checker: &mut Checker,
+    who: &Who,
+    needs: &[String],
+    writes: &Writes,
+    roles: &BTreeMap<Name, Role>,
+    place: Place,
+) {
+    let why_not = |name: &Name| {
+        let role = roles.get(name)?;
+        let lacks = || {
+            needs.iter().find(|need| !role.all_capabilities().contains(need)).map(|need| format!("it lacks `{need}`"))
+        };
+        let read_only =
+            || (role.is_read_only() && *writes != Writes::Nothing).then(|| "it may change no files".to_owned());
+        let why = role.unheld().or_else(lacks).or_else(read_only)?;
+        Some(format!("{name}: {why}"))
+    };
+    let all: Vec<&Name> = std::iter::once(&who.role).chain(&who.fallback).collect();
+    let reasons: Vec<String> = all.iter().filter_map(|name| why_not(name)).collect();
+    if reasons.len() == all.len() {
+        let fix = "name another role, or change what these may and can do";
+        checker.wrong(place, format!("nobody can do this task ({})", reasons.join("; ")), fix);
+    }
 }
 
 fn role(checker: &mut Checker, named: At<NameText>, roles: &BTreeMap<Name, Role>) -> Name {

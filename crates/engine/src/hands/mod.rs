@@ -167,6 +167,10 @@ impl Hands {
         self.slots().clear();
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     pub(crate) fn tools(&self) -> &Tools {
         &self.tools
     }

@@ -53,6 +53,7 @@ impl Books {
             checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
             attempts_max: 2,
             budget: (number == 0 && cap.is_some()).then_some(Micros(16_000)),
+            dispatch: mission::Dispatch::default(),
         };
         let opening = Opening {
             goal: "g".into(),
@@ -63,11 +64,16 @@ impl Books {
             limits: Limits::default(),
             settings: String::new(),
         };
-        let roles = vec![Role { name: "builder".into(), count: AGENTS, instructions: String::new() }];
+        let roles = vec![Role { name: "builder".into(), count: AGENTS, ..Role::default() }];
         let mut books = Self { mission: Mission::default(), facts: Vec::new(), rows: Vec::new() };
         books.tell(Input::Open(Box::new(opening))).unwrap();
         books
-            .tell(Input::ProposePlan(Box::new(Plan { roles, tasks: (0..AGENTS).map(task).collect(), allowances })))
+            .tell(Input::ProposePlan(Box::new(Plan {
+                roles,
+                tasks: (0..AGENTS).map(task).collect(),
+                allowances,
+                ..Plan::default()
+            })))
             .unwrap();
         books.tell(Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() }).unwrap();
         books

@@ -5,8 +5,8 @@ use expect_test::expect;
 use mission::*;
 
 fn planned(agents: u32, tasks: Vec<TaskSpec>, allowances: Vec<Allowance>) -> Vec<Input> {
-    let roles = vec![Role { name: "builder".into(), count: agents, instructions: String::new() }];
-    let plan = Plan { roles, tasks, allowances };
+    let roles = vec![Role { name: "builder".into(), count: agents, ..Role::default() }];
+    let plan = Plan { roles, tasks, allowances, ..Plan::default() };
     vec![open(None), Input::ProposePlan(Box::new(plan)), prepared()]
 }
 
@@ -177,8 +177,13 @@ fn time_counts_while_a_turn_is_on_and_ends_it() {
 fn an_allowance_of_nothing_or_nobody_is_refused() {
     let refused = |allowance: Allowance| {
         let mut play = Play::new([open(None)]);
-        let roles = vec![Role { name: "builder".into(), count: 1, instructions: String::new() }];
-        let plan = Plan { roles, tasks: vec![task("a", &[])], allowances: vec![allowance.clone(), allowance] };
+        let roles = vec![Role { name: "builder".into(), count: 1, ..Role::default() }];
+        let plan = Plan {
+            roles,
+            tasks: vec![task("a", &[])],
+            allowances: vec![allowance.clone(), allowance],
+            ..Plan::default()
+        };
         play.tell(Input::ProposePlan(Box::new(plan))).unwrap_err().to_string()
     };
     assert!(refused(of(Scope::Mission, Measure::Calls, 0)).contains("0 calls"));

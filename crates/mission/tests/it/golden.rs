@@ -18,6 +18,7 @@ fn the_journal_of_0_1_0_still_reads_the_same() {
             done: 5,
             failed: 1,
             skipped: 0,
+            superseded: 0,
         }
         Ledger {
             cap: None,

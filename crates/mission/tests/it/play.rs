@@ -98,12 +98,13 @@ pub fn task(name: &str, depends_on: &[u32]) -> TaskSpec {
         checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
         attempts_max: 2,
         budget: None,
+        dispatch: mission::Dispatch::default(),
     }
 }
 
 pub fn plan(agents: u32, tasks: Vec<TaskSpec>) -> Input {
-    let roles = vec![Role { name: "builder".into(), count: agents, instructions: String::new() }];
-    Input::ProposePlan(Box::new(Plan { roles, tasks, allowances: vec![] }))
+    let roles = vec![Role { name: "builder".into(), count: agents, ..Role::default() }];
+    Input::ProposePlan(Box::new(Plan { roles, tasks, ..Plan::default() }))
 }
 
 pub fn prepared() -> Input {

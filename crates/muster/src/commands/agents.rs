@@ -2,7 +2,7 @@
 
 use super::{engine, folder_of, runtime, user_home};
 use crate::{
-    cli::{AgentsCheckArgs, AgentsCommand, JsonArg},
+    cli::{AgentsCheckArgs, AgentsCommand, AgentsListArgs},
     outcome::{Error, Outcome},
     screen::{self, visible},
 };
@@ -19,20 +19,30 @@ use std::{
 
 pub(crate) fn run(command: AgentsCommand) -> Result<Outcome, Error> {
     match command {
-        AgentsCommand::List(args) => list(args),
+        AgentsCommand::List(args) => list(&args),
         AgentsCommand::Check(args) => check(&args),
     }
 }
 
-fn list(args: JsonArg) -> Result<Outcome, Error> {
+fn list(args: &AgentsListArgs) -> Result<Outcome, Error> {
     let scratch = Scratch::make()?;
     let program =
         std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
     let launcher = vec![program.into_os_string(), "__sandbox".into()];
     let folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let found = runtime()?.block_on(engine::registry(launcher, &scratch.0, &folders, env!("CARGO_PKG_VERSION")));
-    let entries = found.map_err(Error::failed)?;
+    let config = config_of(args.config.as_deref())?;
+    let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
+    let found = runtime()?.block_on(async {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut entries = engine::registry(launcher.clone(), &scratch.0, &folders, version).await?;
+        if let Some((config, config_dir)) = &config {
+            let places = Places { config_dir, home: &home };
+            entries.extend(engine::configured(&config.roles, places, launcher, &scratch.0).await?);
+        }
+        Ok(entries)
+    });
+    let entries = found.map_err(|error: String| Error::failed(error))?;
     match args.json {
         true => screen::json(&entries)?,
         false => screen::out(&visible(&listed(&entries)))?,
@@ -40,17 +50,22 @@ fn list(args: JsonArg) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
+/// The configuration that is named, or the one that is here, and its folder.
+fn config_of(file: Option<&Path>) -> Result<Option<(CheckedConfig, PathBuf)>, Error> {
+    let named = file.is_some();
+    let file = file.unwrap_or(Path::new("muster.yaml"));
+    if !named && !file.exists() {
+        return Ok(None);
+    }
+    let config = Source::read(file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
+    Ok(Some((config, folder_of(file)?)))
+}
+
 fn listed(entries: &[AgentEntry]) -> String {
     let head = ["agent", "runtime", "state", "version", "role"].map(str::to_owned).to_vec();
     let row = |entry: &AgentEntry| {
         let version = entry.version.clone().unwrap_or_else(|| "-".to_owned());
-        vec![
-            entry.name.to_owned(),
-            entry.runtime.to_owned(),
-            entry.state.word().to_owned(),
-            version,
-            entry.role.to_owned(),
-        ]
+        vec![entry.name.clone(), entry.runtime.clone(), entry.state.word().to_owned(), version, entry.role.clone()]
     };
     let mut text = table(&std::iter::once(head).chain(entries.iter().map(row)).collect::<Vec<_>>());
     for entry in entries {
@@ -102,10 +117,7 @@ fn judged(verdicts: &[Verdict]) -> String {
 /// The role that is checked: the configuration's of this name, or one that the program makes.
 fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
     let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
-    let file = args.config.clone().unwrap_or_else(|| PathBuf::from("muster.yaml"));
-    if args.config.is_some() || file.exists() {
-        let config_dir = folder_of(&file)?;
-        let config = Source::read(&file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
+    if let Some((config, config_dir)) = config_of(args.config.as_deref())? {
         let places = Places { config_dir: &config_dir, home: &home };
         if let Some(role) = configured(&config, &args.agent, places) {
             return Ok(role);
@@ -116,7 +128,7 @@ fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
         return Err(Error::usage(format!(
             "{}: there is no such program, and no role of this name in {}",
             args.agent,
-            file.display()
+            args.config.as_deref().unwrap_or(Path::new("muster.yaml")).display()
         )));
     }
     let path = if program.is_file() { program.canonicalize().map_err(Error::usage)? } else { program.to_path_buf() };

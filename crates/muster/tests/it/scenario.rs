@@ -163,7 +163,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP,
+    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP, RIVALS, UNWELL,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -468,6 +468,41 @@ tasks:
 "#,
     person: Person::Says("--deny"),
     ends: 1,
+    ..SOLO
+};
+
+/// Two do the same task; one change is merged and the other task is put aside.
+const RIVALS: Scenario = Scenario {
+    name: "rivals",
+    plan: r#"
+goal: Write a note.
+tasks:
+  - id: note
+    role: builder
+    instructions: Write done into note.txt.
+    best_of: 2
+    checks: [{run: "grep -qx done note.txt", timeout: 60s}]
+"#,
+    roles: "  builder:\n    runtime: native\n    model: scripted-1\n    count: 2\n",
+    script: &[
+        WRITES,
+        r#"
+  - when: {contains: "[task note.2]"}
+    steps:
+      - calls:
+          - {tool: write_file, args: {path: note.txt, content: "done\n"}}
+          - {tool: write_file, args: {path: more.txt, content: "more\n"}}
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#,
+    ],
+    ..SOLO
+};
+
+/// A role's health check finds it down; nobody can take its place, so it goes on.
+const UNWELL: Scenario = Scenario {
+    name: "unwell",
+    roles: "  builder:\n    runtime: native\n    model: scripted-1\n    health: {command: [sh, -c, 'echo gone; exit 1'], interval: 50ms}\n",
     ..SOLO
 };
 

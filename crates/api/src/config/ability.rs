@@ -1,0 +1,180 @@
+//! What the agents of a role are able to: capabilities, the health that is looked after, and boundaries that their runtime cannot hold.
+
+use super::{Role, Runtime, Speaks};
+use crate::{
+    policy::{CheckedPolicy, Network, Processes, Work},
+    source::{
+        checker::{Checker, Wrong, quote},
+        shape::{At, DurationText, List, Text},
+    },
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most capabilities of one role or task.
+pub const CAPABILITIES_MAX: usize = 32;
+/// How often health is looked after when nothing is said.
+const INTERVAL_MS: u64 = 60_000;
+/// How long a look may take when nothing is said.
+const TIMEOUT_MS: u64 = 10_000;
+
+/// How the health of a role's agents is looked after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub ask: HealthAsk,
+    /// How long after one answer the next is asked for, in milliseconds.
+    pub interval_ms: u64,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What is asked how a role's agents are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthAsk {
+    /// A command, in a sandbox as the role's agents have it: exit code 0 is well, 75 degraded, 77 blocked, any other down. What it prints last says why.
+    Command(Vec<String>),
+    /// An address, by GET: 2xx is well, 429 and 503 degraded, 401 and 403 blocked, anything else down.
+    Url(String),
+}
+
+/// How the health of a role's agents is looked after: by a `command` or a `url`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["command"]}, {"required": ["url"]}]))]
+pub(super) struct HealthSpec {
+    /// A command that is run in a sandbox as the role's agents have it. Exit code 0 is well, 75 degraded, 77 blocked, any other down.
+    command: Option<At<List<Text>>>,
+    /// An address that is asked by GET. 2xx is well, 429 and 503 degraded, 401 and 403 blocked, anything else down.
+    url: Option<At<Text>>,
+    /// How long after one answer the next is asked for; `60s` when left out.
+    interval: Option<At<DurationText>>,
+    /// How long an answer may take; `10s` when left out.
+    timeout: Option<At<DurationText>>,
+}
+
+pub(super) fn health(checker: &mut Checker, At { value: spec, place }: At<HealthSpec>) -> Option<HealthCheck> {
+    let ask = match (spec.command, spec.url) {
+        (Some(command), None) if !command.value.0.is_empty() => {
+            let words = command.value.0.into_iter();
+            Some(HealthAsk::Command(words.map(|word| checker.text("this part of the command", word)).collect()))
+        }
+        (None, Some(url)) => {
+            let usable = url.value.0.starts_with("http://") || url.value.0.starts_with("https://");
+            let refused =
+                || Wrong::new(format!("{} is no address", quote(&url.value.0)), "write `http://…` or `https://…`");
+            Some(HealthAsk::Url(checker.take(
+                url.place,
+                usable.then(|| url.value.0.clone()).ok_or_else(refused),
+                String::new(),
+            )))
+        }
+        _ => {
+            checker.wrong(
+                place,
+                "health is looked after by one thing",
+                "write either `command: [PROGRAM, …]` or `url: http://…`",
+            );
+            None
+        }
+    };
+    let interval_ms = spec.interval.map_or(INTERVAL_MS, |text| checker.duration(text));
+    let timeout_ms = spec.timeout.map_or(TIMEOUT_MS, |text| checker.duration(text));
+    if interval_ms == 0 || timeout_ms == 0 {
+        checker.wrong(
+            place,
+            "health cannot be looked after all the time",
+            "write an `interval` and a `timeout` of at least `1ms`",
+        );
+    }
+    Some(HealthCheck { ask: ask?, interval_ms, timeout_ms })
+}
+
+/// What is asked when nothing is said: a program that has a login of its own says whether it is there.
+pub(super) fn usual_health(runtime: &Runtime) -> Option<HealthCheck> {
+    let Runtime::Program { speaks: Speaks::Cursor, command } = runtime else { return None };
+    let ask = HealthAsk::Command(vec![command.first()?.clone(), "status".to_owned()]);
+    Some(HealthCheck { ask, interval_ms: INTERVAL_MS, timeout_ms: TIMEOUT_MS })
+}
+
+pub(crate) fn capabilities(checker: &mut Checker, List(texts): List<Text>) -> Vec<String> {
+    if let Some(first) = texts.get(CAPABILITIES_MAX) {
+        checker.wrong(
+            first.place,
+            format!("there are {} capabilities", texts.len()),
+            format!("keep {CAPABILITIES_MAX}"),
+        );
+    }
+    texts.into_iter().map(|text| capability(checker, text)).collect()
+}
+
+/// The name of a capability or of a type of task.
+pub(crate) fn capability(checker: &mut Checker, At { value: Text(text), place }: At<Text>) -> String {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    let usable = (1..=64).contains(&text.len()) && text.bytes().all(fits);
+    let refused =
+        || Wrong::new(format!("{} is no such name", quote(&text)), "use up to 64 small letters, digits, `_` and `-`");
+    checker.take(place, usable.then(|| text.clone()).ok_or_else(refused), String::new())
+}
+
+impl Role {
+    /// Everything that its agents can do: what the runtime can, as far as the sandbox lets it, and what the configuration adds.
+    pub fn all_capabilities(&self) -> Vec<String> {
+        let speaks = match &self.runtime {
+            Runtime::Native => None,
+            Runtime::Program { speaks, .. } => Some(*speaks),
+        };
+        let talks = speaks != Some(Speaks::Exec);
+        let runs = self.sandbox.processes != Some(Processes::None);
+        let known = [
+            ("isolated_execution", true),
+            ("headless_operation", true),
+            ("edit", !self.is_read_only()),
+            ("shell", runs || speaks.is_none()),
+            ("mcp_tools", talks),
+            ("resume", talks),
+            ("iterative_refinement", talks),
+        ];
+        let mut all: Vec<String> = known.iter().filter(|(_, has)| *has).map(|(name, _)| (*name).to_owned()).collect();
+        all.extend(self.capabilities.iter().filter(|own| !known.iter().any(|(name, _)| name == own)).cloned());
+        all
+    }
+
+    /// Whether its agents may change no files of the repository.
+    pub fn is_read_only(&self) -> bool {
+        self.sandbox.work == Some(Work::Read)
+    }
+
+    /// A boundary that was asked for and that its runtime cannot hold, in words. Its agents get no work then.
+    pub fn unheld(&self) -> Option<String> {
+        let CheckedPolicy { processes, network, remains, .. } = &self.sandbox;
+        let network = network.as_ref();
+        let Runtime::Program { speaks, .. } = &self.runtime else {
+            let git = remains.iter().find(|text| text.starts_with("git_operations"));
+            return git.map(|text| (*text).to_owned()).or_else(|| no_gateway(network));
+        };
+        let starts = !matches!(speaks, Speaks::Acp);
+        let own_service = *speaks == Speaks::Cursor && matches!(network, None | Some(Network::Gateway | Network::None));
+        if *processes == Some(Processes::None) && starts {
+            let name = speaks.name();
+            return Some(format!(
+                "runtime `{name}` starts its commands itself, and `shell_commands` lets it start none; runtime `native` has them run for it"
+            ));
+        }
+        if own_service {
+            return Some(
+                "runtime `cursor` speaks to Cursor's own service; name its hosts as `network: {hosts: […]}`".to_owned(),
+            );
+        }
+        let left = remains.first().map(|text| (*text).to_owned());
+        left.or_else(|| if *speaks == Speaks::Exec { None } else { no_gateway(network) })
+    }
+}
+
+fn no_gateway(network: Option<&Network>) -> Option<String> {
+    let none = network == Some(&Network::None);
+    none.then(|| {
+        "`network: none` would keep it from its model; `restricted` lets it reach nothing but the gateway".to_owned()
+    })
+}
