@@ -67,6 +67,8 @@ fn task(number: u32, instructions: String, depends_on: Vec<TaskId>) -> TaskSpec 
 pub(crate) fn settings(base_url: &str) -> Settings {
     let role = RoleSettings {
         health: None,
+        approvals: Default::default(),
+        off: Vec::new(),
         speaks: Default::default(),
         command: None,
         model: "mock".to_owned(),

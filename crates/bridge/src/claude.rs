@@ -34,6 +34,9 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
             (server.name.clone(), json!({"type": "http", "url": server.url, "headers": headers}))
         })
         .collect();
+    let tools = [("web", "WebFetch WebSearch"), ("edit", "Edit Write NotebookEdit"), ("shell", "Bash")];
+    let off: Vec<&str> = tools.iter().filter(|(what, _)| settings.is_off(what)).map(|(_, tools)| *tools).collect();
+    let off_tools = (!off.is_empty()).then(|| ["--disallowedTools".to_owned(), off.join(" ")]);
     let words = [
         "-p",
         "--input-format",
@@ -71,7 +74,7 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
     ];
     let fixed = off.map(|name| (name, "1")).into_iter().chain(limits);
     Launch {
-        args: words.map(str::to_owned).into(),
+        args: words.map(str::to_owned).into_iter().chain(off_tools.into_iter().flatten()).collect(),
         env: fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).chain(own).collect(),
         files: Vec::new(),
     }

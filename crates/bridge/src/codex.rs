@@ -4,8 +4,8 @@
 //! initialize ▶ initialized ▶ thread/start | thread/resume ▶ (turn/start ▶ … ▶ turn/completed)*
 //! ```
 //!
-//! Codex's own sandbox is off: ours is around it, and in ours its own cannot be built. Its approvals are off for the same reason; what it still asks is passed
-//! on. Commits are ours. A turn that is interrupted leaves its command running in Codex, so the thread's background terminals are cleaned as well.
+//! Codex's own sandbox is off: ours is around it, and in ours its own cannot be built. Its approvals are off with it: without a sandbox
+//! of its own it asks nobody (0.169 knows no other policy that would, and refuses `untrusted`). What it asks all the same is passed on. Commits are ours. A turn that is interrupted leaves its command running in Codex, so the thread's background terminals are cleaned as well.
 
 use crate::{
     kind::Launch,
@@ -40,11 +40,13 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
 /// Codex's configuration: our gateway as its only provider, which tries again itself where that helps, and nothing that calls home.
 fn config(settings: &Settings) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
+    // The provider's own search would reach where the sandbox does not let the agent.
+    let search = if settings.is_off("web") { "web_search = \"disabled\"\n" } else { "" };
     let credential = if settings.has_key { "env_key = \"OPENAI_API_KEY\"" } else { "requires_openai_auth = true" };
     let window = settings.context_tokens.map(|tokens| format!("model_context_window = {tokens}\n")).unwrap_or_default();
     format!(
         "model = {}\nmodel_provider = \"muster\"\n{window}approval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\
-         check_for_update_on_startup = false\n[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
+         check_for_update_on_startup = false\n{search}[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
          wire_api = \"responses\"\nrequest_max_retries = 1\nstream_max_retries = 1\n[analytics]\nenabled = false\n\
          [features]\nplugins = false\nunbounded_connection_retries = false\n[agents]\nenabled = false\n",
         quoted(&settings.model),

@@ -18,11 +18,18 @@ pub(crate) struct Settings {
     pub(crate) openai_url: String,
     /// Whether there is a key of the gateway's in the environment; without one the program is logged in by itself.
     pub(crate) has_key: bool,
+    /// What of it is switched off: `web`, `edit`, `shell`.
+    pub(crate) off: Vec<String>,
     /// The model's window, if it is known.
     pub(crate) context_tokens: Option<u64>,
 }
 
 impl Settings {
+    /// Whether this of the program is switched off.
+    pub(crate) fn is_off(&self, what: &str) -> bool {
+        self.off.iter().any(|off| off == what)
+    }
+
     pub(crate) fn read(
         mut args: impl Iterator<Item = String>,
         get: impl Fn(&str) -> Option<String>,
@@ -41,6 +48,10 @@ impl Settings {
             home: needed("HOME")?.into(),
             openai_url: needed("OPENAI_BASE_URL")?,
             has_key: get("OPENAI_API_KEY").is_some_and(|key| !key.is_empty()),
+            off: get("MUSTER_OFF")
+                .into_iter()
+                .flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
             context_tokens: get("MUSTER_CONTEXT_TOKENS").and_then(|tokens| tokens.parse().ok()),
         })
     }

@@ -276,6 +276,7 @@ impl Driver {
             }
         }
         for fact in &facts {
+            hands.heard(fact);
             if let Some(effect) = fact.effect().and_then(|effect| self.mission.effect(effect)) {
                 hands.start(effect);
             }

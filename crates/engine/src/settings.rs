@@ -1,12 +1,13 @@
 //! What a mission needs from its configuration to be carried out, in a form that the journal keeps, so that it can be taken up again
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
-use api::config::Speaks;
+use api::config::{Approvals, Speaks};
 use api::{config, plan::CheckedPlan};
 use mission::Limits;
 use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
+use workspace::Preset;
 
 mod planned;
 
@@ -93,6 +94,12 @@ pub struct RoleSettings {
     /// What they may use beyond the usual.
     #[serde(default)]
     pub extras: Extras,
+    /// What is switched off in a program of somebody else's, beside what its sandbox holds: `web`, `edit`, `shell`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub off: Vec<String>,
+    /// What becomes of their requests for permission.
+    #[serde(default)]
+    pub approvals: Approvals,
     /// How their health is looked after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSettings>,
@@ -242,6 +249,11 @@ impl Settings {
 impl RoleSettings {
     /// Those of a role of a configuration.
     pub fn of(role: &config::Role, places: Places<'_>) -> Self {
+        let mut extras = Extras::of(&role.sandbox, places);
+        if role.has_commands_run() {
+            // It starts nothing itself; what is run for it has a sandbox of its own, in which it may start what it needs.
+            (extras.preset, extras.children) = (Preset::Worker, None);
+        }
         Self {
             command: match &role.runtime {
                 config::Runtime::Native => None,
@@ -256,7 +268,9 @@ impl RoleSettings {
             scratch: role.workspace == config::WorkspaceKind::Scratch,
             context_tokens: role.context_tokens,
             output_tokens: role.output_tokens,
-            extras: Extras::of(&role.sandbox, places),
+            extras,
+            off: role.switched_off().into_iter().map(str::to_owned).collect(),
+            approvals: role.approvals.clone(),
             health: role.health.as_ref().map(HealthSettings::of),
         }
     }

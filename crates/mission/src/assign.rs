@@ -7,7 +7,7 @@ use crate::{
     state::{Attempt, AttemptState, Lease, Mission, TaskState},
     timer::Timer,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Mission {
     /// Gives the task that has been ready longest, of those that somebody free may have, to the free agent of the chosen role with the fewest
@@ -65,6 +65,8 @@ impl Mission {
                 limited: None,
                 paths: 0,
                 question: None,
+                permissions: BTreeMap::new(),
+                carried: BTreeMap::new(),
                 brief: Brief::Task,
                 resumed: false,
                 returns: 0,

@@ -15,6 +15,7 @@ use crate::{
     input::{Answer, EffectFailure, Stop, Work},
     limits::{INTERRUPTS_MAX, KEYS_MAX, TEXT_BYTES_MAX},
     opening::at_most,
+    permission,
     plan::Writes,
     reason::{About, Brief, By, Failure, Return, StopReason},
     state::{Attempt, AttemptState, Lesson, Mission, Status, TaskState, Wanted},
@@ -142,7 +143,7 @@ impl Mission {
         // Some say that they are done when they were told to stop. Without a result it is what we told them.
         let stop =
             if stop == Stop::Done && cancelled.is_some() && attempt.claim.is_none() { Stop::Cancelled } else { stop };
-        facts.extend(match (stop, cancelled) {
+        let follows = match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             // A rival is done; it is put aside next.
             _ if self.is_beaten(attempt.task) || self.is_overtaken(attempt.task) => self.after_cut(id, attempt),
@@ -158,7 +159,11 @@ impl Mission {
             }
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
             _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
-        });
+        };
+        // Nobody waits for permission in a turn that is over; an attempt that fails has said so itself.
+        let fails = follows.iter().any(|fact| matches!(fact, Fact::AttemptFailed { .. }));
+        facts.extend(permission::moot(attempt).filter(|_| !fails));
+        facts.extend(follows);
         Ok(facts)
     }
 
@@ -271,6 +276,7 @@ impl Mission {
         match failure {
             EffectFailure::NoSpace => {
                 let attempt = self.attempts.get(&id);
+                facts.extend(attempt.into_iter().flat_map(permission::moot));
                 facts.extend(attempt.into_iter().flat_map(|attempt| self.after_cut(id, attempt)));
                 facts.extend(self.pause_for_space());
             }
@@ -328,6 +334,7 @@ impl Mission {
         let closing = matches!(self.status, Status::Closing(_));
         let retry = (again && !closing).then(|| now.after(self.limits().backoff(tries)));
         let mut facts: Vec<Fact> = moot_question(attempt).into_iter().collect();
+        facts.extend(permission::moot(attempt));
         let why = format!("the last of {tries} attempts failed: {}", reason.tell());
         facts.push(Fact::AttemptFailed { attempt: id, reason, retry });
         if retry.is_none() && !closing {

@@ -90,6 +90,9 @@ pub enum Rejected {
     /// The agent has asked a question in this turn already.
     #[error("a question of this turn is open already; end the turn and wait for the answer")]
     QuestionOpen,
+    /// The same was asked and is not answered yet.
+    #[error("interrupt {0} asks the same already")]
+    PermissionOpen(InterruptId),
     /// The mission's budget is used up.
     #[error("the budget is used up; interrupt {0} asks for more")]
     BudgetExhausted(InterruptId),
@@ -168,6 +171,7 @@ impl Mission {
             Input::InterruptAsked { agent, key, question, default } => {
                 self.interrupt_asked(now, agent, key, question, default)
             }
+            Input::PermissionAsked { agent, key, request } => self.permission_asked(now, agent, key, request),
             Input::EgressRefused { agent, refusal } => self.egress_refused(agent, refusal),
             Input::ChangeChecked { effect, verdict } => self.change_checked(now, effect, verdict),
             Input::ChangeMerged { effect } => self.change_merged(effect),
@@ -179,11 +183,11 @@ impl Mission {
             Input::HealthChecked { role, state, reason } => self.health_checked(now, role, state, reason),
             Input::UsageSettled { attempt, usage } => Ok(self.usage_settled(now, attempt, usage)),
             Input::SpaceExhausted => Ok(self.pause_for_space().into_iter().collect()),
-            Input::Answered { interrupt, answer } => self.answered(interrupt, answer),
+            Input::Answered { interrupt, answer } => self.answered(now, interrupt, answer),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(),
             Input::Cancel => self.cancel(),
-            Input::Retry { task } => self.retry(task),
+            Input::Retry { task } => self.retry(now, task),
             Input::Woke => Ok(Vec::new()),
         }
     }
@@ -259,7 +263,7 @@ impl Mission {
             Timer::Grace(attempt) => self.cancel_overdue(attempt),
             Timer::Task(task) => vec![Fact::TaskReady { task }],
             Timer::Agent(agent) => vec![Fact::AgentRested { agent }],
-            Timer::Interrupt(interrupt) => self.interrupt_overdue(interrupt),
+            Timer::Interrupt(interrupt) => self.interrupt_overdue(now, interrupt),
             Timer::Effect(effect) => self.retry_effect(effect),
             Timer::Limit(attempt) => self.limit_over(attempt),
             Timer::Allowance(allowance) => self.time_due(now, allowance),
@@ -290,6 +294,7 @@ impl Mission {
             Fact::TurnStarted { attempt, turn, resumed, effect, deadline } => {
                 self.apply_turn_started(*attempt, *turn, *resumed, *effect, *deadline);
             }
+            Fact::TurnExtended { attempt, deadline } => self.apply_turn_extended(*attempt, *deadline),
             Fact::TurnCancelling { attempt, effect, reason, deadline } => {
                 self.apply_turn_cancelling(*attempt, *effect, *reason, *deadline);
             }
@@ -306,7 +311,9 @@ impl Mission {
             Fact::InterruptRaised { interrupt, about, question, deadline, default, key } => {
                 self.apply_interrupt_raised(*interrupt, about, question, *deadline, default, key.as_deref());
             }
-            Fact::InterruptAnswered { interrupt, answer, .. } => self.apply_interrupt_answered(*interrupt, answer),
+            Fact::InterruptAnswered { interrupt, answer, by } => {
+                self.apply_interrupt_answered(*interrupt, answer, *by);
+            }
             Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),

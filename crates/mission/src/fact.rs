@@ -55,7 +55,6 @@ pub enum Fact {
         /// What happened.
         error: String,
     },
-
     /// An agent's process is wanted. Asks for `StartAgent`.
     AgentStarting {
         /// Which agent.
@@ -105,7 +104,6 @@ pub enum Fact {
         /// Which agent.
         agent: AgentId,
     },
-
     /// The agents of a role are otherwise than they were.
     HealthChanged {
         /// Which role.
@@ -117,7 +115,6 @@ pub enum Fact {
         /// Since when.
         since: At,
     },
-
     /// A task is given to an agent, with the money for it.
     Assigned {
         /// Which task.
@@ -151,6 +148,13 @@ pub enum Fact {
         /// The effect asked for.
         effect: EffectId,
         /// When it is cancelled.
+        deadline: At,
+    },
+    /// The turn may last longer: it waited, or waits, for a person.
+    TurnExtended {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When it is cancelled now.
         deadline: At,
     },
     /// The turn is to end. Asks for `CancelTurn`.
@@ -214,7 +218,6 @@ pub enum Fact {
         /// When the task is ready again; nothing when a person is asked, or the mission ends.
         retry: Option<At>,
     },
-
     /// A message is on its way.
     MessageSent {
         /// Its id.
@@ -237,7 +240,6 @@ pub enum Fact {
         /// The last message given; all of its inbox up to here.
         upto: MessageId,
     },
-
     /// Something that a person must answer.
     InterruptRaised {
         /// Its id.
@@ -263,7 +265,6 @@ pub enum Fact {
         /// Who answered.
         by: By,
     },
-
     /// An agent was not let to a host of the network.
     EgressRefused {
         /// Which agent.
@@ -283,7 +284,6 @@ pub enum Fact {
         #[serde(default)]
         last: bool,
     },
-
     /// Money set aside for an attempt.
     LeaseGranted {
         /// Which attempt.
@@ -371,7 +371,6 @@ pub enum Fact {
         /// How much more.
         by: Micros,
     },
-
     /// A task's pause is over, or all that it waited for is done.
     TaskReady {
         /// Which task.
@@ -457,7 +456,6 @@ pub enum Fact {
         /// Which task.
         task: TaskId,
     },
-
     /// No new work begins; turns are asked to end.
     Paused {
         /// Why.

@@ -110,6 +110,15 @@ pub enum Input {
         /// What is taken when nobody answers in time.
         default: Option<String>,
     },
+    /// An agent wants to do something that the rules of its role leave to a person. → `InterruptRaised`
+    PermissionAsked {
+        /// Who asks.
+        agent: AgentId,
+        /// The call's idempotency key.
+        key: String,
+        /// What it wants to do. The same words in the same attempt mean the same.
+        request: String,
+    },
     /// The proxy of an agent's sandbox refused it a host. Nothing follows from it. → `EgressRefused`
     EgressRefused {
         /// Which agent.

@@ -92,29 +92,37 @@ impl Mission {
                 self.settle(Wanted::Publish);
                 self.publication = Publication::Asking;
             }
+            About::Permission(attempt) => {
+                self.apply_permission_asked(*attempt, id, question, key.unwrap_or_default());
+            }
             About::Allowance(allowance) => self.apply_allowance_asked(*allowance, id),
             About::Budget | About::Space => {}
         }
     }
 
-    pub(crate) fn answered(&self, id: InterruptId, answer: Answer) -> Decision {
+    pub(crate) fn answered(&self, now: At, id: InterruptId, answer: Answer) -> Decision {
         if let Answer::Text(text) = &answer {
             at_most(text.len(), TEXT_BYTES_MAX)?;
         }
-        self.answer_by(id, answer, By::Person)
+        self.answer_by(now, id, answer, By::Person)
     }
 
-    pub(crate) fn interrupt_overdue(&self, id: InterruptId) -> Vec<Fact> {
+    pub(crate) fn interrupt_overdue(&self, now: At, id: InterruptId) -> Vec<Fact> {
         let default = self.interrupts.get(&id).map(|interrupt| interrupt.default.clone());
-        default.and_then(|answer| self.answer_by(id, answer, By::Default).ok()).unwrap_or_default()
+        default.and_then(|answer| self.answer_by(now, id, answer, By::Default).ok()).unwrap_or_default()
     }
 
-    fn answer_by(&self, id: InterruptId, answer: Answer, by: By) -> Decision {
+    fn answer_by(&self, now: At, id: InterruptId, answer: Answer, by: By) -> Decision {
         let interrupt = self.interrupts.get(&id).ok_or(Rejected::UnknownInterrupt(id))?;
         let ending = matches!(self.status, Status::Closing(_));
         let follows = match &interrupt.about {
             // What ends is put away whatever the answer; only where the result goes is still open then.
             About::Task(_) | About::Budget | About::Allowance(_) | About::Space if ending => Vec::new(),
+            About::Permission(_) if matches!(answer, Answer::Text(_)) => {
+                let Answer::Text(text) = answer else { return Ok(Vec::new()) };
+                return Err(Rejected::NotThat { text, example: "a yes or a no (--approve, --deny)" });
+            }
+            About::Permission(attempt) => self.permission_answered(now, *attempt, id),
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
             About::Budget => self.budget_answered(&answer)?,
@@ -138,7 +146,7 @@ impl Mission {
         vec![Fact::TurnOwed { attempt: id, brief }]
     }
 
-    pub(crate) fn apply_interrupt_answered(&mut self, id: InterruptId, answer: &Answer) {
+    pub(crate) fn apply_interrupt_answered(&mut self, id: InterruptId, answer: &Answer, by: By) {
         self.timers.clear(Timer::Interrupt(id));
         let Some(interrupt) = self.interrupts.remove(&id) else { return };
         match interrupt.about {
@@ -148,17 +156,18 @@ impl Mission {
                     question.answer = Some(in_words(answer));
                 }
             }
+            About::Permission(attempt) => self.apply_permission_answered(attempt, id, answer, by),
             About::Publish => self.publication = Publication::NotYet,
             About::Task(_) | About::Budget | About::Allowance(_) | About::Space => {}
         }
     }
 
-    pub(crate) fn retry(&self, task: TaskId) -> Decision {
+    pub(crate) fn retry(&self, now: At, task: TaskId) -> Decision {
         let entry = self.tasks.get(task.index()).ok_or(Rejected::UnknownTask(task))?;
         match (entry.state, self.status) {
             (_, Status::Closing(_)) => Err(Rejected::Over),
             (TaskState::Failed, _) => Ok(vec![Fact::TaskReopened { task }]),
-            (TaskState::Asking(interrupt), _) => self.answer_by(interrupt, Answer::Approve, By::Person),
+            (TaskState::Asking(interrupt), _) => self.answer_by(now, interrupt, Answer::Approve, By::Person),
             _ => Err(Rejected::NotFailed(task)),
         }
     }

@@ -37,8 +37,9 @@
 //! | `ChangeMerged` | → `Merged` ⇒ for its rivals `TurnCancelling`, `InterruptAnswered`, `TaskSuperseded`…; `VerifyStarted`, `Assigned`…, or `Closing` |
 //! | `MessageSent`, `MessagesRead` | → `MessageSent`, `MessagesRead` |
 //! | `InterruptAsked` | → `InterruptRaised` |
+//! | `PermissionAsked` | → `InterruptRaised` (permission), `TurnExtended`; asked again after an answer: `InterruptRaised`, `InterruptAnswered` |
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
-//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
+//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TurnExtended`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `AllowanceShort` | → `AllowanceUsedUp`, `InterruptRaised` (budget); in a window `AllowanceUsedUp`, `AttemptLimited`, `TurnCancelling` |
 //! | `HealthChecked` | → `HealthChanged` ⇒ `Assigned`… when it lets a task be given out |
@@ -75,6 +76,7 @@ pub mod limits;
 mod merge;
 mod message;
 mod opening;
+mod permission;
 mod plan;
 mod reason;
 mod spending;

@@ -26,6 +26,8 @@ pub const INBOX_MAX: usize = 256;
 pub const INBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most interrupts open at once.
 pub const INTERRUPTS_MAX: usize = 1_024;
+/// Most permissions that one attempt may wait for at once.
+pub const PERMISSIONS_MAX: usize = 16;
 /// Most idempotency keys remembered for one attempt; more calls than this in one attempt are refused.
 pub const KEYS_MAX: usize = 4_096;
 /// Most bytes of the settings text that a mission carries for its driver.

@@ -114,6 +114,8 @@ pub enum Return {
 pub enum About {
     /// An agent asks (`user_input`).
     Question(AttemptId),
+    /// An agent wants to do something that a person has to allow (`permission`).
+    Permission(AttemptId),
     /// A task has used up its attempts (`user_input`).
     Task(TaskId),
     /// The budget is used up (`budget`).
@@ -131,6 +133,7 @@ impl About {
     pub fn kind(&self) -> &'static str {
         match self {
             About::Budget | About::Allowance(_) => "budget",
+            About::Permission(_) => "permission",
             About::Question(_) | About::Task(_) | About::Space | About::Publish => "user_input",
         }
     }

@@ -209,6 +209,10 @@ pub struct Attempt {
     /// How many paths its last turn left different.
     pub(crate) paths: u32,
     pub(crate) question: Option<Question>,
+    /// What it has asked to be allowed and waits for.
+    pub(crate) permissions: BTreeMap<InterruptId, String>,
+    /// What was answered while nobody waited, by what was asked.
+    pub(crate) carried: BTreeMap<String, Answer>,
     pub(crate) brief: Brief,
     pub(crate) resumed: bool,
     pub(crate) returns: u32,

@@ -36,6 +36,10 @@ impl Timers {
         }
     }
 
+    pub(crate) fn at(&self, timer: Timer) -> Option<At> {
+        self.by_timer.get(&timer).copied()
+    }
+
     pub(crate) fn first(&self) -> Option<(At, Timer)> {
         self.by_time.first().copied()
     }

@@ -221,6 +221,7 @@ fn failed(trail: &Trail, attempt: AttemptId, reason: &Failure, again: bool) -> O
 fn raised_because(about: &About) -> &'static str {
     match about {
         About::Question(_) => "the agent asked",
+        About::Permission(_) => "the rules of its role leave this to a person",
         About::Task(_) => "the attempts of the task are used up",
         About::Budget | About::Allowance(_) => "more would pass the budget",
         About::Space => "the disk is full",

@@ -400,6 +400,7 @@ fn answers(mission: &Mission, name: &str, id: InterruptId, about: &About) -> Vec
         |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
     match about {
         About::Question(_) => vec![with("\"YOUR ANSWER\"", "the agent goes on with your words")],
+        About::Permission(_) => vec![with("--approve", "it may, this once"), with("--deny", "it may not")],
         About::Task(_) => {
             vec![
                 with("--approve", "the task gets another round of attempts"),

@@ -104,6 +104,9 @@ impl Teller {
                 let again = if *resumed { ", taken up where it stopped" } else { "" };
                 (Detail, format!("turn {turn} begins{again}"))
             }
+            Fact::TurnExtended { .. } => {
+                (Detail, "its turn may last longer: waiting for a person does not count".into())
+            }
             Fact::TurnCancelling { reason, .. } => {
                 (Notice, format!("is asked to end its turn: {}", stop_word(*reason)))
             }

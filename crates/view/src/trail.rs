@@ -121,6 +121,7 @@ impl Trail {
             Fact::Assigned { attempt, .. }
             | Fact::SessionOpened { attempt, .. }
             | Fact::TurnStarted { attempt, .. }
+            | Fact::TurnExtended { attempt, .. }
             | Fact::TurnCancelling { attempt, .. }
             | Fact::TurnEnded { attempt, .. }
             | Fact::TurnOwed { attempt, .. }
@@ -192,7 +193,7 @@ impl Trail {
 
     pub(super) fn of_interrupt(&self, interrupt: InterruptId) -> Subject {
         let subject = match self.about(interrupt) {
-            Some(About::Question(attempt)) => self.of_attempt(*attempt),
+            Some(About::Question(attempt) | About::Permission(attempt)) => self.of_attempt(*attempt),
             Some(About::Task(task)) => Subject { task: Some(*task), ..Subject::default() },
             Some(About::Budget | About::Allowance(_) | About::Space | About::Publish) | None => Subject::default(),
         };

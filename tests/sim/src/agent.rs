@@ -28,6 +28,8 @@ pub enum Step {
     Reach(u16),
     /// Its call meets a provider that takes no more for so many milliseconds.
     Limited(u64),
+    /// It wants a person's permission and does nothing until it is told.
+    Permit,
     /// It claims to be done.
     Submit,
     /// Its process ends.
@@ -113,6 +115,7 @@ fn draw_step(rng: &mut Rng, faults: &Faults, part: &Part<'_>) -> Step {
         5 => Step::Checkpoint,
         6 => Step::Reach(rng.below(4) as u16),
         7 if rng.chance(250) => Step::Limited(rng.range(1, 120_000)),
+        7 if rng.chance(400) => Step::Permit,
         _ => {
             let worst = rng.range(1, 400);
             let paid = if rng.chance(faults.overspends) { worst + rng.below(300) } else { rng.range(0, worst) };

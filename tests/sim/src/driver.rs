@@ -257,6 +257,7 @@ impl Driver {
             self.start_effects(&facts)?;
         }
         for Decided { tell, outcome } in &decided {
+            outcome.iter().flatten().for_each(|fact| self.world.told(fact));
             self.world.answered(tell, outcome, &self.mission);
         }
         self.check(&facts)

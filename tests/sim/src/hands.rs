@@ -6,8 +6,8 @@ use crate::{
     world::{Event, Origin, Plant, Tell, World},
 };
 use mission::{
-    AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, Fact, Input, Measure, Micros, Mission, Refusal, Rejected,
-    Stop, Usage,
+    About, AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, Fact, Input, InterruptId, Measure, Micros, Mission,
+    Refusal, Rejected, Stop, Usage,
 };
 
 impl World {
@@ -114,6 +114,7 @@ impl World {
                 let default = default.then(|| "my default".to_owned());
                 Input::InterruptAsked { agent, key: key.clone(), question: "What now?".into(), default }
             }
+            Step::Permit => Input::PermissionAsked { agent, key: key.clone(), request: format!("to do {}", log.done) },
             Step::Reach(port) => Input::EgressRefused { agent, refusal: refusal(port) },
             Step::Limited(ms) => Input::RateLimited { attempt: on.attempt, until: At(self.now + ms) },
             Step::Submit => Input::ResultSubmitted { agent, key: key.clone(), summary: format!("done {key}") },
@@ -228,6 +229,10 @@ impl World {
                 {
                     self.take_messages(*agent, key, mission);
                 }
+                if let Some(interrupt) = waits_for(outcome) {
+                    self.permits.insert(interrupt, (*agent, *turn));
+                    return;
+                }
                 self.step_done(*agent, *turn);
                 self.soon(Event::Step(*agent, *turn));
             }
@@ -246,6 +251,16 @@ impl World {
                 }
             }
             Origin::Report | Origin::Once | Origin::Again(..) => {}
+        }
+    }
+
+    /// A person's answer, or nobody's, reaches the agent that waits for it.
+    pub fn told(&mut self, fact: &Fact) {
+        let Fact::InterruptAnswered { interrupt, .. } = fact else { return };
+        let Some((agent, turn)) = self.permits.remove(interrupt) else { return };
+        if self.log_of(agent, turn).is_some() {
+            self.step_done(agent, turn);
+            self.soon(Event::Step(agent, turn));
         }
     }
 
@@ -272,6 +287,22 @@ impl World {
             }
         }
     }
+}
+
+/// The permission that an agent waits for after what it told.
+fn waits_for(outcome: &Result<Vec<Fact>, Rejected>) -> Option<InterruptId> {
+    let facts = match outcome {
+        Err(Rejected::PermissionOpen(open)) => return Some(*open),
+        Err(_) => return None,
+        Ok(facts) => facts,
+    };
+    let about = |fact: &Fact| match fact {
+        Fact::InterruptRaised { interrupt, about: About::Permission(_), .. } => Some(*interrupt),
+        _ => None,
+    };
+    let raised = facts.iter().find_map(about)?;
+    let answered = |fact: &Fact| matches!(fact, Fact::InterruptAnswered { interrupt, .. } if *interrupt == raised);
+    (!facts.iter().any(answered)).then_some(raised)
 }
 
 /// Whether a call fits what is left of the allowances.

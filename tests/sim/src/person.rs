@@ -69,7 +69,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let agent = AgentId(rng.below(14) as u32);
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
-    Some(match rng.below(21) {
+    Some(match rng.below(22) {
         0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
@@ -86,6 +86,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         10 => Input::InterruptAsked { agent, key: "k".repeat(300), question: "?".into(), default: None },
         11 => Input::ResultSubmitted { agent, key: key(), summary: "x".repeat(70_000) },
         12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50), least: Micros(1 << 50) },
+        20 => Input::PermissionAsked { agent, key: "k".repeat(300), request: key() },
         19 => Input::HealthChecked { role: RoleId(99), state: HealthState::Down, reason: key() },
         18 => Input::AllowanceShort { attempt, allowance: AllowanceId(99) },
         13 => Input::Answered { interrupt: InterruptId(9_999), answer: Answer::Approve },

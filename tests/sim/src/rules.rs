@@ -217,7 +217,7 @@ fn questions_are_live(mission: &Mission) -> Result<(), Violation> {
     let rule = Rule::QuestionsAreLive;
     for (id, interrupt) in mission.interrupts() {
         match interrupt.about {
-            mission::About::Question(attempt) => {
+            mission::About::Question(attempt) | mission::About::Permission(attempt) => {
                 hold(rule, mission.attempt(attempt).is_some(), || format!("{id} asks for {attempt}, which is over"))?;
             }
             mission::About::Task(task) => {

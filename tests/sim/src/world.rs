@@ -11,8 +11,8 @@ use crate::{
     scenario::Scenario,
 };
 use mission::{
-    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, MessageId, Plan, Stop,
-    Verdict,
+    AgentId, AttemptId, ChangeId, CheckRun, Effect, EffectFailure, EffectId, EffectKind, Input, InterruptId, MessageId,
+    Plan, Stop, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,6 +161,8 @@ pub struct World {
     pub received: BTreeMap<(AgentId, MessageId), String>,
     /// What went wrong in the world itself; found at the next check.
     pub broken: Option<Violation>,
+    /// Who waits for permission.
+    pub(crate) permits: BTreeMap<InterruptId, (AgentId, EffectId)>,
     /// At which steps of which turns more money was asked for.
     pub(crate) asked_for: BTreeSet<(EffectId, usize)>,
 }
@@ -186,6 +188,7 @@ impl World {
             bills: Bills::default(),
             received: BTreeMap::new(),
             broken: None,
+            permits: BTreeMap::new(),
             asked_for: BTreeSet::new(),
         }
     }
@@ -236,6 +239,7 @@ impl World {
         }
         self.bodies.clear();
         self.aside.clear();
+        self.permits.clear();
         self.now += self.rng.range(1, 5_000);
     }
 

@@ -24,7 +24,7 @@ pub struct Io<In, Out, Err> {
 }
 
 /// How an agent is treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long it may take to answer anything but a prompt.
     pub answer_limit: Duration,

@@ -116,5 +116,14 @@ fn option(option: &Value) -> Option<PermissionOption> {
 fn title(call: Option<&Value>) -> String {
     let member = |name| call.and_then(|call| call.get(name)).and_then(Value::as_str);
     let title = member("title").or_else(|| member("toolCallId")).unwrap_or("a tool call");
-    clip_to(title, TITLE_BYTES_MAX)
+    clip_to(&format!("{title}{}", told(title, call)), TITLE_BYTES_MAX)
+}
+
+/// What a call is about, where its title does not say it: a command, a path, an address.
+fn told(title: &str, call: Option<&Value>) -> String {
+    const TELLING: [&str; 6] = ["command", "cmd", "file_path", "filePath", "path", "url"];
+    let input = call.and_then(|call| call.get("rawInput"));
+    let member = |name: &&str| input.and_then(|input| input.get(name)).and_then(Value::as_str);
+    let found = TELLING.iter().find_map(member).filter(|found| !title.contains(found));
+    found.map(|found| format!(": {found}")).unwrap_or_default()
 }

@@ -10,13 +10,13 @@ pub(super) use pumps::{drain_stderr, read, write};
 use super::change::Change;
 use super::decode::Incoming;
 use super::error::{AgentError, Ended};
-use super::permission::{Choice, PermissionOption, PermissionPolicy};
+use super::permission::{Approve, Choice, PermissionOption, PermissionPolicy};
 use super::tap::{Tap, Update, clip_to};
 use super::{SessionId, TEXT_BYTES_MAX};
 use api::rpc::{ErrorObject, Id, Malformed, Notification, Request, Response};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -28,6 +28,9 @@ const STDERR_BYTES_MAX: usize = 256 * 1024;
 const STDERR_TAIL_BYTES: usize = 2 * 1024;
 /// How much of a bad line goes to the transcript.
 const BAD_LINE_BYTES_MAX: usize = 500;
+
+/// Most requests for permission that wait for an answer in one turn.
+const ASKING_MAX: usize = 16;
 
 type Answer = Result<Value, ErrorObject>;
 
@@ -65,7 +68,10 @@ struct Loading {
 
 #[derive(Default)]
 struct Turn {
-    cancelled: bool,
+    /// How many requests for permission wait for an answer.
+    asking: usize,
+    /// Says when the turn is cancelled by us; gone with the turn.
+    cancelled: watch::Sender<bool>,
     said: String,
 }
 
@@ -153,14 +159,15 @@ impl Link {
             self.state().turns.remove(session);
         });
         let result = turn.await;
-        let Turn { cancelled, said } = self.state().turns.remove(session).unwrap_or_default();
+        let Turn { cancelled, said, .. } = self.state().turns.remove(session).unwrap_or_default();
+        let cancelled = *cancelled.borrow();
         Ok((result, cancelled, said))
     }
 
     /// Marks the session's turn, if one runs, as cancelled by us.
     pub fn mark_cancelled(&self, session: &SessionId) {
         if let Some(turn) = self.state().turns.get_mut(session) {
-            turn.cancelled = true;
+            turn.cancelled.send_replace(true);
         }
     }
 
@@ -198,18 +205,18 @@ impl Link {
     }
 
     /// Takes one line of the agent.
-    fn take(&self, line: &[u8]) {
+    fn take(self: &Arc<Self>, line: &[u8]) {
         match super::decode::decode(line) {
             Ok(incoming) => self.handle(incoming),
             Err(malformed) => self.bad_line(line, &malformed),
         }
     }
 
-    fn handle(&self, incoming: Incoming) {
+    fn handle(self: &Arc<Self>, incoming: Incoming) {
         match incoming {
             Incoming::Response(response) => self.settle(response),
             Incoming::Update { session, change } => self.update(session, change),
-            Incoming::Permission { id, session, title, options } => self.permit(id, session, title, &options),
+            Incoming::Permission { id, session, title, options } => self.permit(id, session, title, options),
             Incoming::UnknownRequest { id, method } => {
                 self.tap.note(format!("the agent asked for {method}, which is not offered"));
                 self.send(Response::error(id, ErrorObject::method_not_found(&method)).to_line());
@@ -251,9 +258,58 @@ impl Link {
         self.tap.send(Update::Session { session, change });
     }
 
-    fn permit(&self, id: Id, session: SessionId, title: String, options: &[PermissionOption]) {
-        let cancelled = self.state().turns.get(&session).is_some_and(|turn| turn.cancelled);
-        let choice = if cancelled { Choice::Cancelled } else { self.policy.choose(options) };
+    fn permit(self: &Arc<Self>, id: Id, session: SessionId, title: String, options: Vec<PermissionOption>) {
+        let choice = match &self.policy {
+            _ if self.is_cancelled(&session) => Choice::Cancelled,
+            PermissionPolicy::AllowOnce => Choice::of(true, &options),
+            PermissionPolicy::Refuse => Choice::of(false, &options),
+            PermissionPolicy::Ask(approve) => return self.ask(id, session, title, options, approve),
+        };
+        self.chosen(id, session, title, choice);
+    }
+
+    /// Lets somebody else decide; the end of the turn decides otherwise.
+    fn ask(
+        self: &Arc<Self>,
+        id: Id,
+        session: SessionId,
+        title: String,
+        options: Vec<PermissionOption>,
+        approve: &Approve,
+    ) {
+        let turn = {
+            let mut state = self.state();
+            let turn = state.turns.get_mut(&session).filter(|turn| turn.asking < ASKING_MAX);
+            turn.map(|turn| {
+                turn.asking += 1;
+                turn.cancelled.subscribe()
+            })
+        };
+        // Outside of a turn, and of an agent that asks without end, nobody is asked.
+        let Some(mut cancelled) = turn else {
+            return self.chosen(id, session, title, Choice::of(false, &options));
+        };
+        let (link, answer) = (Arc::clone(self), approve(title.clone()));
+        tokio::spawn(async move {
+            let choice = tokio::select! {
+                biased;
+                // The end of the turn's sender is the end of the turn too.
+                _ = cancelled.wait_for(|cancelled| *cancelled) => Choice::Cancelled,
+                _ = link.ended() => return,
+                allow = answer => Choice::of(allow, &options),
+            };
+            if let Some(turn) = link.state().turns.get_mut(&session) {
+                turn.asking -= 1;
+            }
+            link.chosen(id, session, title, choice);
+        });
+    }
+
+    fn is_cancelled(&self, session: &SessionId) -> bool {
+        self.state().turns.get(session).is_some_and(|turn| *turn.cancelled.borrow())
+    }
+
+    fn chosen(&self, id: Id, session: SessionId, title: String, choice: Choice) {
         self.send(Response::ok(id, choice.to_result()).to_line());
         self.tap.send(Update::Permission { session, title, choice });
     }

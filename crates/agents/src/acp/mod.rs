@@ -34,7 +34,7 @@ pub use calls::{AgentFacts, McpServer, TurnOutcome, Usage};
 pub use change::{Change, Cost, PlanEntry};
 pub use connection::{Connection, Io, Settings};
 pub use error::{AgentError, Ended};
-pub use permission::{Choice, OptionKind, PermissionOption, PermissionPolicy};
+pub use permission::{Approve, Choice, OptionKind, PermissionOption, PermissionPolicy};
 pub use tap::{TEXT_BYTES_MAX, Tap, Update, Updates};
 
 /// Longest session id that is taken, in bytes.

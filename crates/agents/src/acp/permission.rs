@@ -6,15 +6,31 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::{fmt, pin::Pin, sync::Arc};
+
+/// Answers a request: whether what it says may be done.
+pub type Approve = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// How requests for permission are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub enum PermissionPolicy {
     /// Yes, this time; yes for good only where the agent offers nothing else.
     #[default]
     AllowOnce,
     /// No, this time; no for good only where the agent offers nothing else.
     Refuse,
+    /// As somebody says, who may take his time. The turn's end gives the question up.
+    Ask(Approve),
+}
+
+impl fmt::Debug for PermissionPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AllowOnce => "AllowOnce",
+            Self::Refuse => "Refuse",
+            Self::Ask(_) => "Ask",
+        })
+    }
 }
 
 /// What choosing an option means.
@@ -54,12 +70,12 @@ pub enum Choice {
     Cancelled,
 }
 
-impl PermissionPolicy {
-    /// The first option of the kind that the policy prefers.
-    pub fn choose(self, options: &[PermissionOption]) -> Choice {
-        let kinds = match self {
-            Self::AllowOnce => [OptionKind::AllowOnce, OptionKind::AllowAlways],
-            Self::Refuse => [OptionKind::RejectOnce, OptionKind::RejectAlways],
+impl Choice {
+    /// The first option that means this answer, this once if that is offered.
+    pub fn of(allow: bool, options: &[PermissionOption]) -> Choice {
+        let kinds = match allow {
+            true => [OptionKind::AllowOnce, OptionKind::AllowAlways],
+            false => [OptionKind::RejectOnce, OptionKind::RejectAlways],
         };
         let found = kinds.iter().find_map(|kind| options.iter().find(|option| option.kind == *kind));
         found.map_or(Choice::Cancelled, |option| Choice::Selected { option: option.id.clone() })
@@ -95,20 +111,20 @@ mod tests {
     #[test]
     fn options_are_chosen_by_what_they_mean() {
         let claude = ["allow_always:allow", "allow_once:allow-once", "reject_once:reject"];
-        check(PermissionPolicy::AllowOnce, &claude, Some("allow-once"));
-        check(PermissionPolicy::Refuse, &claude, Some("reject"));
-        check(PermissionPolicy::AllowOnce, &["allow_always:always", "reject_once:no"], Some("always"));
-        check(PermissionPolicy::AllowOnce, &["reject_once:allow", "maybe:allow_once"], None);
-        check(PermissionPolicy::AllowOnce, &[], None);
+        check(true, &claude, Some("allow-once"));
+        check(false, &claude, Some("reject"));
+        check(true, &["allow_always:always", "reject_once:no"], Some("always"));
+        check(true, &["reject_once:allow", "maybe:allow_once"], None);
+        check(true, &[], None);
     }
 
-    fn check(policy: PermissionPolicy, options: &[&str], expected: Option<&str>) {
+    fn check(allow: bool, options: &[&str], expected: Option<&str>) {
         let options: Vec<_> = options
             .iter()
             .filter_map(|option| option.split_once(':'))
             .map(|(kind, id)| PermissionOption { id: id.into(), kind: OptionKind::read(kind) })
             .collect();
         let expected = expected.map_or(Choice::Cancelled, |id| Choice::Selected { option: id.into() });
-        assert_eq!(policy.choose(&options), expected);
+        assert_eq!(Choice::of(allow, &options), expected);
     }
 }

@@ -9,18 +9,18 @@ fn opencode() {
     check(
         include_str!("../../fixtures/opencode.txt"),
         expect![[r#"
-        answer to 1, ok: true
-        answer to 2, ok: true
-        ses Other { what: "available_commands_update" }
-        ses ToolCall { call: "call_1", title: "bash", kind: "execute", status: "pending", input: "{}", output: "" }
-        permission 0 ses "bash": once=AllowOnce always=AllowAlways reject=RejectOnce
-        ses ToolProgress { call: "call_1", title: "bash", status: "in_progress", input: "{\"command\":\"echo hi > out.txt\",\"description\":\"write\"}", output: "" }
-        ses ToolProgress { call: "call_1", title: "write", status: "completed", input: "", output: "(no output)" }
-        ses Thought { text: "Now I am done." }
-        ses Text { text: "all " }
-        ses Text { text: "done" }
-        ses Context { used: 1050, size: 200000, cost: Some(Cost { amount: 0.0018, currency: "USD" }) }
-        answer to 3, ok: true"#]],
+            answer to 1, ok: true
+            answer to 2, ok: true
+            ses Other { what: "available_commands_update" }
+            ses ToolCall { call: "call_1", title: "bash", kind: "execute", status: "pending", input: "{}", output: "" }
+            permission 0 ses "bash: echo hi > out.txt": once=AllowOnce always=AllowAlways reject=RejectOnce
+            ses ToolProgress { call: "call_1", title: "bash", status: "in_progress", input: "{\"command\":\"echo hi > out.txt\",\"description\":\"write\"}", output: "" }
+            ses ToolProgress { call: "call_1", title: "write", status: "completed", input: "", output: "(no output)" }
+            ses Thought { text: "Now I am done." }
+            ses Text { text: "all " }
+            ses Text { text: "done" }
+            ses Context { used: 1050, size: 200000, cost: Some(Cost { amount: 0.0018, currency: "USD" }) }
+            answer to 3, ok: true"#]],
     );
 }
 
@@ -29,15 +29,15 @@ fn claude() {
     check(
         include_str!("../../fixtures/claude.txt"),
         expect![[r#"
-        answer to 1, ok: true
-        answer to 2, ok: true
-        0c5 Plan { entries: [PlanEntry { content: "write the file", status: "in_progress" }, PlanEntry { content: "run the tests", status: "pending" }] }
-        0c5 ToolCall { call: "toolu_01", title: "Write out.txt", kind: "edit", status: "pending", input: "{\"file_path\":\"/work/out.txt\",\"content\":\"hi\\n\"}", output: "[diff of /work/out.txt]" }
-        permission 0 0c5 "Write out.txt": allow_always=AllowAlways allow-once=AllowOnce reject=RejectOnce
-        0c5 ToolProgress { call: "toolu_01", title: "", status: "completed", input: "", output: "File created successfully at: /work/out.txt" }
-        0c5 Text { text: "I wrote it." }
-        0c5 Context { used: 2100, size: 200000, cost: Some(Cost { amount: 0.0123, currency: "USD" }) }
-        answer to 3, ok: true"#]],
+            answer to 1, ok: true
+            answer to 2, ok: true
+            0c5 Plan { entries: [PlanEntry { content: "write the file", status: "in_progress" }, PlanEntry { content: "run the tests", status: "pending" }] }
+            0c5 ToolCall { call: "toolu_01", title: "Write out.txt", kind: "edit", status: "pending", input: "{\"file_path\":\"/work/out.txt\",\"content\":\"hi\\n\"}", output: "[diff of /work/out.txt]" }
+            permission 0 0c5 "Write out.txt: /work/out.txt": allow_always=AllowAlways allow-once=AllowOnce reject=RejectOnce
+            0c5 ToolProgress { call: "toolu_01", title: "", status: "completed", input: "", output: "File created successfully at: /work/out.txt" }
+            0c5 Text { text: "I wrote it." }
+            0c5 Context { used: 2100, size: 200000, cost: Some(Cost { amount: 0.0123, currency: "USD" }) }
+            answer to 3, ok: true"#]],
     );
 }
 

@@ -1,6 +1,6 @@
 //! What the agents of a role are able to: capabilities, the health that is looked after, and boundaries that their runtime cannot hold.
 
-use super::{Role, Runtime, Speaks};
+use super::{Approval, Role, Runtime, Speaks};
 use crate::{
     policy::{CheckedPolicy, Network, Processes, Work},
     source::{
@@ -91,6 +91,15 @@ pub(super) fn health(checker: &mut Checker, At { value: spec, place }: At<Health
     Some(HealthCheck { ask: ask?, interval_ms, timeout_ms })
 }
 
+/// What becomes of requests when nothing is said: where only approved commands may run, a person approves them.
+pub(super) fn usual_approval(sandbox: &CheckedPolicy) -> Approval {
+    if is_approved_only(sandbox) { Approval::Ask } else { Approval::Allow }
+}
+
+fn is_approved_only(sandbox: &CheckedPolicy) -> bool {
+    sandbox.remains.iter().any(|text| text.starts_with("shell_commands: approved_only"))
+}
+
 /// What is asked when nothing is said: a program that has a login of its own says whether it is there.
 pub(super) fn usual_health(runtime: &Runtime) -> Option<HealthCheck> {
     let Runtime::Program { speaks: Speaks::Cursor, command } = runtime else { return None };
@@ -141,9 +150,22 @@ impl Role {
         all
     }
 
+    /// Whether its agents start nothing themselves, and muster runs for them what is approved.
+    pub fn has_commands_run(&self) -> bool {
+        self.runtime == Runtime::Native && is_approved_only(&self.sandbox)
+    }
+
     /// Whether its agents may change no files of the repository.
     pub fn is_read_only(&self) -> bool {
         self.sandbox.work == Some(Work::Read)
+    }
+
+    /// What its boundaries switch off in a vendor's program too, so that its model is not offered what the sandbox would refuse.
+    pub fn switched_off(&self) -> Vec<&'static str> {
+        let web = matches!(self.sandbox.network, None | Some(Network::Gateway | Network::None));
+        let shell = self.sandbox.processes == Some(Processes::None);
+        let off = [("web", web), ("edit", self.is_read_only()), ("shell", shell)];
+        off.iter().filter(|(_, off)| *off).map(|(name, _)| *name).collect()
     }
 
     /// A boundary that was asked for and that its runtime cannot hold, in words. Its agents get no work then.
@@ -166,6 +188,12 @@ impl Role {
             return Some(
                 "runtime `cursor` speaks to Cursor's own service; name its hosts as `network: {hosts: […]}`".to_owned(),
             );
+        }
+        if matches!(speaks, Speaks::Codex | Speaks::Exec) && !self.approvals.allows_all() {
+            return Some(format!(
+                "runtime `{}` asks nobody before it does something; `approvals` other than `allow` are for `native`, `claude` and `acp`",
+                speaks.name()
+            ));
         }
         let left = remains.first().map(|text| (*text).to_owned());
         left.or_else(|| if *speaks == Speaks::Exec { None } else { no_gateway(network) })

@@ -1,7 +1,7 @@
 //! Roles: what a kind of agent is for and how it is run.
 
 use super::{
-    AGENTS_MAX, HealthCheck, ROLES_MAX, RoleSpec, Upstream, ability,
+    AGENTS_MAX, Approvals, HealthCheck, ROLES_MAX, RoleSpec, Upstream, ability, approvals,
     spec::{RuntimeSpec, WorkspaceSpec},
 };
 use crate::{
@@ -43,6 +43,8 @@ pub struct Role {
     pub fallback: Vec<Name>,
     /// What its agents can do beyond what every agent of the runtime can.
     pub capabilities: Vec<String>,
+    /// What becomes of its agents' requests for permission.
+    pub approvals: Approvals,
     /// How their health is looked after.
     pub health: Option<HealthCheck>,
 }
@@ -167,6 +169,10 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
     let runtime_place = spec.runtime.place;
     let sandbox = spec.sandbox.map(|policy| policy::role_policy(checker, policy)).unwrap_or_default();
     let runtime = runtime(checker, spec.runtime, spec.command);
+    let approvals = match spec.approvals {
+        Some(spec) => approvals::approvals(checker, spec),
+        None => Approvals { otherwise: ability::usual_approval(&sandbox), ..Approvals::default() },
+    };
     let usual_health = ability::usual_health(&runtime);
     let upstream = upstream(checker, spec.upstream, place, upstreams);
     let spoken = upstream.as_ref().and_then(|name| upstreams.get(name)).is_none_or(Upstream::speaks_native);
@@ -186,6 +192,7 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
         sandbox,
         fallback: Vec::new(),
         capabilities: ability::capabilities(checker, spec.capabilities),
+        approvals,
         health: match spec.health {
             Some(health) => ability::health(checker, health),
             None => usual_health,

@@ -77,6 +77,11 @@ pub(crate) struct RoleSpec {
     #[serde(default)]
     #[schemars(extend("maxItems" = super::CAPABILITIES_MAX))]
     pub(super) capabilities: List<Text>,
+    /// What becomes of a request for permission: `allow` (the usual: the sandbox is the boundary), `ask` a person, `deny`, or rules. Where
+    /// `shell_commands: approved_only` holds, `ask` is the usual.
+    #[serde(default)]
+    #[schemars(schema_with = "super::approvals::schema")]
+    pub(super) approvals: Option<At<WordOr<super::approvals::ApprovalsSpec>>>,
     /// How their health is looked after while a mission runs.
     pub(super) health: Option<At<super::ability::HealthSpec>>,
     /// `clone` is a private clone of the repository, `scratch` an empty folder; `clone` when left out.

@@ -9,8 +9,9 @@ use super::{
 use crate::{egress, serve, settings::RoleSettings, tools::AgentTools};
 use agents::{
     AgentProgram,
-    acp::{Connection, McpServer, SessionId, Settings, Tap, Updates},
+    acp::{Connection, McpServer, PermissionPolicy, SessionId, Settings, Tap, Updates},
 };
+use api::config::Approvals;
 use gateway::{Masker, Session, Tag};
 use mission::{AgentId, EffectId, Input};
 use secrecy::{ExposeSecret, SecretString};
@@ -84,6 +85,8 @@ pub(crate) struct Live {
     pub(crate) extras: SandboxExtras,
     /// The commands that are run for it.
     pub(crate) broker: Arc<Broker>,
+    /// What becomes of its requests for permission.
+    pub(crate) approvals: Approvals,
     /// Where the agent reaches us: an address and a port, as it sees them.
     door: String,
     /// Sessions that this process knows.
@@ -220,7 +223,8 @@ impl Hands {
             let served = serve::agent(listener, self.tools.gateway.clone(), gateway.clone(), tools.clone(), proxy);
             tasks.add(served.map_err(|error| Failed::transient(error.to_string()))?);
         }
-        let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method, ..Settings::default() };
+        let permission = self.policy(id, role);
+        let settings = Settings { answer_limit: ANSWER_LIMIT, auth_method, permission, ..Settings::default() };
         let connection =
             Connection::start(body.io, tap, settings).await.map_err(|error| Failed::transient(error.to_string()))?;
         Ok(Arc::new(Live {
@@ -232,6 +236,7 @@ impl Hands {
             gateway,
             extras,
             broker,
+            approvals: role.approvals.clone(),
             door,
             loaded: Mutex::default(),
             told: role.command.is_none().then(|| self.told(brokered)),
@@ -240,6 +245,21 @@ impl Hands {
             turn_ended,
             ending: AtomicBool::new(false),
             tasks,
+        }))
+    }
+
+    /// How the agent's requests for permission are answered.
+    fn policy(self: &Arc<Self>, agent: AgentId, role: &RoleSettings) -> PermissionPolicy {
+        if role.approvals.allows_all() {
+            return PermissionPolicy::AllowOnce;
+        }
+        let (hands, rules) = (Arc::downgrade(self), Arc::new(role.approvals.clone()));
+        PermissionPolicy::Ask(Arc::new(move |request: String| {
+            let (hands, rules) = (hands.clone(), Arc::clone(&rules));
+            Box::pin(async move {
+                let Some(hands) = hands.upgrade() else { return false };
+                hands.permit(agent, &rules, request).await
+            })
         }))
     }
 
@@ -280,6 +300,9 @@ impl Hands {
             ("MUSTER_MODEL".to_owned(), role.model.clone()),
             ("MUSTER_MODEL_FORMAT".to_owned(), format.to_owned()),
         ]);
+        if !role.off.is_empty() {
+            env.insert("MUSTER_OFF".to_owned(), role.off.join(","));
+        }
         // A program that is logged in itself would take a key of ours for its own.
         if !upstream.is_some_and(|upstream| upstream.passes_credentials()) {
             let names = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"];

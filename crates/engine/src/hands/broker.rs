@@ -48,6 +48,12 @@ impl Broker {
         self.state().turn = Some(watch::Sender::new(false));
     }
 
+    /// Whether the call with this key was taken already.
+    fn knows(&self, key: &str) -> bool {
+        let state = self.state();
+        state.running.contains_key(key) || state.answers.iter().any(|(known, _)| known == key)
+    }
+
     /// The turn's commands are to end; no more are taken.
     pub(crate) fn stop(&self) {
         if let Some(turn) = self.state().turn.take() {
@@ -129,6 +135,15 @@ impl Broker {
 impl Hands {
     /// Runs a command for an agent and answers with what it came to.
     pub(crate) async fn run_command(&self, live: &Arc<Live>, key: String, call: RunCommand) -> Answer {
+        // The same call again meets its own answer, or the question that is open.
+        if !live.broker.knows(&key) {
+            let request = format!("run: {}", call.command);
+            if !self.permit(live.id, &live.approvals, request).await {
+                return Err(
+                    "The command was not allowed. Do without it, or say in your result what is missing.".to_owned()
+                );
+            }
+        }
         let order = CommandOrder {
             command: call.command,
             cwd: call.cwd.unwrap_or_default().into(),

@@ -7,6 +7,7 @@ mod agent;
 mod body;
 mod broker;
 mod merge;
+mod permit;
 mod transcript;
 mod turn;
 
@@ -24,7 +25,8 @@ use agent::{Live, Slot};
 pub use body::modelled::{Modelled, ModelledAgent};
 use futures::FutureExt;
 use gateway::Gateway;
-use mission::{AgentId, Effect, EffectFailure, EffectKind, Input};
+use mission::{AgentId, Effect, EffectFailure, EffectKind, Fact, Input};
+use permit::Permits;
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
@@ -71,6 +73,7 @@ pub(crate) struct Hands {
     /// What agents are offered, once it was asked for: those that run their own commands, and those that do not.
     pub(crate) offered: [OnceLock<Offered>; 2],
     slots: Mutex<BTreeMap<AgentId, Slot>>,
+    permits: Permits,
 }
 
 /// What came of an effect that has no agent to speak for it.
@@ -88,7 +91,20 @@ impl Hands {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let (repository, offered) = (OnceLock::new(), Default::default());
         let starts = Semaphore::new(STARTS_PER_CORE * cores);
-        Arc::new(Self { tools, handle, repository, starts, offered, slots: Mutex::default() })
+        Arc::new(Self {
+            tools,
+            handle,
+            repository,
+            starts,
+            offered,
+            slots: Mutex::default(),
+            permits: Permits::default(),
+        })
+    }
+
+    /// Hears of a fact that is durable, before whoever told of it does.
+    pub(crate) fn heard(&self, fact: &Fact) {
+        self.permits.heard(fact);
     }
 
     /// Begins an effect and returns at once.

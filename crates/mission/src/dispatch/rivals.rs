@@ -170,7 +170,7 @@ impl Mission {
     fn open_about(&self, task: TaskId, attempt: Option<AttemptId>) -> Option<InterruptId> {
         let about = |about: &About| match about {
             About::Task(known) => *known == task,
-            About::Question(known) => Some(*known) == attempt,
+            About::Question(known) | About::Permission(known) => Some(*known) == attempt,
             _ => false,
         };
         self.interrupts.iter().find(|(_, interrupt)| about(&interrupt.about)).map(|(id, _)| *id)

@@ -30,6 +30,7 @@ mod kit;
 mod litellm;
 mod lost_agents;
 mod people;
+mod permissions;
 mod prices;
 mod real_agents;
 mod registry;

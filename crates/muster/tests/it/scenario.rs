@@ -163,7 +163,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP, RIVALS, UNWELL,
+    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP, RIVALS, UNWELL, PERMITTED,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -503,6 +503,25 @@ tasks:
 const UNWELL: Scenario = Scenario {
     name: "unwell",
     roles: "  builder:\n    runtime: native\n    model: scripted-1\n    health: {command: [sh, -c, 'echo gone; exit 1'], interval: 50ms}\n",
+    ..SOLO
+};
+
+/// A command that has to be approved waits for a person, who approves it as soon as it is asked for; if the answer is lost, it is refused.
+const PERMITTED: Scenario = Scenario {
+    name: "permitted",
+    roles: "  builder:\n    runtime: native\n    model: scripted-1\n    sandbox: {permissions: {shell_commands: approved_only}}\n",
+    more: "limits: {answer_timeout: 3s}\n",
+    script: &[r#"
+  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: run_command, args: {command: "echo done > note.txt"}}]
+      - calls: [{tool: write_file, args: {path: note.txt, content: "done\n"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#],
+    when_said: Some(("(permission): run: echo done > note.txt", |bench| {
+        bench.muster(&["answer", "last/i0", "--approve"]).code == Some(0)
+    })),
     ..SOLO
 };
 

@@ -19,6 +19,11 @@ fn of<'a>(consoles: &'a [Value], what: &str) -> Vec<&'a Value> {
     consoles.iter().filter(|one| one["console"] == what).collect()
 }
 
+/// How many commands were run for agents.
+pub fn commands_run(bench: &Bench) -> usize {
+    of(&consoles(bench), "begun").iter().filter(|one| one["by"] == "agent").count()
+}
+
 /// The folder of the agent on the host.
 fn place(bench: &Bench) -> PathBuf {
     let missions = fs::read_dir(bench.home().join("missions")).unwrap();
