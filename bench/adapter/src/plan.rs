@@ -69,6 +69,7 @@ pub(crate) fn settings(base_url: &str) -> Settings {
         health: None,
         approvals: Default::default(),
         off: Vec::new(),
+        rules: String::new(),
         speaks: Default::default(),
         command: None,
         model: "mock".to_owned(),

@@ -21,6 +21,8 @@ use std::{collections::BTreeMap, path::Path};
 pub mod decode;
 
 const INITIALIZE: &str = "initialize";
+/// Most bytes of a repository's rules that are passed on; an argument of a program has a limit.
+const RULES_BYTES_MAX: usize = 64 * 1024;
 const INTERRUPT: &str = "interrupt";
 
 pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
@@ -36,6 +38,8 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
         .collect();
     let tools = [("web", "WebFetch WebSearch"), ("edit", "Edit Write NotebookEdit"), ("shell", "Bash")];
     let off: Vec<&str> = tools.iter().filter(|(what, _)| settings.is_off(what)).map(|(_, tools)| *tools).collect();
+    let rules = rules(settings, Path::new(&opening.cwd));
+    let rules = (!rules.is_empty()).then(|| ["--append-system-prompt".to_owned(), rules]);
     let off_tools = (!off.is_empty()).then(|| ["--disallowedTools".to_owned(), off.join(" ")]);
     let words = [
         "-p",
@@ -74,10 +78,28 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
     ];
     let fixed = off.map(|name| (name, "1")).into_iter().chain(limits);
     Launch {
-        args: words.map(str::to_owned).into_iter().chain(off_tools.into_iter().flatten()).collect(),
+        args: words
+            .map(str::to_owned)
+            .into_iter()
+            .chain(rules.into_iter().flatten())
+            .chain(off_tools.into_iter().flatten())
+            .collect(),
         env: fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).chain(own).collect(),
         files: Vec::new(),
     }
+}
+
+/// The rules of the role and, where the repository has none for Claude Code, those that it has for other agents.
+fn rules(settings: &Settings, work: &Path) -> String {
+    let there = |name: &str| work.join(name);
+    let others = || std::fs::read_to_string(there("AGENTS.md")).unwrap_or_default();
+    let others = if there("CLAUDE.md").exists() { String::new() } else { others() };
+    let cut = others.floor_char_boundary(RULES_BYTES_MAX);
+    [settings.rules.trim(), others[..cut].trim()]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 fn folder(home: &Path) -> std::path::PathBuf {
@@ -145,6 +167,11 @@ impl Conversation {
     }
 
     fn result(&mut self, result: TurnResult) -> Vec<Out> {
+        // Interrupted, and not by us: a signal ends the program, and whoever started it. The turn is lost with it and is taken up again.
+        let aborted = result.terminal_reason.starts_with("aborted");
+        if aborted && self.turn.as_ref().is_some_and(|turn| !turn.cancelled) {
+            return vec![Out::Note("Claude Code was interrupted from outside".to_owned())];
+        }
         let Some(turn) = self.turn.take() else { return Vec::new() };
         self.questions.clear();
         let stop = stop(&result, turn.cancelled);

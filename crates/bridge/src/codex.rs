@@ -40,13 +40,17 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
 /// Codex's configuration: our gateway as its only provider, which tries again itself where that helps, and nothing that calls home.
 fn config(settings: &Settings) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
+    let rules = match settings.rules.as_str() {
+        "" => String::new(),
+        rules => format!("developer_instructions = {}\n", quoted(rules)),
+    };
     // The provider's own search would reach where the sandbox does not let the agent.
     let search = if settings.is_off("web") { "web_search = \"disabled\"\n" } else { "" };
     let credential = if settings.has_key { "env_key = \"OPENAI_API_KEY\"" } else { "requires_openai_auth = true" };
     let window = settings.context_tokens.map(|tokens| format!("model_context_window = {tokens}\n")).unwrap_or_default();
     format!(
         "model = {}\nmodel_provider = \"muster\"\n{window}approval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\
-         check_for_update_on_startup = false\n{search}[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
+         check_for_update_on_startup = false\nproject_doc_fallback_filenames = [\"CLAUDE.md\"]\n{search}{rules}[model_providers.muster]\nname = \"muster\"\nbase_url = {}\n{credential}\n\
          wire_api = \"responses\"\nrequest_max_retries = 1\nstream_max_retries = 1\n[analytics]\nenabled = false\n\
          [features]\nplugins = false\nunbounded_connection_retries = false\n[agents]\nenabled = false\n",
         quoted(&settings.model),

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) openai_url: String,
     /// Whether there is a key of the gateway's in the environment; without one the program is logged in by itself.
     pub(crate) has_key: bool,
+    /// The rules of its role, which it is given as its own.
+    pub(crate) rules: String,
     /// What of it is switched off: `web`, `edit`, `shell`.
     pub(crate) off: Vec<String>,
     /// The model's window, if it is known.
@@ -48,6 +50,7 @@ impl Settings {
             home: needed("HOME")?.into(),
             openai_url: needed("OPENAI_BASE_URL")?,
             has_key: get("OPENAI_API_KEY").is_some_and(|key| !key.is_empty()),
+            rules: get("MUSTER_RULES").unwrap_or_default(),
             off: get("MUSTER_OFF")
                 .into_iter()
                 .flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>())

@@ -40,6 +40,11 @@ impl Scribe {
         Recording { scribe, number, out, err, bytes: LIVE_BYTES_MAX, pieces: LIVE_PIECES_MAX, left_out: 0 }
     }
 
+    /// Writes that the agent counts otherwise than the gateway.
+    pub(crate) fn recounted(&self, says: [u64; 2], booked: [u64; 2]) {
+        self.write(&Console::Recount { says, booked });
+    }
+
     /// Writes the end of the agent's own process.
     pub(crate) fn process_ended(&self, exit: Exit) {
         self.write(&Console::Process { how: exit_words(exit) });

@@ -33,6 +33,8 @@ pub struct Meter {
     allowed: tokio::sync::Mutex<Allowed>,
     /// Attempts with a call in the turn that there was no money for.
     short: Mutex<BTreeSet<u32>>,
+    /// Tokens that the calls of each attempt's turn have used.
+    tokens: Mutex<BTreeMap<u32, [u64; 2]>>,
     /// Told whenever a call is booked.
     closed: Notify,
     notes: Notes,
@@ -71,9 +73,9 @@ enum Left {
 
 impl Meter {
     pub(crate) fn new(store: Store, clock: Clock, prices_version: String, notes: Notes) -> Self {
-        let (accounts, allowed, short, noted) = Default::default();
+        let (accounts, allowed, short, tokens, noted) = Default::default();
         let (handle, closed) = (OnceLock::new(), Notify::new());
-        Self { store, clock, prices_version, handle, accounts, allowed, short, closed, notes, noted }
+        Self { store, clock, prices_version, handle, accounts, allowed, short, tokens, closed, notes, noted }
     }
 
     /// Says which mission it keeps the books of; once.
@@ -135,6 +137,16 @@ impl Meter {
     /// A turn of the attempt begins: what it is refused from now on counts.
     pub(crate) fn turn_begins(&self, attempt: u32) {
         self.short().remove(&attempt);
+        self.tokens().insert(attempt, [0, 0]);
+    }
+
+    /// Tokens, input and output, that the calls of the attempt's turn have used so far.
+    pub(crate) fn of_turn(&self, attempt: u32) -> [u64; 2] {
+        self.tokens().get(&attempt).copied().unwrap_or_default()
+    }
+
+    fn tokens(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, [u64; 2]>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the attempt was refused money since its turn began. How the turn ended is then known, whatever the agent makes of the refusal:
@@ -307,6 +319,10 @@ impl gateway::Ledger for Meter {
             output_tokens: settled.usage.output_tokens,
             cost,
         };
+        if let Some([input, output]) = self.tokens().get_mut(&attempt) {
+            *input += usage.input_tokens;
+            *output += usage.output_tokens;
+        }
         let call = settled.call.id;
         if self.was_cut_short(call, attempt, settled.usage.output_tokens).await {
             self.short().insert(attempt);

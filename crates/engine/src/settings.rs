@@ -94,6 +94,9 @@ pub struct RoleSettings {
     /// What they may use beyond the usual.
     #[serde(default)]
     pub extras: Extras,
+    /// What every turn begins with, where the program takes it as its own rules; empty where the brief says it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
     /// What is switched off in a program of somebody else's, beside what its sandbox holds: `web`, `edit`, `shell`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub off: Vec<String>,
@@ -269,6 +272,7 @@ impl RoleSettings {
             context_tokens: role.context_tokens,
             output_tokens: role.output_tokens,
             extras,
+            rules: if role.takes_rules() { role.instructions.clone() } else { String::new() },
             off: role.switched_off().into_iter().map(str::to_owned).collect(),
             approvals: role.approvals.clone(),
             health: role.health.as_ref().map(HealthSettings::of),

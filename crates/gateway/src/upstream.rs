@@ -228,7 +228,7 @@ impl Line {
     pub(crate) async fn ask(&self, outgoing: Outgoing) -> Result<Incoming, Unanswered> {
         self.started.fetch_add(1, Ordering::Relaxed);
         let incoming = match &self.end {
-            LineEnd::Script(script) => script.answer(&outgoing).await,
+            LineEnd::Script(script) => script.answer(&outgoing).await?,
             LineEnd::Replay(cassette) => cassette.answer(outgoing).await?,
             LineEnd::Http { base, shown, .. } => {
                 let client = self.http.client(self.rules.connect).ok_or(Unanswered::Unreachable)?;
@@ -260,7 +260,7 @@ impl IncomingBody {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ()> {
         match self {
             IncomingBody::Http(response) => response.chunk().await.map_err(|_| ()),
-            IncomingBody::Script(body) => body.chunk(),
+            IncomingBody::Script(body) => body.chunk().await,
         }
     }
 }

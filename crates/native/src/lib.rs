@@ -24,6 +24,7 @@ mod model;
 mod prompt;
 mod record;
 mod retry;
+mod rules;
 mod serve;
 mod session;
 mod settings;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conversation::TurnEnd;
 use crate::mcp;
 use crate::record::Record;
+use crate::rules;
 use crate::session::{Session, SessionError, Setting};
 use crate::stdio::{Closed, Input, Output};
 use crate::turn::{Agent, Turn};
@@ -233,6 +234,7 @@ fn start(session: &mut Session, text: String, turn: Option<u32>) -> Result<(), S
         let stop = api::acp_meta::Stop::Cancelled;
         session.record(Record::Ended { stop, why: "interrupted and not resumed".into() })?;
     }
+    let text = if session.talk.is_fresh() { rules::with(&session.root, text) } else { text };
     session.record(Record::Prompt { text, turn })
 }
 

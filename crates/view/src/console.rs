@@ -51,6 +51,13 @@ pub enum Console {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hints: Vec<String>,
     },
+    /// The agent counts otherwise for a turn than the gateway, whose count is what counts.
+    Recount {
+        /// Tokens, input and output, as the agent says.
+        says: [u64; 2],
+        /// The same as the gateway booked them.
+        booked: [u64; 2],
+    },
     /// The agent's own process ended.
     Process {
         /// How, in words.

@@ -110,6 +110,10 @@ impl Heard {
                 let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
                 format!("{how} after {}{hints}", duration(*ms))
             }
+            Console::Recount { says, booked } => format!(
+                "it counts {} tokens in and {} out for this turn; the gateway booked {} and {}, which is what counts",
+                says[0], says[1], booked[0], booked[1]
+            ),
             Console::Process { how } => format!("its process ended: {how}"),
             Console::NotKept { chunks, bytes } => {
                 format!("[{chunks} pieces of its transcript, {bytes} bytes, are not kept]")

@@ -155,6 +155,11 @@ impl Role {
         self.runtime == Runtime::Native && is_approved_only(&self.sandbox)
     }
 
+    /// Whether its program is given the role's instructions as rules of its own, and not at the head of each brief.
+    pub fn takes_rules(&self) -> bool {
+        matches!(self.runtime, Runtime::Program { speaks: Speaks::Codex | Speaks::Claude, .. })
+    }
+
     /// Whether its agents may change no files of the repository.
     pub fn is_read_only(&self) -> bool {
         self.sandbox.work == Some(Work::Read)

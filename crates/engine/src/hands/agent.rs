@@ -300,6 +300,9 @@ impl Hands {
             ("MUSTER_MODEL".to_owned(), role.model.clone()),
             ("MUSTER_MODEL_FORMAT".to_owned(), format.to_owned()),
         ]);
+        if !role.rules.is_empty() {
+            env.insert("MUSTER_RULES".to_owned(), role.rules.clone());
+        }
         if !role.off.is_empty() {
             env.insert("MUSTER_OFF".to_owned(), role.off.join(","));
         }

@@ -1,7 +1,7 @@
 //! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
 
 use super::{Failed, Hands, agent::Live, commit};
-use agents::acp::{AgentError, SessionId};
+use agents::acp::{AgentError, SessionId, Usage};
 use api::{acp_meta, globs::Globs};
 use mission::{AgentId, AttemptId, EffectId, Input, Stop, TaskId, Work, Writes};
 use std::{
@@ -47,7 +47,8 @@ impl Hands {
         live.gateway.bind(None);
         self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {
-            Ok((stop, said)) => {
+            Ok(Told { stop, said, usage }) => {
+                self.reconcile(&live, order.attempt.0, usage);
                 let short = stop != Stop::Cancelled && self.tools.meter.ran_short(order.attempt.0);
                 let stop = if short { Stop::Budget } else { stop };
                 let work = self.work(&live, &order).await?;
@@ -58,8 +59,17 @@ impl Hands {
         }
     }
 
+    /// Says so when the agent counts otherwise than the gateway. Agents count differently (some the last call only), so it is no failure.
+    fn reconcile(&self, live: &Live, attempt: u32, usage: Option<Usage>) {
+        let Some(usage) = usage else { return };
+        let (says, booked) = ([usage.input_tokens, usage.output_tokens], self.tools.meter.of_turn(attempt));
+        if says != booked {
+            self.scribe(live.name.as_str()).recounted(says, booked);
+        }
+    }
+
     /// How the turn ended, and what the agent said last.
-    async fn turn(&self, live: &Arc<Live>, order: &Order) -> Result<(Stop, Option<String>), Broken> {
+    async fn turn(&self, live: &Arc<Live>, order: &Order) -> Result<Told, Broken> {
         if order.session.is_none() && !live.scratch {
             let branch =
                 BranchName::new(format!("task-{}-{}", order.task.0 + 1, order.attempt.0 + 1)).map_err(Failed::from)?;
@@ -70,7 +80,7 @@ impl Hands {
         }
         // A turn that is to end before its agent was told of it ends without the agent, which may be slow to open a session.
         let Some(opened) = live.unless_cancelled(order.id, self.session(live, order)).await else {
-            return Ok((Stop::Cancelled, None));
+            return Ok(Told { stop: Stop::Cancelled, said: None, usage: None });
         };
         let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
@@ -81,7 +91,8 @@ impl Hands {
         if let Some(problem) = &outcome.problem {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }
-        Ok((stop_of(outcome.stop), Some(outcome.said).filter(|said| !said.is_empty())))
+        let said = Some(outcome.said).filter(|said| !said.is_empty());
+        Ok(Told { stop: stop_of(outcome.stop), said, usage: outcome.usage })
     }
 
     /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
@@ -177,6 +188,13 @@ impl Order {
             _ => self.prompt.clone(),
         }
     }
+}
+
+/// What came of a turn, as the agent says.
+struct Told {
+    stop: Stop,
+    said: Option<String>,
+    usage: Option<Usage>,
 }
 
 /// Why a turn did not come to its end.

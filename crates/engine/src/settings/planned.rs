@@ -95,7 +95,7 @@ fn core_role(name: &Name, role: &config::Role) -> Role {
     Role {
         name: name.to_string(),
         count: role.count,
-        instructions: role.instructions.clone(),
+        instructions: if role.takes_rules() { String::new() } else { role.instructions.clone() },
         skills: Skills {
             capabilities: role.all_capabilities(),
             read_only: role.is_read_only(),

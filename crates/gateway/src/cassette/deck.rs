@@ -25,7 +25,7 @@ use super::{
     BODY_BYTES_MAX, CassetteError, Difference, Ending, Take, blob_path, differs, name_of, takes_path,
     varies::{digest, settled},
 };
-use crate::scripted::ScriptedBody;
+use crate::scripted::{Ends, ScriptedBody};
 use crate::upstream::{Asker, Incoming, IncomingBody, Outgoing, Unanswered};
 
 /// How long an answer waits for those before it. Longer than agents take between two calls as a rule; a test run in
@@ -183,7 +183,8 @@ impl Deck {
         });
         let status = StatusCode::from_u16(take.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let breaks_off = take.ending != Ending::Whole;
-        let body = IncomingBody::Script(ScriptedBody::of(vec![body], breaks_off));
+        let body =
+            IncomingBody::Script(ScriptedBody::of(vec![body], if breaks_off { Ends::Broken } else { Ends::Well }));
         Ok(Incoming { status, headers: headers.collect(), body })
     }
 
@@ -203,7 +204,7 @@ impl Deck {
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false")),
         ]);
-        Incoming { status, headers, body: IncomingBody::Script(ScriptedBody::of(vec![body], false)) }
+        Incoming { status, headers, body: IncomingBody::Script(ScriptedBody::of(vec![body], Ends::Well)) }
     }
 
     fn difference(&self, asker: &Asker, asked: &Value) -> Difference {

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::body::ScriptedBody;
+use super::body::{Ends, ScriptedBody};
 use super::conversation::Conversation;
 use super::render;
 use super::script::{Found, Raw, RawKind, Says, Script, ScriptedCall, ScriptedError, Step, StepUsage};
 use crate::format::Format;
-use crate::upstream::{Incoming, IncomingBody, Outgoing};
+use crate::upstream::{Incoming, IncomingBody, Outgoing, Unanswered};
 
 const BEYOND_THE_LAST_STEP: &str = "Nothing further to do.";
 
@@ -57,7 +57,10 @@ pub(super) struct AnswerUsage {
 
 impl Script {
     /// Answers a request.
-    pub(crate) async fn answer(&self, asked: &Outgoing) -> Incoming {
+    ///
+    /// # Errors
+    /// When the script plays an upstream that is not there.
+    pub(crate) async fn answer(&self, asked: &Outgoing) -> Result<Incoming, Unanswered> {
         let (format, stream) = (asked.format, asked.stream);
         let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         let conversation = Conversation::read(format, &asked.model, &request);
@@ -66,19 +69,25 @@ impl Script {
                 "No reply of the script fits this request: none of its {} has a \"when\" that holds.",
                 self.replies()
             );
-            return error(format, &ScriptedError { status: 400, message, retry_after_s: None });
+            return Ok(error(format, &ScriptedError { status: 400, message, retry_after_s: None }));
         };
         let latency_ms = found.of.map_or(0, |step| step.latency_ms);
         if latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(latency_ms)).await;
         }
         if let Some(Step { says: Says::Error(scripted), .. }) = found.of {
-            return error(format, scripted);
+            return Ok(error(format, scripted));
         }
         let raw = found.of.and_then(|step| match &step.says {
             Says::Raw(raw) => Some(raw.kind),
             _ => None,
         });
+        let ends = match raw {
+            Some(RawKind::Unreachable) => return Err(Unanswered::Unreachable),
+            Some(RawKind::Truncated) => Ends::Broken,
+            Some(RawKind::Stalled) => Ends::Silent,
+            _ => Ends::Well,
+        };
         let mut answer = answer_of(&found, &conversation);
         answer.include_usage = request["stream_options"]["include_usage"] == true;
         answer.usage = usage(found.of.map(|step| step.usage).unwrap_or_default(), asked.body.len(), &answer);
@@ -91,7 +100,7 @@ impl Script {
             (_, false) => vec![render::document(format, &answer)],
         };
         let content_type = if events { "text/event-stream; charset=utf-8" } else { "application/json" };
-        incoming(StatusCode::OK, content_type, ScriptedBody::new(chunks, raw == Some(RawKind::Truncated)))
+        Ok(incoming(StatusCode::OK, content_type, ScriptedBody::new(chunks, ends)))
     }
 }
 
@@ -129,7 +138,7 @@ fn raw_answer(raw: Raw, answer: Answer, first_tool: Option<&str>) -> Answer {
         vec![Call { id: format!("{}c0", answer.id), tool: tool.to_owned(), arguments: arguments.to_owned() }]
     };
     match raw.kind {
-        RawKind::Empty | RawKind::Garbage => answer,
+        RawKind::Empty | RawKind::Garbage | RawKind::Unreachable => answer,
         RawKind::Refusal => Answer { text: "I cannot help with that.".to_owned(), finish: Finish::Refusal, ..answer },
         RawKind::Length => {
             Answer { text: "First I will look at the file and then I".to_owned(), finish: Finish::Length, ..answer }
@@ -139,7 +148,7 @@ fn raw_answer(raw: Raw, answer: Answer, first_tool: Option<&str>) -> Answer {
             let calls = call(first_tool.unwrap_or("read_file"), r#"{"path": "a.py", "#);
             Answer { calls, finish: Finish::Calls, ..answer }
         }
-        RawKind::Truncated => {
+        RawKind::Truncated | RawKind::Stalled => {
             Answer { text: "This answer breaks off before its end, and nobody will read this.".to_owned(), ..answer }
         }
         RawKind::Huge => Answer { text: "All work and no play. ".chars().cycle().take(raw.bytes).collect(), ..answer },
@@ -157,7 +166,7 @@ fn usage(fixed: StepUsage, request_bytes: usize, answer: &Answer) -> AnswerUsage
 fn error(format: Format, error: &ScriptedError) -> Incoming {
     let body = format.error_body(error.status, "scripted_error", &error.message);
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut incoming = incoming(status, "application/json", ScriptedBody::new(vec![body], false));
+    let mut incoming = incoming(status, "application/json", ScriptedBody::new(vec![body], Ends::Well));
     if let Some(seconds) = error.retry_after_s {
         incoming.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

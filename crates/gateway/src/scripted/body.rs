@@ -5,28 +5,40 @@ use bytes::Bytes;
 /// Chunks that are ready, and how they end.
 pub(crate) struct ScriptedBody {
     chunks: std::vec::IntoIter<Bytes>,
-    breaks_off: bool,
+    ends: Ends,
+}
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Well, with its last chunk.
+    Well,
+    /// The connection breaks after them.
+    Broken,
+    /// Nothing more comes after them, and the connection stays.
+    Silent,
 }
 
 impl ScriptedBody {
-    /// All the chunks; `breaks_off`: and then the connection breaks.
-    pub(crate) fn of(chunks: Vec<Bytes>, breaks_off: bool) -> Self {
-        ScriptedBody { chunks: chunks.into_iter(), breaks_off }
+    /// All the chunks, and then this.
+    pub(crate) fn of(chunks: Vec<Bytes>, ends: Ends) -> Self {
+        ScriptedBody { chunks: chunks.into_iter(), ends }
     }
 
-    /// `breaks_off`: only the first half of the bytes comes, and then the connection breaks.
-    pub(super) fn new(mut chunks: Vec<Bytes>, breaks_off: bool) -> Self {
-        if breaks_off {
+    /// Of one that does not end well only the first half of the bytes comes.
+    pub(super) fn new(mut chunks: Vec<Bytes>, ends: Ends) -> Self {
+        if ends != Ends::Well {
             keep_half(&mut chunks);
         }
-        ScriptedBody::of(chunks, breaks_off)
+        ScriptedBody::of(chunks, ends)
     }
 
     /// The next chunk; `Err` where the connection breaks.
-    pub(crate) fn chunk(&mut self) -> Result<Option<Bytes>, ()> {
-        match self.chunks.next() {
-            None if self.breaks_off => Err(()),
-            next => Ok(next),
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ()> {
+        match (self.chunks.next(), self.ends) {
+            (None, Ends::Broken) => Err(()),
+            (None, Ends::Silent) => std::future::pending().await,
+            (next, _) => Ok(next),
         }
     }
 }

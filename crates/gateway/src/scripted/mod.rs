@@ -55,6 +55,8 @@
 //! | `unknown_tool` | a call of `no_such_tool` |
 //! | `malformed` | a call whose arguments are not JSON |
 //! | `truncated` | the connection breaks in the middle of the answer |
+//! | `stalled` | silence in the middle of the answer, for ever |
+//! | `unreachable` | none: as if nobody listened at the upstream's address |
 //! | `garbage` | status 200 with a body that is not of the format |
 //! | `huge` | a text of `bytes` bytes, 1 MiB when left out |
 //!
@@ -76,4 +78,4 @@ mod script;
 pub use script::{Script, ScriptError};
 
 pub(crate) use answer::count;
-pub(crate) use body::ScriptedBody;
+pub(crate) use body::{Ends, ScriptedBody};

@@ -153,6 +153,8 @@ pub(super) enum RawKind {
     UnknownTool,
     Malformed,
     Truncated,
+    Stalled,
+    Unreachable,
     Garbage,
     Huge,
 }

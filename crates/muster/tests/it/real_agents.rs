@@ -5,7 +5,8 @@ use engine::view::Readings;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -96,7 +97,74 @@ pub fn plan(names: &[&str]) -> Value {
 }
 
 fn config() -> Value {
-    json!({"version": 1, "upstreams": {"script": {"scripted": "script.yaml"}}, "roles": roles()})
+    let prices = json!({"scripted-1": {"input": 1, "output": 10}});
+    json!({"version": 1, "upstreams": {"script": {"scripted": "script.yaml"}}, "roles": roles(), "prices": prices})
+}
+
+/// A model call as the upstream saw and answered it: what was recorded of it, byte for byte.
+struct Call {
+    agent: String,
+    request: String,
+    answer: String,
+}
+
+impl Call {
+    /// Tokens in and out, as the upstream says in its answer, whatever its format.
+    fn usage(&self) -> [u64; 2] {
+        let events = self.answer.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+        let mut most = [0, 0];
+        for event in events.filter_map(|event| serde_json::from_str::<Value>(event).ok()) {
+            let places = ["/usage", "/response/usage", "/message/usage"];
+            for usage in places.iter().filter_map(|place| event.pointer(place)) {
+                let names = [["input_tokens", "prompt_tokens"], ["output_tokens", "completion_tokens"]];
+                for (most, names) in most.iter_mut().zip(names) {
+                    let told = names.iter().filter_map(|name| usage.get(name)?.as_u64()).max();
+                    *most = told.unwrap_or_default().max(*most);
+                }
+            }
+        }
+        most
+    }
+}
+
+/// The recorded calls of the newest mission.
+fn calls(bench: &Bench) -> Vec<Call> {
+    let cassette = bench.home().join("missions").join(bench.show()["name"].as_str().unwrap()).join("cassette");
+    let blob = |name: &Value| {
+        let name = name.as_str().unwrap();
+        let packed = fs::read(cassette.join("blobs").join(&name[..2]).join(format!("{name}.zst"))).unwrap();
+        String::from_utf8(zstd::decode_all(&*packed).unwrap()).unwrap()
+    };
+    let takes = fs::read_to_string(cassette.join("takes.jsonl")).unwrap();
+    let takes = takes.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let call = |take: Value| Call {
+        agent: take["agent"].as_str().unwrap().to_owned(),
+        request: blob(&take["request"]),
+        answer: blob(&take["answer"]),
+    };
+    takes.map(call).collect()
+}
+
+/// The rules of a role and those of the repository reach every agent's model, each in its program's own way.
+#[test]
+fn rules_reach_every_model() {
+    let names = ["codex", "claude", "opencode", "native"];
+    let mut config = config();
+    names.iter().for_each(|name| config["roles"][*name]["instructions"] = json!("Mind the seventh rule."));
+    let script = script(|kind| json!([writes(kind), submits(), {"text": "All done."}]));
+    for file in ["AGENTS.md", "CLAUDE.md"] {
+        let files = [("README", "A repository.\n"), (file, "Tabs are for indentation, spaces for alignment.\n")];
+        let bench = Bench::new(&plan(&names).to_string(), &config.to_string(), &script.to_string(), &files);
+        bench.run(&["--record"]).expect(0);
+        let calls = calls(&bench);
+        for name in names {
+            let mine = calls.iter().filter(|call| call.agent == format!("{name}-1"));
+            // opencode asks for a title beside, with nothing but the prompt.
+            let told = mine.map(|call| &call.request).find(|request| request.contains("Tabs are for indentation"));
+            let told = told.unwrap_or_else(|| panic!("{name} is not told of {file}"));
+            assert_eq!(told.matches("Mind the seventh rule.").count(), 1, "{name} and the rules of its role");
+        }
+    }
 }
 
 #[test]
@@ -105,7 +173,7 @@ fn five_kinds_of_agents_work_on_one_repository() {
     let script = script(|kind| json!([writes(kind), submits(), {"text": "All done."}]));
     let files = [("README", "A repository to work on.\n")];
     let bench = Bench::new(&plan(&names).to_string(), &config().to_string(), &script.to_string(), &files);
-    let ended = bench.run(&["--all"]).expect(0);
+    let ended = bench.run(&["--all", "--record"]).expect(0);
     let view = ended.json();
     let journal = bench.journal();
     journal.check();
@@ -119,10 +187,18 @@ fn five_kinds_of_agents_work_on_one_repository() {
         let merged = bench.repo.git(&["show", &format!("{}:{name}.txt", bench.repo.branch())]);
         assert_eq!(merged, "done", "{name}");
     }
-    // Each one's calls are on its own account.
-    let by: Vec<&str> =
-        view["money"]["by"].as_array().unwrap().iter().map(|by| by["agent"].as_str().unwrap()).collect();
-    assert_eq!(by, ["claude-1", "codex-1", "native-1", "opencode-1"]);
+    // Each one's calls are on its own account, at what the upstream itself counted in its answers.
+    let by = view["money"]["by"].as_array().unwrap().iter();
+    let booked: BTreeMap<&str, u64> =
+        by.map(|by| (by["agent"].as_str().unwrap(), by["cost_micros"].as_u64().unwrap())).collect();
+    let counted = calls(&bench).into_iter().fold(BTreeMap::<String, u64>::new(), |mut sums, call| {
+        // A dollar for a million tokens in and ten out: so many millionths for each.
+        let [input, output] = call.usage();
+        *sums.entry(call.agent).or_default() += input + 10 * output;
+        sums
+    });
+    assert_eq!(booked.keys().copied().collect::<Vec<_>>(), ["claude-1", "codex-1", "native-1", "opencode-1"]);
+    assert_eq!(booked, counted.iter().map(|(agent, cost)| (agent.as_str(), *cost)).collect());
 }
 
 /// The engine is killed while every agent waits for its model in the middle of a turn; the next one takes each conversation up where it was.
