@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the programs of others that the tests run in sandboxes: three coding agents and two ACP adapters of theirs (with the
+# Installs the programs of others that the tests run in sandboxes: four coding agents and two ACP adapters of theirs (with the
 # node that these want) from npm, pytest from PyPI, and a copy of this machine's Rust that an ordinary user may read. All of it
 # goes to one folder below the build folder, in the versions written here; what is there already is left alone. Only their own install scripts are run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/needs.sh
 
-AGENTS="@openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.329 opencode-ai@1.18.33"
+AGENTS="@openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.329 opencode-ai@1.18.33 @google/gemini-cli@0.61.0"
 ADAPTERS="@agentclientprotocol/codex-acp@2.6.0 @agentclientprotocol/claude-agent-acp@0.100.0 node@22.23.3"
 PYTEST="pytest==9.0.2 iniconfig==2.3.0 packaging==25.0 pluggy==1.6.0 pygments==2.19.2"
 

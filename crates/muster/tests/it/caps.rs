@@ -79,7 +79,7 @@ const CODEX: Kind = Kind {
     },
 };
 
-const CODEX_CONFIG: &str = r#"
+pub const CODEX_CONFIG: &str = r#"
 model = "test-model"
 model_provider = "muster"
 approval_policy = "never"

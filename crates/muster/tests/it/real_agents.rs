@@ -50,6 +50,60 @@ pub fn roles() -> Value {
     })
 }
 
+/// What the Gemini CLI finds as its settings.
+const GEMINI: &str = r#"{"general": {"enableAutoUpdate": false}, "security": {"auth": {"selectedType": "gemini-api-key"},
+    "folderTrust": {"enabled": false}}, "privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false},
+    "model": {"name": "scripted-1"}}"#;
+
+/// Programs that speak ACP themselves, beside opencode: the Gemini CLI and the adapters for Codex and Claude Code.
+fn acp_roles() -> Value {
+    let node = "/opt/agents/node_modules/node/bin/node";
+    let run = |script: &str, env: &Value| role("acp", &json!(["sh", "-c", script]), env);
+    let gemini = format!(
+        "mkdir -p ~/.gemini && printf '%s' \"$CONFIG\" > ~/.gemini/settings.json && \
+         exec {node} /opt/agents/node_modules/@google/gemini-cli/bundle/gemini.js --acp"
+    );
+    let adapter =
+        |name: &str| format!("exec {node} /opt/agents/node_modules/@agentclientprotocol/{name}/dist/index.js");
+    let codex =
+        format!("mkdir -p ~/.codex && printf '%s' \"$CONFIG\" > ~/.codex/config.toml && {}", adapter("codex-acp"));
+    let claude = format!("export ANTHROPIC_MODEL=$MUSTER_MODEL && {}", adapter("claude-agent-acp"));
+    let quiet = json!({"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1", "CLAUDE_CODE_MAX_RETRIES": "1", "IS_SANDBOX": "1", "ENABLE_TOOL_SEARCH": "false"});
+    json!({
+        "gemini": run(&gemini, &json!({"CONFIG": GEMINI, "GEMINI_CLI_TRUST_WORKSPACE": "true", "GEMINI_CLI_NO_RELAUNCH": "true"})),
+        "codex-acp": run(&codex, &json!({"INITIAL_AGENT_MODE": "agent-full-access", "CODEX_PATH": CODEX, "CONFIG": crate::caps::CODEX_CONFIG.replace("test-model", "scripted-1")})),
+        "claude-acp": run(&claude, &quiet),
+    })
+}
+
+#[test]
+fn other_programs_that_speak_acp() {
+    let kinds: [Kind; 3] = [
+        ("gemini", "run_shell_command", "command"),
+        ("codex-acp", "exec_command", "cmd"),
+        ("claude-acp", "Bash", "command"),
+    ];
+    let names = kinds.map(|(name, ..)| name);
+    let reply = |kind: Kind| {
+        let mut writes = writes(kind);
+        if kind.0 != "codex-acp" {
+            writes["calls"][0]["args"]["description"] = json!("writes the file");
+        }
+        json!({"when": {"contains": format!("[task {}]", kind.0)}, "steps": [writes, submits(), {"text": "All done."}]})
+    };
+    let script = json!({"version": 1, "model": "scripted-1", "replies": kinds.map(reply)});
+    let config = json!({"version": 1, "upstreams": {"script": {"scripted": "script.yaml"}}, "roles": acp_roles()});
+    let files = [("README", "A repository to work on.\n")];
+    let bench = Bench::new(&plan(&names).to_string(), &config.to_string(), &script.to_string(), &files);
+    let ended = bench.run(&["--all"]).expect(0);
+    let journal = bench.journal();
+    journal.check();
+    let counted = ["merged", "attempt_failed", "agent_lost"].map(|kind| journal.count(kind));
+    assert_eq!(counted, [3, 0, 0], "{}", ended.stderr);
+    bench.wait_until_all_processes_are_gone();
+}
+
 /// A kind of agent: its name, the tool that runs a command, and the argument for it.
 pub type Kind = (&'static str, &'static str, &'static str);
 
