@@ -22,6 +22,7 @@ mod bad_answers;
 mod bad_input;
 mod budgets;
 mod caps;
+mod codex_schema;
 mod demo;
 mod dispatch;
 mod kill_points;
