@@ -97,6 +97,7 @@ pub(crate) fn settings(base_url: &str) -> Settings {
         roles: BTreeMap::from([(ROLE.to_owned(), role)]),
         upstreams: BTreeMap::from([(UPSTREAM.to_owned(), upstream)]),
         prices: BTreeMap::new(),
+        silence_ms: None,
         record: false,
         secrets: Default::default(),
         checks: Extras::default(),

@@ -82,6 +82,8 @@ pub struct Limits {
     pub check_ms_max: u64,
     /// How long one turn of an agent may take, in milliseconds.
     pub turn_ms_max: Option<u64>,
+    /// How long an agent may be silent in its turn, in milliseconds.
+    pub silence_ms_max: Option<u64>,
     /// How long a question waits for a person before its default is taken, in milliseconds.
     pub interrupt_ms: Option<u64>,
     /// How many times a change may come back from the merge queue within one attempt.
@@ -94,6 +96,7 @@ impl Default for Limits {
             attempts_max: ATTEMPTS_DEFAULT,
             check_ms_max: CHECK_MS_DEFAULT,
             turn_ms_max: None,
+            silence_ms_max: None,
             interrupt_ms: None,
             returns_max: None,
         }

@@ -21,8 +21,9 @@ use std::{collections::BTreeMap, path::Path};
 pub mod decode;
 
 const INITIALIZE: &str = "initialize";
-/// Most bytes of a repository's rules that are passed on; an argument of a program has a limit.
-const RULES_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a repository's rules that are passed on: with those of the role, which may have 64 KiB, they stay below what one argument of a program may
+/// have (128 KiB on Linux).
+const RULES_BYTES_MAX: usize = 32 * 1024;
 const INTERRUPT: &str = "interrupt";
 
 pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {

@@ -147,6 +147,7 @@ impl<'a> Bench<'a> {
             upstreams: BTreeMap::from([(self.role.upstream.clone(), upstream)]),
             prices: budget_micros.map(|_| (self.role.model.clone(), dear)).into_iter().collect(),
             checks: Default::default(),
+            silence_ms: None,
             record: false,
             secrets: Default::default(),
         };

@@ -135,14 +135,21 @@ impl Meter {
     }
 
     /// A turn of the attempt begins: what it is refused from now on counts.
-    pub(crate) fn turn_begins(&self, attempt: u32) {
+    pub(crate) fn turn_begins(&self, attempt: u32, resumed: bool) {
         self.short().remove(&attempt);
-        self.tokens().insert(attempt, [0, 0]);
+        if !resumed {
+            self.tokens().insert(attempt, [0, 0]);
+        }
     }
 
-    /// Tokens, input and output, that the calls of the attempt's turn have used so far.
-    pub(crate) fn of_turn(&self, attempt: u32) -> [u64; 2] {
-        self.tokens().get(&attempt).copied().unwrap_or_default()
+    /// Whether a call of the attempt is on.
+    pub(crate) async fn is_calling(&self, attempt: u32) -> bool {
+        !self.account(attempt).lock().await.reserved.is_empty()
+    }
+
+    /// Tokens, input and output, that the calls of the attempt's turn have used so far; nothing when another engine began it.
+    pub(crate) fn of_turn(&self, attempt: u32) -> Option<[u64; 2]> {
+        self.tokens().get(&attempt).copied()
     }
 
     fn tokens(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, [u64; 2]>> {

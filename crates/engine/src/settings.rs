@@ -27,6 +27,9 @@ pub struct Settings {
     /// What acceptance checks may use.
     #[serde(default)]
     pub checks: Extras,
+    /// How long an agent may be silent in its turn, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_ms: Option<u64>,
     /// Whether the model calls are kept, in the folder `cassette` of the mission.
     #[serde(default)]
     pub record: bool,
@@ -243,6 +246,7 @@ impl Settings {
             upstreams: upstreams.collect(),
             prices: config.prices.iter().map(|(model, price)| (model.clone(), PriceSettings::of(price))).collect(),
             checks: Extras::of(&config.checks, places),
+            silence_ms: config.limits.silence_ms_max,
             record: config.record,
             secrets: SecretSettings::of(&config.secrets),
         }

@@ -431,7 +431,7 @@ fn after_question(id: AttemptId, attempt: &Attempt) -> Option<Fact> {
 }
 
 /// The end of a question that nobody waits for any more.
-fn moot_question(attempt: &Attempt) -> Option<Fact> {
+pub(crate) fn moot_question(attempt: &Attempt) -> Option<Fact> {
     let question = attempt.question.as_ref().filter(|question| question.answer.is_none())?;
     Some(Fact::InterruptAnswered { interrupt: question.interrupt, answer: Answer::Deny, by: By::Moot })
 }

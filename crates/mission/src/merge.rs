@@ -44,6 +44,10 @@ impl Mission {
         let Wanted::Verify(id) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
         let change = self.changes.get(&id).ok_or(Rejected::Stale(effect))?;
         let why = match verdict {
+            // It was tried while the mission was paused; it is put aside next.
+            _ if self.is_beaten(change.task) => {
+                Return::Rejected("another has done the task in the meantime".to_owned())
+            }
             Verdict::Passed { commit, checks } => {
                 let effect = self.next_effect();
                 return Ok(vec![Fact::ChangeVerified { change: id, commit, checks, effect }]);

@@ -13,11 +13,13 @@
 
 use crate::{
     allowance::{Allowance, Measure, Scope},
+    attempt::moot_question,
     decide::{Decision, Rejected},
     fact::Fact,
     id::{AgentId, AllowanceId, At, AttemptId, InterruptId, RoleId, TaskId},
     input::{Answer, Stop, Usage},
     limits::INTERRUPTS_MAX,
+    permission,
     reason::{About, Failure, Outcome},
     state::{Mission, Status, TaskState},
 };
@@ -104,7 +106,8 @@ impl Mission {
     /// The allowances that bound work of this agent on this task.
     fn covering(&self, agent: AgentId, task: Option<TaskId>) -> impl Iterator<Item = AllowanceId> + '_ {
         let role = self.agents.get(agent.index()).map(|agent| Scope::Role(agent.role));
-        let scopes = [Some(Scope::Mission), role, Some(Scope::Agent(agent)), task.map(Scope::Task)];
+        let scopes =
+            [Some(Scope::Mission), role, Some(Scope::Agent(agent)), task.map(|task| Scope::Task(self.leader(task)))];
         let empty = self.spending.of.is_empty();
         let scopes = scopes.into_iter().flatten().filter(move |_| !empty);
         scopes.filter_map(|scope| self.spending.by_scope.get(&scope)).flatten().copied()
@@ -257,7 +260,7 @@ impl Mission {
                 all().filter(|agent| self.agents.get(agent.index()).is_some_and(|agent| agent.role == role)).collect()
             }
             Some(Scope::Agent(agent)) => vec![agent],
-            Some(Scope::Task(task)) => self.holder(task).into_iter().collect(),
+            Some(Scope::Task(task)) => self.group(task).into_iter().filter_map(|member| self.holder(member)).collect(),
             None => Vec::new(),
         }
     }
@@ -324,7 +327,7 @@ impl Mission {
 
     /// Why a task will never be given to anybody, if so.
     pub(crate) fn given_up(&self, task: TaskId) -> Option<Fact> {
-        let by_task = self.spending.by_scope.get(&Scope::Task(task)).into_iter().flatten();
+        let by_task = self.spending.by_scope.get(&Scope::Task(self.leader(task))).into_iter().flatten();
         let denied = by_task.copied().find(|id| self.stance(*id) == Stance::Denied);
         let why = match denied {
             Some(id) => {
@@ -358,6 +361,11 @@ impl Mission {
     /// An attempt that may not go on gives its task back.
     pub(crate) fn fail_next_denied(&self, now: At) -> Option<Fact> {
         let attempt = *self.spending.denied.first()?;
+        // What it asked before it was lost is nobody's question any more.
+        let open = |attempt| permission::moot(attempt).next().or_else(|| moot_question(attempt));
+        if let Some(moot) = self.attempts.get(&attempt).and_then(open) {
+            return Some(moot);
+        }
         Some(Fact::AttemptFailed { attempt, reason: Failure::Stopped(Stop::Budget), retry: Some(now) })
     }
 

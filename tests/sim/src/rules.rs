@@ -2,7 +2,8 @@
 
 use crate::{shadow::Shadow, world::World};
 use mission::{
-    Allowance, AttemptState, Fact, Measure, Mission, PauseReason, Scope, Stance, Status, Tally, TaskState, limits,
+    Allowance, AttemptState, Fact, Measure, Mission, PauseReason, Scope, Stance, Status, Tally, TaskId, TaskState,
+    limits,
 };
 use std::{collections::BTreeSet, fmt};
 
@@ -150,13 +151,18 @@ fn allowances_hold(mission: &Mission, world: &World) -> Result<(), Violation> {
                 spent.stance == Stance::Denied
                     && match allowance.scope {
                         Scope::Agent(agent) => agent == attempt.agent,
-                        Scope::Task(task) => task == attempt.task,
+                        Scope::Task(task) => task == leader(mission, attempt.task),
                         Scope::Role(role) => mission.agent(attempt.agent).is_some_and(|agent| agent.role == role),
                         Scope::Mission => false,
                     }
             })
     });
     hold(Rule::AllowancesHold, denied.is_none(), || format!("{denied:?} goes on after it was denied"))
+}
+
+/// The task that stands for all of its rivals.
+fn leader(mission: &Mission, task: TaskId) -> TaskId {
+    mission.plan().tasks.get(task.0 as usize).and_then(|task| task.dispatch.rival_of).unwrap_or(task)
 }
 
 fn books_match(mission: &Mission, shadow: &Shadow) -> Result<(), Violation> {

@@ -19,6 +19,14 @@ fn a_thousand_seeds_hold_every_rule_and_reach_everything() {
     assert_eq!(coverage.missing(), Vec::<String>::new());
 }
 
+/// Seeds that once broke a rule, beyond the first thousand.
+#[test]
+fn seeds_that_found_something_hold() {
+    for seed in [2_477, 7_341, 7_537, 10_984, 13_491, 25_510, 28_425] {
+        assert_eq!(run(seed, None, false).err(), None, "again: {}", command(seed));
+    }
+}
+
 #[test]
 fn a_seed_is_the_same_run_every_time() {
     let journal = |seed| run(seed, None, false).unwrap().journal;

@@ -131,6 +131,9 @@ pub(super) struct LimitsSpec {
     check_timeout: Option<At<DurationText>>,
     /// How long one turn of an agent may take.
     turn_timeout: Option<At<DurationText>>,
+    /// How long an agent may do nothing in its turn that can be seen (say something, call its model or a tool, wait for a person) before it is ended and
+    /// its turn taken up again. What a program runs itself without a word is not seen; no such limit when left out.
+    silence_timeout: Option<At<DurationText>>,
     /// How long a question waits for a person before its default is taken.
     answer_timeout: Option<At<DurationText>>,
     /// How many times a change may come back from the merge queue within one attempt.
@@ -145,6 +148,7 @@ impl LimitsSpec {
         Limits {
             attempts_max: attempts.unwrap_or(default.attempts_max),
             check_ms_max: self.check_timeout.map_or(default.check_ms_max, |text| checker.duration(text)),
+            silence_ms_max: self.silence_timeout.map(|text| checker.duration(text)),
             turn_ms_max: self.turn_timeout.map(|text| checker.duration(text)),
             interrupt_ms: self.answer_timeout.map(|text| checker.duration(text)),
             returns_max: checker.number("the number of returns", self.returns_max, 0..=100),

@@ -83,6 +83,7 @@ fn every_key_arrives() {
     let limits = Limits {
         attempts_max: 5,
         check_ms_max: 90_000,
+        silence_ms_max: None,
         turn_ms_max: Some(1_200_000),
         interrupt_ms: Some(28_800_000),
         returns_max: Some(2),

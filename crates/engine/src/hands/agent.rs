@@ -2,6 +2,7 @@
 
 use super::{
     Failed, Hands, Outcome,
+    activity::Activity,
     body::{Body, Control},
     broker::Broker,
     transcript::Transcript,
@@ -89,6 +90,8 @@ pub(crate) struct Live {
     pub(crate) approvals: Approvals,
     /// Where the agent reaches us: an address and a port, as it sees them.
     door: String,
+    /// Whether it does anything.
+    pub(crate) activity: Arc<Activity>,
     /// Sessions that this process knows.
     pub(crate) loaded: Mutex<BTreeSet<SessionId>>,
     /// What our own agents are told of the tools, so that they need not ask.
@@ -215,7 +218,8 @@ impl Hands {
         let auth_method = program.auth_method.clone();
         let (door, body) = self.embody(role, &workspace, program, &gateway).await?;
         let (tap, updates) = Tap::new(UPDATES);
-        let turn_ended = self.transcribe(name.to_string(), gateway.key(), updates);
+        let activity = Arc::<Activity>::default();
+        let turn_ended = self.transcribe(name.to_string(), gateway.key(), updates, Arc::clone(&activity));
         let tasks = Tasks::default();
         if let Some(listener) = body.listener {
             let tools = AgentTools::new(self, self.handle.clone(), id, brokered);
@@ -238,6 +242,7 @@ impl Hands {
             broker,
             approvals: role.approvals.clone(),
             door,
+            activity,
             loaded: Mutex::default(),
             told: role.command.is_none().then(|| self.told(brokered)),
             cancelled: watch::Sender::default(),
@@ -418,7 +423,7 @@ impl Hands {
     }
 
     /// Carries what an agent does into its transcript. Answers with what is to be told when a turn has ended.
-    fn transcribe(&self, agent: String, key: &SecretString, updates: Updates) -> Arc<Notify> {
+    fn transcribe(&self, agent: String, key: &SecretString, updates: Updates, activity: Arc<Activity>) -> Arc<Notify> {
         let turn_ended = Arc::new(Notify::new());
         let transcript = Transcript {
             transcripts: self.tools.transcripts.clone(),
@@ -426,6 +431,7 @@ impl Hands {
             agent,
             clock: self.tools.clock,
             masking: self.tools.masking.clone(),
+            activity,
             own: Masker::new([("session".to_owned(), key.clone())]),
         };
         tokio::spawn(transcript.run(updates, Arc::clone(&turn_ended)));

@@ -135,6 +135,7 @@ impl Broker {
 impl Hands {
     /// Runs a command for an agent and answers with what it came to.
     pub(crate) async fn run_command(&self, live: &Arc<Live>, key: String, call: RunCommand) -> Answer {
+        let _runs = live.activity.begins();
         // The same call again meets its own answer, or the question that is open.
         if !live.broker.knows(&key) {
             let request = format!("run: {}", call.command);

@@ -3,6 +3,7 @@
 //! Hands decide nothing. An effect that is asked for again after a crash finds what its first run left and goes on from there: repositories
 //! and workspaces are found, sessions are loaded, merges come out as the same commit, branches that have moved stay.
 
+mod activity;
 mod agent;
 mod body;
 mod broker;

@@ -67,6 +67,8 @@ impl Hands {
             Approval::Deny => return false,
             Approval::Ask => {}
         }
+        let live = self.live(agent);
+        let _waits = live.as_ref().map(|live| live.activity.begins());
         let key = uuid::Uuid::now_v7().to_string();
         match self.handle().tell(Input::PermissionAsked { agent, key, request }).await {
             Ok(facts) => {

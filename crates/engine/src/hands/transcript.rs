@@ -3,6 +3,7 @@
 //! The pieces of an agent's text are one stream for each session and kind, and what a tool puts out is one for each call. Of each
 //! only that end is held back which may still become a secret; it comes with the next piece, or at the end of the turn.
 
+use super::activity::Activity;
 use crate::{clock::Clock, masking::Masking};
 use agents::acp::{Change, Update, Updates};
 use gateway::{MaskedStream, Masker};
@@ -17,6 +18,8 @@ pub(super) struct Transcript {
     pub(super) agent: String,
     pub(super) clock: Clock,
     pub(super) masking: Masking,
+    /// Whether it does anything.
+    pub(super) activity: Arc<Activity>,
     /// Finds the agent's own key of the gateway, which is worth nothing elsewhere.
     pub(super) own: Masker,
 }
@@ -37,6 +40,7 @@ impl Transcript {
                 }
             };
             let Some(update) = next else { break };
+            self.activity.seen();
             if let Some(update) = pieces.covered(&self.masking.masker(), update) {
                 self.push(&update);
             }

@@ -40,7 +40,7 @@ impl Hands {
         let Some(live) = self.live(order.agent) else { return Ok(None) };
         live.gateway.bind(Some(order.attempt.0));
         live.broker.open();
-        self.tools.meter.turn_begins(order.attempt.0);
+        self.tools.meter.turn_begins(order.attempt.0, order.resumed);
         let outcome = self.turn(&live, &order).await;
         // What the workspace holds must be still when it is looked at.
         live.broker.close().await;
@@ -59,10 +59,22 @@ impl Hands {
         }
     }
 
+    /// Returns when the agent has been silent for too long, and how long that is; never where no limit is set.
+    async fn silence(&self, live: &Live, attempt: u32) -> u64 {
+        let Some(ms) = self.tools.settings.silence_ms else { return std::future::pending().await };
+        loop {
+            let calling = self.tools.meter.is_calling(attempt).await;
+            match live.activity.left(Duration::from_millis(ms), calling) {
+                Some(left) => tokio::time::sleep(left).await,
+                None => return ms,
+            }
+        }
+    }
+
     /// Says so when the agent counts otherwise than the gateway. Agents count differently (some the last call only), so it is no failure.
     fn reconcile(&self, live: &Live, attempt: u32, usage: Option<Usage>) {
-        let Some(usage) = usage else { return };
-        let (says, booked) = ([usage.input_tokens, usage.output_tokens], self.tools.meter.of_turn(attempt));
+        let Some((usage, booked)) = usage.zip(self.tools.meter.of_turn(attempt)) else { return };
+        let says = [usage.input_tokens, usage.output_tokens];
         if says != booked {
             self.scribe(live.name.as_str()).recounted(says, booked);
         }
@@ -85,7 +97,14 @@ impl Hands {
         let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
         let prompt = live.connection.prompt(&session, &text, order.turn, resumed);
-        let outcome = live.answer(order.id, &session, prompt).await;
+        live.activity.seen();
+        let answer = live.answer(order.id, &session, prompt);
+        let outcome = tokio::select! {
+            outcome = answer => outcome,
+            limit = self.silence(live, order.attempt.0) => {
+                return Err(Broken::Agent(format!("it did nothing for {}", view::duration(limit))));
+            }
+        };
         live.turn_ended.notify_one();
         let outcome = outcome?;
         if let Some(problem) = &outcome.problem {
@@ -181,10 +200,24 @@ struct Opened {
 }
 
 impl Order {
+    /// What an agent has to know that has lost its conversation.
+    fn lost(&self) -> String {
+        let turns = match self.turn {
+            1 => "This is still your first turn.".to_owned(),
+            turn => format!("This is your turn {turn}."),
+        };
+        format!(
+            "Your earlier conversation about this task is lost. {turns} What you have changed so far is in your workspace, which began at commit {}: look at it \
+             with git status and git diff before you go on, and do not begin anew.",
+            self.base
+        )
+    }
+
     /// The text of the turn: with the task before it, when the agent has forgotten what was said.
     fn text(&self, anew: bool) -> String {
         match &self.task_brief {
-            Some(task) if anew => format!("{task}\n\n{}", self.prompt),
+            Some(task) if anew => format!("{task}\n\n{}\n\n{}", self.lost(), self.prompt),
+            None if anew => format!("{}\n\n{}", self.prompt, self.lost()),
             _ => self.prompt.clone(),
         }
     }

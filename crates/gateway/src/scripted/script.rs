@@ -317,7 +317,7 @@ mod tests {
         check_error(
             "version: 1\nreplies:\n  - steps:\n      - raw: {kind: funny}\n",
             expect![
-                "script:4:21: unknown variant `funny`, expected one of empty, refusal, length, unknown_tool, malformed, truncated, garbage, huge"
+                "script:4:21: unknown variant `funny`, expected one of empty, refusal, length, unknown_tool, malformed, truncated, stalled, unreachable, garbage, huge"
             ],
         );
         check_error(

@@ -37,6 +37,8 @@ replies:
     steps: [{raw: {kind: unknown_tool}}]
   - when: {contains: "raw malformed"}
     steps: [{raw: {kind: malformed}}]
+  - when: {contains: "raw unreachable"}
+    steps: [{raw: {kind: unreachable}}]
   - when: {contains: "raw truncated"}
     steps: [{raw: {kind: truncated}}]
   - when: {contains: "raw garbage"}
@@ -317,6 +319,10 @@ async fn bad_transport_is_bad_transport() {
         assert!(!truncated.whole && (truncated.body.len() > 20) == stream, "{format:?} {stream}");
         assert_eq!(scene.settlements.recv().await.unwrap().outcome, Outcome::Cut);
 
+        let unreachable = scene.ask(&path_of(format, stream), body("unreachable")).await;
+        assert_eq!(unreachable.status, 502, "{format:?} {stream}");
+        assert_eq!(scene.settlements.recv().await.unwrap().outcome, Outcome::Unreachable);
+
         let garbage = scene.ask(&path_of(format, stream), body("garbage")).await;
         assert_eq!((garbage.status, garbage.text()), (200, "<html>This is not the API.</html>\n"));
         let settled = scene.settlements.recv().await.unwrap();
@@ -341,7 +347,7 @@ async fn errors_have_the_shape_of_their_format() {
 
         let none = scene.ask(&path_of(format, stream), request(format, stream, &[("user", "who fits this?")])).await;
         assert_eq!(none.status, 400);
-        let message = "No reply of the script fits this request: none of its 12 has a \"when\" that holds.";
+        let message = "No reply of the script fits this request: none of its 13 has a \"when\" that holds.";
         assert_eq!(none.json()["error"]["message"], message);
     }
     let other = json!({"model": "other-model", "messages": [{"role": "user", "content": "x"}]}).to_string();

@@ -48,7 +48,7 @@ impl Mission {
     }
 
     /// Every task that does the work of this one, itself included.
-    fn group(&self, task: TaskId) -> Vec<TaskId> {
+    pub(crate) fn group(&self, task: TaskId) -> Vec<TaskId> {
         self.rivals.groups.get(&self.leader(task)).cloned().unwrap_or_else(|| vec![task])
     }
 

@@ -60,6 +60,44 @@ fn an_agent_that_cannot_be_woken() {
     assert_eq!(journal.of("agent_stopping").filter(|fact| fact["reason"] == "unresponsive").count(), 1);
 }
 
+/// The same where silence has a limit: it is ended long before its turn's time is over, and the next process takes the turn up.
+#[test]
+fn an_agent_that_falls_silent_is_taken_up_again() {
+    let script = r#"  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: run_command, args: {command: "[ -e ~/again ] || { touch ~/again; kill -STOP $PPID; }; echo done > note.txt"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+"#;
+    let bench =
+        stranger(&format!("exec {MUSTER} __native"), "limits: {silence_timeout: 2s, turn_timeout: 10m}\n", script);
+    let ended = bench.run(&["--all"]).expect(0);
+    assert!(ended.stderr.contains("was lost: it did nothing for 2.0 s"), "{}", ended.stderr);
+    bench.wait_until_all_processes_are_gone();
+    let journal = bench.journal();
+    journal.check();
+    assert_eq!(["agent_lost", "attempt_failed", "merged"].map(|kind| journal.count(kind)), [1, 0, 1]);
+}
+
+/// A conversation that its agent does not have any more begins anew, with the task and what there is of it, under a name of its own.
+#[test]
+fn a_lost_conversation_begins_anew_with_what_there_is() {
+    let script = r#"  - when: {contains: ["[task note]", "Your earlier conversation about this task is lost. This is still your first turn."]}
+    steps:
+      - calls: [{tool: run_command, args: {command: "grep -qx half note.txt && echo done > note.txt"}}]
+      - calls: [{tool: submit_result, args: {summary: It is written.}}]
+      - text: Submitted.
+  - when: {contains: "[task note]"}
+    steps:
+      - calls: [{tool: run_command, args: {command: "echo half > note.txt; find ~ -name '*.jsonl' -delete; kill -9 $PPID"}}]
+"#;
+    let bench = stranger(&format!("exec {MUSTER} __native"), "", script);
+    bench.run(&[]).expect(0);
+    let journal = bench.journal();
+    // Two conversations of one attempt, which nothing else makes.
+    assert_eq!(["agent_lost", "session_opened", "merged"].map(|kind| journal.count(kind)), [1, 2, 1]);
+}
+
 #[test]
 fn programs_that_agents_leave_behind_are_ended() {
     let script = r#"  - when: {contains: "[task note]"}
