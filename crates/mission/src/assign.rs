@@ -23,7 +23,7 @@ impl Mission {
         }
         let (role, ranking) = self.choose_role(now, task)?;
         let idle = self.idle.get(role.index())?;
-        let failed_by = self.tasks.get(task.index())?.last_agent;
+        let failed_by = self.tasks.get(task.index())?.failed_agent;
         let (best, second) = (idle.iter().next()?, idle.iter().nth(1));
         let pass_over = Some(best.2) == failed_by && second.is_some();
         let &(failures, cold, agent) = if pass_over { second? } else { best };

@@ -385,6 +385,9 @@ impl Mission {
             self.count_attempt(role, task, false);
         }
         let Some(entry) = self.tasks.get_mut(task.index()) else { return };
+        if blamed || *reason == Failure::Unavailable {
+            entry.failed_agent = Some(agent);
+        }
         if *reason == Failure::Unavailable {
             entry.unavailable.insert(role);
         }

@@ -59,6 +59,7 @@ impl Mission {
                 state: TaskState::Waiting(task.depends_on.len() as u32),
                 tries: 0,
                 last_agent: None,
+                failed_agent: None,
                 failed_by: BTreeMap::new(),
                 unavailable: BTreeSet::new(),
                 lesson: None,

@@ -94,6 +94,8 @@ pub struct Task {
     pub tries: u32,
     /// Who tried last.
     pub last_agent: Option<AgentId>,
+    /// Who failed it last, and not for something of ours.
+    pub(crate) failed_agent: Option<AgentId>,
     /// How many attempts failed since it was last opened, by role.
     pub(crate) failed_by: BTreeMap<RoleId, u32>,
     /// Roles of which an agent could not be started for it.

@@ -141,7 +141,10 @@ impl Scenario {
         let ids: Vec<&str> = waiting.iter().map(|interrupt| interrupt["id"].as_str().unwrap()).collect();
         match self.person {
             Person::Absent if ids.is_empty() => {}
-            Person::Absent => panic!("{}: nobody is there to answer {waiting:?}", self.name),
+            Person::Absent => {
+                let told = bench.muster(&["tail", "last", "--all", "--no-follow"]).stdout;
+                panic!("{}: nobody is there to answer {waiting:?}\n{told}", self.name)
+            }
             Person::Says(words) => ids.iter().for_each(|id| order(&["answer", id, words])),
             Person::Cancels => order(&["cancel", "last"]),
         }
