@@ -228,6 +228,7 @@ fn five_kinds_of_agents_work_on_one_repository() {
     let files = [("README", "A repository to work on.\n")];
     let bench = Bench::new(&plan(&names).to_string(), &config().to_string(), &script.to_string(), &files);
     let ended = bench.run(&["--all", "--record"]).expect(0);
+    bench.wait_until_all_processes_are_gone();
     let view = ended.json();
     let journal = bench.journal();
     journal.check();
