@@ -22,7 +22,7 @@ mod spec;
 mod upstream;
 
 pub use ability::{CAPABILITIES_MAX, HealthAsk, HealthCheck};
-pub use approvals::{APPROVAL_RULES_MAX, Approval, ApprovalRule, Approvals};
+pub use approvals::{APPROVAL_RULES_MAX, Approval, ApprovalRule, Approvals, Fits};
 pub use budget::{BUDGET_LIMITS_MAX, BudgetLimit, BudgetMeasure, BudgetScope, BudgetWindow};
 pub use dispatch::{Dispatch, RULES_MAX, TaskRule, TaskSize, Weights};
 pub use role::{Role, Runtime, Speaks, WorkspaceKind};

@@ -93,7 +93,10 @@ pub(crate) fn launch(settings: &Settings, opening: &Opening) -> Launch {
 /// The rules of the role and, where the repository has none for Claude Code, those that it has for other agents.
 fn rules(settings: &Settings, work: &Path) -> String {
     let there = |name: &str| work.join(name);
-    let others = || std::fs::read_to_string(there("AGENTS.md")).unwrap_or_default();
+    // A plain file only: a link could lead to one that has no end.
+    let is_file = || there("AGENTS.md").symlink_metadata().is_ok_and(|about| about.is_file());
+    let others =
+        || if is_file() { std::fs::read_to_string(there("AGENTS.md")).unwrap_or_default() } else { String::new() };
     let others = if there("CLAUDE.md").exists() { String::new() } else { others() };
     let cut = others.floor_char_boundary(RULES_BYTES_MAX);
     [settings.rules.trim(), others[..cut].trim()]

@@ -51,10 +51,7 @@ impl Settings {
             openai_url: needed("OPENAI_BASE_URL")?,
             has_key: get("OPENAI_API_KEY").is_some_and(|key| !key.is_empty()),
             rules: get("MUSTER_RULES").unwrap_or_default(),
-            off: get("MUSTER_OFF")
-                .into_iter()
-                .flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>())
-                .collect(),
+            off: get("MUSTER_OFF").unwrap_or_default().split(',').map(str::to_owned).collect(),
             context_tokens: get("MUSTER_CONTEXT_TOKENS").and_then(|tokens| tokens.parse().ok()),
         })
     }

@@ -47,6 +47,9 @@ impl Mission {
         let goal = self.opening.as_deref().map_or("", |opening| opening.goal.trim());
         let _ = writeln!(text, "You are {}, one of a team with one goal:\n{goal}\n", self.agent_name(attempt.agent));
         let _ = writeln!(text, "Your task: {} [task {}]\n{}\n", task.title, task.name, task.instructions.trim());
+        if let Some(lesson) = self.tasks.get(attempt.task.index()).and_then(|task| task.lesson.as_ref()) {
+            tell_lesson(&mut text, lesson);
+        }
         match &task.writes {
             Writes::Anything => {}
             Writes::Only(globs) => {
@@ -54,15 +57,9 @@ impl Mission {
                     writeln!(text, "Change only files that match: {}. Anything else is sent back.\n", globs.join(", "));
             }
             Writes::Nothing => {
-                if let Some(lesson) = self.tasks.get(attempt.task.index()).and_then(|task| task.lesson.as_ref()) {
-                    tell_lesson(&mut text, lesson);
-                }
                 text.push_str("Change no files: the result is what you submit with submit_result or, without it, your last answer.");
                 return text;
             }
-        }
-        if let Some(lesson) = self.tasks.get(attempt.task.index()).and_then(|task| task.lesson.as_ref()) {
-            tell_lesson(&mut text, lesson);
         }
         if !task.checks.is_empty() {
             text.push_str(

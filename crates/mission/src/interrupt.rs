@@ -118,11 +118,7 @@ impl Mission {
         let follows = match &interrupt.about {
             // What ends is put away whatever the answer; only where the result goes is still open then.
             About::Task(_) | About::Budget | About::Allowance(_) | About::Space if ending => Vec::new(),
-            About::Permission(_) if matches!(answer, Answer::Text(_)) => {
-                let Answer::Text(text) = answer else { return Ok(Vec::new()) };
-                return Err(Rejected::NotThat { text, example: "a yes or a no (--approve, --deny)" });
-            }
-            About::Permission(attempt) => self.permission_answered(now, *attempt, id),
+            About::Permission(attempt) => self.permission_answered(now, *attempt, id, &answer)?,
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
             About::Budget => self.budget_answered(&answer)?,

@@ -63,15 +63,24 @@ impl Mission {
     }
 
     /// The turn goes on with what it had left, unless another question of it is open.
-    pub(crate) fn permission_answered(&self, now: At, id: AttemptId, interrupt: InterruptId) -> Vec<Fact> {
-        let Some(attempt) = self.attempts.get(&id) else { return Vec::new() };
+    pub(crate) fn permission_answered(
+        &self,
+        now: At,
+        id: AttemptId,
+        interrupt: InterruptId,
+        answer: &Answer,
+    ) -> Decision {
+        if let Answer::Text(text) = answer {
+            return Err(Rejected::NotThat { text: text.clone(), example: "a yes or a no (--approve, --deny)" });
+        }
+        let Some(attempt) = self.attempts.get(&id) else { return Ok(Vec::new()) };
         if !matches!(attempt.state, AttemptState::Working { cancelled: None, .. }) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let others = attempt.permissions.keys().filter(|open| **open != interrupt);
         let waits = others.filter_map(|open| self.interrupts.get(open)).map(|other| other.deadline).max();
         let left = self.turn_left(now, id, attempt);
-        vec![Fact::TurnExtended { attempt: id, deadline: waits.unwrap_or(now).after(left) }]
+        Ok(vec![Fact::TurnExtended { attempt: id, deadline: waits.unwrap_or(now).after(left) }])
     }
 
     pub(crate) fn apply_turn_extended(&mut self, id: AttemptId, deadline: At) {

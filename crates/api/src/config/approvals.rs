@@ -36,11 +36,30 @@ pub enum Approval {
     Deny,
 }
 
+/// What a request has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fits {
+    /// Exactly this.
+    Is(String),
+    /// Anything with this somewhere in it. Never allowed by that: whoever asks could put it there.
+    Contains(String),
+}
+
+impl Fits {
+    fn fits(&self, request: &str) -> bool {
+        match self {
+            Self::Is(text) => request == text,
+            Self::Contains(text) => request.contains(text),
+        }
+    }
+}
+
 /// What becomes of requests that fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRule {
-    /// A request fits when this stands somewhere in it.
-    pub contains: String,
+    /// What a request has to be to fit.
+    pub fits: Fits,
     /// What becomes of it.
     pub answer: Approval,
 }
@@ -48,7 +67,7 @@ pub struct ApprovalRule {
 impl Approvals {
     /// What becomes of this request.
     pub fn of(&self, request: &str) -> Approval {
-        let fits = self.rules.iter().find(|rule| request.contains(&rule.contains));
+        let fits = self.rules.iter().find(|rule| rule.fits.fits(request));
         fits.map_or(self.otherwise, |rule| rule.answer)
     }
 
@@ -71,12 +90,15 @@ pub(crate) struct ApprovalsSpec {
     rules: List<RuleSpec>,
 }
 
-/// What becomes of requests that fit.
+/// What becomes of requests that fit: those that are `is`, or those that have `contains` somewhere in them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["is"]}, {"required": ["contains"], "properties": {"answer": {"enum": ["ask", "deny"]}}}]))]
 struct RuleSpec {
-    /// A request fits when this stands somewhere in it, such as `git push`.
-    contains: At<Text>,
+    /// The whole request, as `muster inbox` shows it.
+    is: Option<At<Text>>,
+    /// A part of it, such as `git push`; not for `allow`, because whoever asks could put it there.
+    contains: Option<At<Text>>,
     /// What becomes of it.
     #[schemars(schema_with = "word_schema")]
     answer: At<NameText>,
@@ -104,13 +126,28 @@ pub(super) fn approvals(checker: &mut Checker, spec: At<WordOr<ApprovalsSpec>>) 
                 checker.wrong(first.place, format!("there are {} rules", rules.len()), fix);
             }
             let otherwise = otherwise.map(|word| answer(checker, word)).unwrap_or_default();
-            let rules = rules.into_iter().map(|At { value: rule, .. }| ApprovalRule {
-                contains: checker.text("what a request contains", rule.contains),
-                answer: answer(checker, rule.answer),
-            });
-            Approvals { otherwise, rules: rules.collect() }
+            let rules = rules.into_iter().filter_map(|spec| rule(checker, spec)).collect();
+            Approvals { otherwise, rules }
         }
     }
+}
+
+fn rule(checker: &mut Checker, At { value: spec, place }: At<RuleSpec>) -> Option<ApprovalRule> {
+    let told = answer(checker, spec.answer);
+    let fits = match (spec.is, spec.contains) {
+        (Some(text), None) => Fits::Is(checker.text("the request", text)),
+        (None, Some(text)) if told == Approval::Allow => {
+            let fix = "write the whole request with `is`, or `ask`";
+            checker.wrong(text.place, "whoever asks could put this into any request and be allowed", fix);
+            return None;
+        }
+        (None, Some(text)) => Fits::Contains(checker.text("what a request contains", text)),
+        _ => {
+            checker.wrong(place, "a rule says which requests fit in one way", "write either `is` or `contains`");
+            return None;
+        }
+    };
+    Some(ApprovalRule { fits, answer: told })
 }
 
 fn answer(checker: &mut Checker, At { value: NameText(text), place }: At<NameText>) -> Approval {
@@ -122,5 +159,29 @@ fn answer(checker: &mut Checker, At { value: NameText(text), place }: At<NameTex
             checker.wrong(place, format!("{} is no answer to a request", quote(&text)), instead_of(&text, WORDS));
             Approval::Deny
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{config, source::Source};
+
+    fn load(rule: &str) -> Result<config::Approvals, String> {
+        let text = format!(
+            "upstreams: {{s: {{scripted: s.yaml}}}}\nroles: {{a: {{runtime: native, model: m, approvals: {{otherwise: ask, rules: [{rule}]}}}}}}\n"
+        );
+        let config = config::load(&Source::new("muster.yaml", text)).map_err(|problems| problems.to_string())?;
+        Ok(config.roles.into_values().next().unwrap().approvals)
+    }
+
+    #[test]
+    fn what_is_allowed_is_the_whole_request() {
+        let exact = load("{is: \"run: make test\", answer: allow}").unwrap();
+        assert_eq!(exact.of("run: make test"), config::Approval::Allow);
+        assert_eq!(exact.of("run: rm -rf . # run: make test"), config::Approval::Ask);
+        let part = load("{contains: rm -rf, answer: deny}").unwrap();
+        assert_eq!(part.of("run: true; rm -rf ."), config::Approval::Deny);
+        assert!(load("{contains: make test, answer: allow}").unwrap_err().contains("whoever asks could put this"));
+        assert!(load("{answer: deny}").unwrap_err().contains("either `is` or `contains`"));
     }
 }

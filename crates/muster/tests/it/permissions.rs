@@ -72,7 +72,7 @@ fn a_prompt_that_nobody_answers_is_refused_in_time() {
 
 #[test]
 fn rules_answer_what_they_know() {
-    let asks = json!({"otherwise": "ask", "rules": [{"contains": "note.txt", "answer": "allow"}]});
+    let asks = json!({"otherwise": "ask", "rules": [{"is": "run: echo done > note.txt", "answer": "allow"}]});
     let refuses = json!({"otherwise": "allow", "rules": [{"contains": "note.txt", "answer": "deny"}]});
     for (rules, ran) in [(asks, 1), (refuses, 0), (json!("allow"), 1), (json!("deny"), 0)] {
         let bench = bench(&rules, &json!({}));
