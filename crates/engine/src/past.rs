@@ -73,6 +73,8 @@ impl Count {
             }
             Fact::TaskDone { attempt, .. } => self.ended(*attempt, true),
             Fact::AttemptFailed { reason: Failure::Closing | Failure::Infrastructure(_), .. } => {}
+            // What would meet whoever tries says nothing of them.
+            Fact::AttemptFailed { problem: Some(problem), .. } if problem.lasting => {}
             Fact::AttemptFailed { attempt, .. } => self.ended(*attempt, false),
             _ => {}
         }

@@ -165,7 +165,7 @@ impl Run {
         let key = self.key();
         self.tell(Input::ResultSubmitted { agent, key, summary: "It works.".into() });
         let work = Work::Changed { commit: format!("{effect:040}"), paths: 1, outside: vec![] };
-        self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: None });
+        self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: None, problem: None });
     }
 
     fn key(&mut self) -> String {

@@ -12,6 +12,7 @@ use crate::{
     fact::Fact,
     id::{AgentId, At, EffectId},
     input::EffectFailure,
+    problem::{Cause, Problem},
     reason::{Failure, StopReason},
     state::{AttemptState, Mission, Process, Wanted},
     timer::Timer,
@@ -44,17 +45,27 @@ impl Mission {
     }
 
     /// The agent rests; after too many failures its attempt fails as well, so that somebody else can try.
-    pub(crate) fn start_failed(&self, now: At, agent: AgentId, failure: EffectFailure, error: String) -> Vec<Fact> {
+    pub(crate) fn start_failed(
+        &self,
+        now: At,
+        agent: AgentId,
+        failure: EffectFailure,
+        error: String,
+        problem: Option<Box<Problem>>,
+    ) -> Vec<Fact> {
         let Some(entry) = self.agents.get(agent.index()) else { return Vec::new() };
         let limits = self.limits();
         let tries = entry.start_failures + 1;
         let pause = if failure == EffectFailure::NoSpace { limits.space_retry_ms } else { limits.backoff(tries) };
-        let mut facts = vec![Fact::AgentStartFailed { agent, until: now.after(pause), error }];
+        let lasting = problem.as_ref().is_some_and(|problem| problem.lasting);
+        let behind = problem.clone().or_else(|| Some(Box::new(Problem::passing(Cause::Said(error.clone())))));
+        let mut facts = vec![Fact::AgentStartFailed { agent, until: now.after(pause), error, problem }];
         if failure == EffectFailure::NoSpace {
             facts.extend(self.pause_for_space());
-        } else if failure == EffectFailure::Fatal || tries > limits.effect_retries_max {
+        } else if lasting || failure == EffectFailure::Fatal || tries > limits.effect_retries_max {
             let attempt = entry.attempt.into_iter();
-            facts.extend(attempt.flat_map(|attempt| self.fail_attempt(now, attempt, Failure::Unavailable)));
+            let failed = |attempt| self.fail_attempt_for(now, attempt, Failure::Unavailable, behind.clone());
+            facts.extend(attempt.flat_map(failed));
         }
         facts
     }
@@ -78,18 +89,19 @@ impl Mission {
         let reason = crate::opening::shortened(reason);
         match entry.process {
             Process::Cold | Process::Resting => Err(Rejected::Standing("not aware of a process of this agent")),
-            Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason)),
+            Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason, None)),
             // Whoever stops it has yet to answer, and until then no other process may take its place.
             Process::Stopping(_) => Err(Rejected::Standing("stopping this agent already")),
             Process::Up => {
                 let mut facts = self.count_at_loss(now, agent);
+                let last = Some(Box::new(Problem::passing(Cause::Said(reason.clone()))));
                 facts.push(Fact::AgentLost { agent, reason, blame: true });
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
                 if let Some((id, attempt)) = attempt
                     && matches!(attempt.state, AttemptState::Working { .. })
                     && attempt.losses >= self.limits().losses_max
                 {
-                    facts.extend(self.fail_attempt(now, id, Failure::Lost));
+                    facts.extend(self.fail_attempt_for(now, id, Failure::Lost, last));
                 }
                 Ok(facts)
             }

@@ -68,6 +68,7 @@ impl Mission {
                 permissions: BTreeMap::new(),
                 carried: BTreeMap::new(),
                 brief: Brief::Task,
+                returned: None,
                 resumed: false,
                 returns: 0,
                 nudges: 0,

@@ -17,6 +17,7 @@ use crate::{
     opening::at_most,
     permission,
     plan::Writes,
+    problem::{Cause, Problem},
     reason::{About, Brief, By, Failure, Return, StopReason},
     state::{Attempt, AttemptState, Lesson, Mission, Status, TaskState, Wanted},
     timer::Timer,
@@ -131,15 +132,16 @@ impl Mission {
         &self,
         now: At,
         effect: EffectId,
-        stop: Stop,
-        work: Work,
+        (stop, work): (Stop, Work),
         said: Option<String>,
+        problem: Option<Problem>,
     ) -> Decision {
         let Wanted::Turn(id) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
         let attempt = self.attempts.get(&id).ok_or(Rejected::Stale(effect))?;
         let AttemptState::Working { cancelled, .. } = attempt.state else { return Err(Rejected::Stale(effect)) };
         let mut facts = self.count_at_end(now, id);
-        facts.push(Fact::TurnEnded { attempt: id, stop, work: work.clone() });
+        let problem = problem.map(|problem| Box::new(problem.bounded()));
+        facts.push(Fact::TurnEnded { attempt: id, stop, work: work.clone(), problem: problem.clone() });
         // Some say that they are done when they were told to stop. Without a result it is what we told them.
         let stop =
             if stop == Stop::Done && cancelled.is_some() && attempt.claim.is_none() { Stop::Cancelled } else { stop };
@@ -158,7 +160,7 @@ impl Mission {
                 self.after_cut(id, attempt)
             }
             (Stop::Budget, _) => self.after_budget_stop(now, id, attempt),
-            _ => self.fail_attempt(now, id, Failure::Stopped(stop)),
+            _ => self.fail_attempt_for(now, id, Failure::Stopped(stop), problem),
         };
         // Nobody waits for permission in a turn that is over; an attempt that fails has said so itself.
         let fails = follows.iter().any(|fact| matches!(fact, Fact::AttemptFailed { .. }));
@@ -210,7 +212,7 @@ impl Mission {
             None if attempt.nudges < self.limits().nudges_max => {
                 vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }]
             }
-            None => self.fail_attempt(now, id, Failure::NothingSubmitted),
+            None => self.fail_attempt_for(now, id, Failure::NothingSubmitted, unmended(attempt.returned.clone())),
         }
     }
 
@@ -235,7 +237,8 @@ impl Mission {
 
     fn owed_or_not_accepted(&self, now: At, id: AttemptId, attempt: &Attempt, brief: Brief) -> Vec<Fact> {
         if attempt.returns >= self.limits().returns_max {
-            return self.fail_attempt(now, id, Failure::NotAccepted);
+            let Brief::Returned(why) = brief else { return self.fail_attempt(now, id, Failure::NotAccepted) };
+            return self.fail_attempt_for(now, id, Failure::NotAccepted, unmended(Some(why)));
         }
         moot_question(attempt).into_iter().chain([Fact::TurnOwed { attempt: id, brief }]).collect()
     }
@@ -253,6 +256,9 @@ impl Mission {
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.nudges += u32::from(*brief == Brief::Nudge);
             attempt.returns += u32::from(matches!(brief, Brief::Returned(_)));
+            if let Brief::Returned(why) = brief {
+                attempt.returned = Some(why.clone());
+            }
             attempt.brief = brief.clone();
         }
         self.set_attempt(id, AttemptState::Owed { resumed: false });
@@ -271,7 +277,14 @@ impl Mission {
     }
 
     /// A turn that we could not carry out. The agent is not to blame.
-    pub(crate) fn turn_failed(&self, now: At, id: AttemptId, failure: EffectFailure, error: String) -> Vec<Fact> {
+    pub(crate) fn turn_failed(
+        &self,
+        now: At,
+        id: AttemptId,
+        failure: EffectFailure,
+        error: String,
+        problem: Option<Box<Problem>>,
+    ) -> Vec<Fact> {
         let mut facts = self.count_at_end(now, id);
         match failure {
             EffectFailure::NoSpace => {
@@ -281,7 +294,7 @@ impl Mission {
                 facts.extend(self.pause_for_space());
             }
             EffectFailure::Transient | EffectFailure::Fatal => {
-                facts.extend(self.fail_attempt(now, id, Failure::Infrastructure(error)));
+                facts.extend(self.fail_attempt_for(now, id, Failure::Infrastructure(error), problem));
             }
         }
         facts
@@ -328,15 +341,35 @@ impl Mission {
 
     /// Ends an attempt: the task rests and is tried again, or a person is asked when its attempts are used up.
     pub(crate) fn fail_attempt(&self, now: At, id: AttemptId, reason: Failure) -> Vec<Fact> {
+        self.fail_attempt_for(now, id, reason, None)
+    }
+
+    /// The same, with what lies behind it. What would meet the role's other agents as well is no fault of this one and uses up no attempt.
+    pub(crate) fn fail_attempt_for(
+        &self,
+        now: At,
+        id: AttemptId,
+        reason: Failure,
+        problem: Option<Box<Problem>>,
+    ) -> Vec<Fact> {
         let Some(attempt) = self.attempts.get(&id) else { return Vec::new() };
         let tries = self.tasks.get(attempt.task.index()).map_or(0, |task| task.tries);
         let again = self.plan.tasks.get(attempt.task.index()).is_some_and(|task| tries < task.attempts_max);
         let closing = matches!(self.status, Status::Closing(_));
-        let retry = (again && !closing).then(|| now.after(self.limits().backoff(tries)));
+        let lasting = is_lasting(problem.as_deref());
+        let pause = if lasting { 0 } else { self.limits().backoff(tries) };
+        let retry = ((again || lasting) && !closing).then(|| now.after(pause));
         let mut facts: Vec<Fact> = moot_question(attempt).into_iter().collect();
         facts.extend(permission::moot(attempt));
-        let why = format!("the last of {tries} attempts failed: {}", reason.tell());
-        facts.push(Fact::AttemptFailed { attempt: id, reason, retry });
+        let attempts = if tries == 1 {
+            "its only attempt failed".to_owned()
+        } else {
+            format!("the last of {tries} attempts failed")
+        };
+        let why = format!("{attempts}: {}", reason.told(problem.as_deref()));
+        let stopped = if closing { None } else { self.stop_role(attempt.agent, problem.as_deref()) };
+        facts.push(Fact::AttemptFailed { attempt: id, reason, retry, problem });
+        facts.extend(stopped);
         if retry.is_none() && !closing {
             let rival = self.has_rival(attempt.task).then(|| Fact::TaskFailed { task: attempt.task, why: why.clone() });
             facts.push(rival.unwrap_or_else(|| self.ask_about_task(now, attempt.task, why)));
@@ -349,11 +382,13 @@ impl Mission {
             return Fact::TaskFailed { task, why };
         }
         let name = self.plan.tasks.get(task.index()).map_or("", |task| task.name.as_str());
+        // What a check printed keeps its lines.
+        let end = if why.contains('\n') { "\n" } else { ". " };
         Fact::InterruptRaised {
             interrupt: InterruptId(self.next.interrupt),
             about: About::Task(task),
             question: format!(
-                "Task '{name}': {why}. Approve to give it another round of attempts, deny to go on without it."
+                "Task '{name}': {why}{end}Approve to give it another round of attempts, deny to go on without it."
             ),
             deadline: now.after(self.limits().interrupt_ms),
             default: Answer::Deny,
@@ -361,25 +396,43 @@ impl Mission {
         }
     }
 
-    pub(crate) fn apply_attempt_failed(&mut self, id: AttemptId, reason: &Failure, retry: Option<At>) {
+    pub(crate) fn apply_attempt_failed(
+        &mut self,
+        id: AttemptId,
+        reason: &Failure,
+        retry: Option<At>,
+        problem: Option<&Problem>,
+    ) {
+        let lasting = is_lasting(problem);
         let brief = self.attempts.get(&id).map(|attempt| attempt.brief.clone());
         let Some((task, agent)) = self.attempt_over(id) else { return };
-        let blamed = !matches!(reason, Failure::Closing | Failure::Infrastructure(_) | Failure::Unavailable);
+        let blamed =
+            !lasting && !matches!(reason, Failure::Closing | Failure::Infrastructure(_) | Failure::Unavailable);
         if let Some(entry) = self.agents.get_mut(agent.index()) {
             entry.failures += u32::from(blamed);
         }
         self.refresh(agent);
-        self.remember_failure(task, agent, reason, brief, blamed);
+        if !lasting {
+            self.remember_failure(task, agent, (reason, problem), brief, blamed);
+        }
         if let Some(until) = retry {
             self.timers.set(Timer::Task(task), until);
         }
         if let Some(entry) = self.tasks.get_mut(task.index()) {
             entry.state = TaskState::Resting;
+            entry.tries -= u32::from(lasting && entry.tries > 0);
         }
     }
 
     /// What the next attempt at the task is told, and whom it is rather given to.
-    fn remember_failure(&mut self, task: TaskId, agent: AgentId, reason: &Failure, brief: Option<Brief>, blamed: bool) {
+    fn remember_failure(
+        &mut self,
+        task: TaskId,
+        agent: AgentId,
+        (reason, problem): (&Failure, Option<&Problem>),
+        brief: Option<Brief>,
+        blamed: bool,
+    ) {
         let Some(role) = self.agents.get(agent.index()).map(|agent| agent.role) else { return };
         if blamed {
             self.count_attempt(role, task, false);
@@ -395,7 +448,7 @@ impl Mission {
             let failed = entry.failed_by.entry(role).or_default();
             *failed = failed.saturating_add(1);
             let why = if let Some(Brief::Returned(why)) = brief { Some(why) } else { None };
-            entry.lesson = Some(Lesson { reason: reason.tell(), why });
+            entry.lesson = Some(Lesson { reason: reason.told(problem), why });
         }
     }
 
@@ -431,6 +484,15 @@ fn after_question(id: AttemptId, attempt: &Attempt) -> Option<Fact> {
         }
         None => Fact::AttemptParked { attempt: id, interrupt: question.interrupt },
     })
+}
+
+/// What lies behind an attempt whose work came back and was not mended.
+pub(crate) fn unmended(why: Option<Return>) -> Option<Box<Problem>> {
+    why.map(|why| Box::new(Problem::passing(Cause::Returned(Box::new(why)))))
+}
+
+fn is_lasting(problem: Option<&Problem>) -> bool {
+    problem.is_some_and(|problem| problem.lasting)
 }
 
 /// The end of a question that nobody waits for any more.

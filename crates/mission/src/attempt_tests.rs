@@ -86,7 +86,7 @@ fn only_effect(mission: &Mission) -> EffectId {
 }
 
 fn ended(effect: EffectId, said: Option<&str>) -> Input {
-    Input::TurnEnded { effect, stop: Stop::Done, work: Work::None, said: said.map(str::to_owned) }
+    Input::TurnEnded { effect, stop: Stop::Done, work: Work::None, said: said.map(str::to_owned), problem: None }
 }
 
 fn result(facts: &[Fact]) -> Option<&str> {

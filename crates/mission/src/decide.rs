@@ -163,7 +163,9 @@ impl Mission {
             Input::AgentLost { agent, reason } => self.agent_lost(now, agent, reason),
             Input::AgentStopped { effect } => self.agent_stopped(now, effect),
             Input::SessionOpened { attempt, session } => self.session_opened(attempt, session),
-            Input::TurnEnded { effect, stop, work, said } => self.turn_ended(now, effect, stop, work, said),
+            Input::TurnEnded { effect, stop, work, said, problem } => {
+                self.turn_ended(now, effect, (stop, work), said, problem.map(|problem| *problem))
+            }
             Input::ResultSubmitted { agent, key, summary } => self.result_submitted(agent, key, summary),
             Input::CheckpointTaken { agent, key, commit } => self.checkpoint_taken(agent, key, commit),
             Input::MessageSent { from, key, to, body } => self.message_sent(from, key, to, body),
@@ -176,7 +178,9 @@ impl Mission {
             Input::ChangeChecked { effect, verdict } => self.change_checked(now, effect, verdict),
             Input::ChangeMerged { effect } => self.change_merged(effect),
             Input::ResultPublished { effect } => self.result_published(effect),
-            Input::EffectFailed { effect, failure, error } => self.effect_failed(now, effect, failure, error),
+            Input::EffectFailed { effect, failure, error, problem } => {
+                self.effect_failed(now, effect, failure, error, problem)
+            }
             Input::LeaseAsked { attempt, micros, least } => self.lease_asked(attempt, micros, least),
             Input::AllowanceShort { attempt, allowance } => self.allowance_short(now, attempt, allowance),
             Input::RateLimited { attempt, until } => self.rate_limited(now, attempt, until),
@@ -235,6 +239,7 @@ impl Mission {
             .or_else(|| self.skip_next())
             .or_else(|| self.cancel_next_overdue(now))
             .or_else(|| self.fail_next_denied(now))
+            .or_else(|| self.ask_about_role(now))
             .or_else(|| self.start_next_turn(now))
             .or_else(|| self.start_next_agent())
             .or_else(|| self.assign_next(now))
@@ -303,7 +308,12 @@ impl Mission {
             Fact::AttemptParked { attempt, interrupt } => self.apply_attempt_parked(*attempt, *interrupt),
             Fact::ResultClaimed { attempt, key, summary } => self.apply_result_claimed(*attempt, key, summary),
             Fact::CheckpointTaken { attempt, key, .. } => self.apply_key(*attempt, key),
-            Fact::AttemptFailed { attempt, reason, retry } => self.apply_attempt_failed(*attempt, reason, *retry),
+            Fact::AttemptFailed { attempt, reason, retry, problem } => {
+                self.apply_attempt_failed(*attempt, reason, *retry, problem.as_deref());
+            }
+            Fact::RoleStopped { role, problem } => self.apply_role_stopped(*role, problem),
+            Fact::RoleReleased { role } => self.apply_role_released(*role),
+            Fact::RoleGivenUp { role } => self.apply_role_given_up(*role),
             Fact::MessageSent { message, from, key, to, body } => {
                 self.apply_message_sent(*message, *from, key, to, body);
             }

@@ -3,6 +3,7 @@
 use crate::{
     id::{AgentId, AttemptId, ChangeId, EffectId, TaskId},
     plan::{Check, Writes},
+    state::{ChangeState, Mission, Wanted},
 };
 use serde::Serialize;
 
@@ -102,4 +103,64 @@ pub enum EffectKind {
         /// The commit that it names.
         commit: String,
     },
+}
+
+impl Mission {
+    /// The effect of this id, while it is in flight, with everything that the hands need.
+    pub fn effect(&self, id: EffectId) -> Option<Effect> {
+        let kind = self.effect_kind(self.effects.get(&id)?.wanted)?;
+        Some(Effect { id, kind })
+    }
+
+    fn effect_kind(&self, wanted: Wanted) -> Option<EffectKind> {
+        let opening = self.opening.as_deref()?;
+        Some(match wanted {
+            Wanted::Prepare => {
+                EffectKind::PrepareRepository { repository: opening.repository.clone(), base: opening.base.clone() }
+            }
+            Wanted::Start(agent) => EffectKind::StartAgent { agent },
+            Wanted::Turn(attempt) => self.turn_effect(attempt)?,
+            Wanted::Cancel(attempt, turn) => EffectKind::CancelTurn { agent: self.attempts.get(&attempt)?.agent, turn },
+            Wanted::Stop(agent) => EffectKind::StopAgent { agent },
+            Wanted::Verify(change) => self.verify_effect(change)?,
+            Wanted::Merge(change) => match &self.changes.get(&change)?.state {
+                ChangeState::Merging { from, to } => {
+                    EffectKind::MergeChange { change, from: from.clone(), to: to.clone() }
+                }
+                ChangeState::Waiting | ChangeState::Verifying { .. } => return None,
+            },
+            Wanted::Publish => EffectKind::Publish { branch: opening.branch.clone(), commit: self.head.clone()? },
+        })
+    }
+
+    fn turn_effect(&self, id: AttemptId) -> Option<EffectKind> {
+        let attempt = self.attempts.get(&id)?;
+        Some(EffectKind::RunTurn {
+            agent: attempt.agent,
+            attempt: id,
+            task: attempt.task,
+            turn: attempt.turns,
+            resumed: attempt.resumed,
+            session: attempt.session.clone(),
+            base: attempt.base.clone(),
+            writes: self.plan.tasks.get(attempt.task.index())?.writes.clone(),
+            prompt: self.prompt(id)?,
+            task_brief: self.task_prompt(id),
+        })
+    }
+
+    fn verify_effect(&self, id: ChangeId) -> Option<EffectKind> {
+        let change = self.changes.get(&id)?;
+        let ChangeState::Verifying { onto, at } = &change.state else { return None };
+        let task = self.plan.tasks.get(change.task.index())?;
+        Some(EffectKind::VerifyChange {
+            change: id,
+            agent: change.agent,
+            commit: change.commit.clone(),
+            onto: onto.clone(),
+            message: self.merge_message(change.task, change.agent),
+            at_ms: at.0,
+            checks: task.checks.clone(),
+        })
+    }
 }

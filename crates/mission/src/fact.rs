@@ -7,6 +7,7 @@ use crate::{
     id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
     input::{Answer, CheckRun, Opening, Stop, To, Usage, Work},
     plan::Plan,
+    problem::Problem,
     reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason},
 };
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,9 @@ pub enum Fact {
         until: At,
         /// What happened.
         error: String,
+        /// The same as data, where more is known than words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// The agent's rest is over.
     AgentRested {
@@ -176,6 +180,9 @@ pub enum Fact {
         stop: Stop,
         /// What the workspace holds.
         work: Work,
+        /// What went wrong, when it ended for that and it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// The attempt needs another turn.
     TurnOwed {
@@ -217,6 +224,26 @@ pub enum Fact {
         reason: Failure,
         /// When the task is ready again; nothing when a person is asked, or the mission ends.
         retry: Option<At>,
+        /// What lies behind it, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
+    },
+    /// What an agent of a role met stays until a person has changed something: nothing is given to the role.
+    RoleStopped {
+        /// Which role.
+        role: RoleId,
+        /// What it met.
+        problem: Box<Problem>,
+    },
+    /// A person lets a stopped role go on.
+    RoleReleased {
+        /// Which role.
+        role: RoleId,
+    },
+    /// Nobody mends what stopped a role: what only it can do fails.
+    RoleGivenUp {
+        /// Which role.
+        role: RoleId,
     },
     /// A message is on its way.
     MessageSent {

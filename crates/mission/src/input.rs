@@ -5,6 +5,7 @@ use crate::{
     id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, Micros, RoleId, TaskId},
     limits::Limits,
     plan::Plan,
+    problem::Problem,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub enum Input {
         work: Work,
         /// What the agent said last, if anything. The result of a task whose result is its text, when the agent submits none.
         said: Option<String>,
+        /// What went wrong, when it ended for that and it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// The agent claims that its task is done (agent tool `submit_result`). → `ResultClaimed`
     ResultSubmitted {
@@ -151,6 +155,9 @@ pub enum Input {
         failure: EffectFailure,
         /// What happened, for people.
         error: String,
+        /// The same as data, where more is known than words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// The gateway needs more money for an attempt before it may make a call. → `LeaseGranted`, or a `budget` interrupt
     LeaseAsked {

@@ -96,6 +96,7 @@ impl Mission {
                 self.apply_permission_asked(*attempt, id, question, key.unwrap_or_default());
             }
             About::Allowance(allowance) => self.apply_allowance_asked(*allowance, id),
+            About::Role(role) => self.apply_role_asked(*role, id),
             About::Budget | About::Space => {}
         }
     }
@@ -117,10 +118,13 @@ impl Mission {
         let ending = matches!(self.status, Status::Closing(_));
         let follows = match &interrupt.about {
             // What ends is put away whatever the answer; only where the result goes is still open then.
-            About::Task(_) | About::Budget | About::Allowance(_) | About::Space if ending => Vec::new(),
+            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space if ending => {
+                Vec::new()
+            }
             About::Permission(attempt) => self.permission_answered(now, *attempt, id, &answer)?,
             About::Question(attempt) => self.question_answered(*attempt, id, &answer),
             About::Task(task) => task_answered(*task, &answer),
+            About::Role(role) => self.role_answered(*role, &answer),
             About::Budget => self.budget_answered(&answer)?,
             About::Allowance(allowance) => self.allowance_answered(*allowance, &answer)?,
             About::Space if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }],
@@ -154,7 +158,7 @@ impl Mission {
             }
             About::Permission(attempt) => self.apply_permission_answered(attempt, id, answer, by),
             About::Publish => self.publication = Publication::NotYet,
-            About::Task(_) | About::Budget | About::Allowance(_) | About::Space => {}
+            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space => {}
         }
     }
 
@@ -164,6 +168,10 @@ impl Mission {
             (_, Status::Closing(_)) => Err(Rejected::Over),
             (TaskState::Failed, _) => Ok(vec![Fact::TaskReopened { task }]),
             (TaskState::Asking(interrupt), _) => self.answer_by(now, interrupt, Answer::Approve, By::Person),
+            (TaskState::Ready | TaskState::Resting, _) => match self.asked_for(task) {
+                Some(interrupt) => self.answer_by(now, interrupt, Answer::Approve, By::Person),
+                None => Err(Rejected::NotFailed(task)),
+            },
             _ => Err(Rejected::NotFailed(task)),
         }
     }

@@ -31,7 +31,7 @@
 //! | `TurnEnded` done or out of money, with claim, or done with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths or files that cannot be taken over) ⇒ `VerifyStarted` ✱`VerifyChange` |
 //! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer, files that cannot be taken over) or `AttemptParked` or `AttemptFailed` |
 //! | `TurnEnded` cancelled, or out of money without claim | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
-//! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up |
+//! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up; for a lasting cause `RoleStopped` ⇒ `Assigned` to another role, or `InterruptRaised` |
 //! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
 //! | `ChangeChecked` failed, conflict, rejected | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |
 //! | `ChangeMerged` | → `Merged` ⇒ for its rivals `TurnCancelling`, `InterruptAnswered`, `TaskSuperseded`…; `VerifyStarted`, `Assigned`…, or `Closing` |
@@ -39,19 +39,19 @@
 //! | `InterruptAsked` | → `InterruptRaised` |
 //! | `PermissionAsked` | → `InterruptRaised` (permission), `TurnExtended`; asked again after an answer: `InterruptRaised`, `InterruptAnswered` |
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
-//! | `Answered` | → `InterruptAnswered`, then `TurnOwed`, `TurnExtended`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
+//! | `Answered` | → `InterruptAnswered`, then `RoleReleased`, `RoleGivenUp` ⇒ `TaskFailed`…, `TurnOwed`, `TurnExtended`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
 //! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
 //! | `AllowanceShort` | → `AllowanceUsedUp`, `InterruptRaised` (budget); in a window `AllowanceUsedUp`, `AttemptLimited`, `TurnCancelling` |
 //! | `HealthChecked` | → `HealthChanged` ⇒ `Assigned`… when it lets a task be given out |
 //! | `UsageSettled` | → `WindowBegan`…, `UsageSettled`, `AllowanceWarned`… ⇒ `BudgetWarned` |
 //! | `RateLimited` | → `AttemptLimited`, and `TurnCancelling` ✱`CancelTurn` while its turn runs; no turn of it starts before the limit is over |
-//! | `EffectFailed` | agent → `AgentStartFailed`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
+//! | `EffectFailed` | agent → `AgentStartFailed`, for a lasting cause `AttemptFailed`, `RoleStopped`; turn → `AttemptFailed`; repository, change → `EffectDelayed` or giving up (a move of the branch never, unless the mission ends); result → `InterruptRaised`; full disk → also `Paused` ⇒ `InterruptRaised` |
 //! | `SpaceExhausted` | → `Paused` ⇒ `InterruptRaised` |
 //! | `Pause` | → `Paused` ⇒ `TurnCancelling`… ✱`CancelTurn` |
 //! | `Resume` | → `Resumed` ⇒ whatever was held back |
 //! | `Cancel` | → `Closing` ⇒ `TurnCancelling`…, `AttemptFailed`…, `InterruptAnswered`…, `PublishStarted` ✱`Publish`, `AgentStopping`… ✱`StopAgent`, `Closed` |
 //! | `ResultPublished` | → `Published` ⇒ `Closed` |
-//! | `Retry` | → `TaskReopened` ⇒ `Assigned` |
+//! | `Retry` | → `TaskReopened` ⇒ `Assigned`; while its role is stopped as `Answered` with yes |
 //! | `Woke` | what is due: `TurnCancelling`, `AgentStopping`, `TaskReady`, `AgentRested`, `AttemptReleased` ⇒ `TurnStarted`, `InterruptAnswered`, `EffectRetried`, `TimeCounted`, `AllowanceUsedUp`, `InterruptRaised` ⇒ `TurnCancelling`… |
 //!
 //! A turn that an allowance of time covers has a `TimeCounted` (and `WindowBegan`) before its `TurnStarted` and before its end.
@@ -78,9 +78,11 @@ mod message;
 mod opening;
 mod permission;
 mod plan;
+mod problem;
 mod reason;
 mod spending;
 mod state;
+mod stopped;
 mod timer;
 mod view;
 
@@ -98,6 +100,7 @@ pub use id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptI
 pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Refusal, Stop, To, Topic, Usage, Verdict, Work};
 pub use limits::Limits;
 pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
+pub use problem::{Cause, Problem};
 pub use reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason};
 pub use spending::{Room, Spent, Stance};
 pub use state::{

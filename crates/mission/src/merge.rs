@@ -56,10 +56,11 @@ impl Mission {
             Verdict::Conflict { hunks } => Return::Conflict { hunks },
             Verdict::Rejected { why } => Return::Rejected(why),
         };
+        let behind = crate::attempt::unmended(Some(why.clone()));
         let mut facts = vec![Fact::ChangeReturned { change: id, why }];
         let returns = self.attempts.get(&change.attempt).map_or(0, |attempt| attempt.returns);
         if returns >= self.limits().returns_max {
-            facts.extend(self.fail_attempt(now, change.attempt, Failure::NotAccepted));
+            facts.extend(self.fail_attempt_for(now, change.attempt, Failure::NotAccepted, behind));
         }
         Ok(facts)
     }

@@ -8,6 +8,7 @@ use crate::{
     input::{EffectFailure, Opening},
     limits::{SETTINGS_BYTES_MAX, TEXT_BYTES_MAX},
     plan::Plan,
+    problem::Problem,
     reason::{Failure, Outcome, PauseReason},
     state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Wanted},
     timer::Timer,
@@ -109,11 +110,19 @@ impl Mission {
     }
 
     /// What a failed effect leads to, by what it was about.
-    pub(crate) fn effect_failed(&self, now: At, effect: EffectId, failure: EffectFailure, error: String) -> Decision {
+    pub(crate) fn effect_failed(
+        &self,
+        now: At,
+        effect: EffectId,
+        failure: EffectFailure,
+        error: String,
+        problem: Option<Box<Problem>>,
+    ) -> Decision {
         let error = shortened(error);
+        let problem = problem.map(|problem| Box::new(problem.bounded()));
         match self.wanted(effect)? {
-            Wanted::Start(agent) => Ok(self.start_failed(now, agent, failure, error)),
-            Wanted::Turn(attempt) => Ok(self.turn_failed(now, attempt, failure, error)),
+            Wanted::Start(agent) => Ok(self.start_failed(now, agent, failure, error, problem)),
+            Wanted::Turn(attempt) => Ok(self.turn_failed(now, attempt, failure, error, problem)),
             Wanted::Cancel(..) => Ok(Vec::new()),
             Wanted::Stop(_) => self.agent_stopped(now, effect),
             Wanted::Publish => Ok(self.publish_failed(now, failure, error)),

@@ -6,6 +6,7 @@ use crate::{
     dispatch::ranking::Ranking,
     id::{AllowanceId, AttemptId, RoleId, TaskId},
     input::{CheckRun, Stop},
+    problem::{Cause, Problem},
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +119,8 @@ pub enum About {
     Permission(AttemptId),
     /// A task has used up its attempts (`user_input`).
     Task(TaskId),
+    /// A role cannot work until something is changed (`user_input`).
+    Role(RoleId),
     /// The budget is used up (`budget`).
     Budget,
     /// An allowance is used up (`budget`).
@@ -134,7 +137,7 @@ impl About {
         match self {
             About::Budget | About::Allowance(_) => "budget",
             About::Permission(_) => "permission",
-            About::Question(_) | About::Task(_) | About::Space | About::Publish => "user_input",
+            About::Question(_) | About::Task(_) | About::Role(_) | About::Space | About::Publish => "user_input",
         }
     }
 }
@@ -192,6 +195,28 @@ impl Failure {
             Failure::Closing => "the mission ended".to_owned(),
         }
     }
+
+    /// The reason in words with what lies behind it, as far as that is known.
+    pub fn told(&self, problem: Option<&Problem>) -> String {
+        let Some(problem) = problem else { return self.tell() };
+        let told = problem.tell();
+        match (self, &problem.cause) {
+            (Failure::NothingSubmitted, Cause::Returned(_)) => {
+                format!("the agent ended its turn without mending what it had submitted: {told}")
+            }
+            (Failure::NotAccepted, _) => format!("its change came back too often, the last time because {told}"),
+            (Failure::Lost, _) => format!("the agent's process was lost too often, the last time because {told}"),
+            // The cause says it all.
+            (Failure::Stopped(Stop::ModelError | Stop::Budget | Stop::Protocol) | Failure::Infrastructure(_), _) => {
+                told
+            }
+            (Failure::Unavailable, Cause::Program { .. } | Cause::Said(_)) => {
+                format!("the agent could not be started: {told}")
+            }
+            (Failure::Unavailable, _) => told,
+            _ => format!("{}: {told}", self.tell()),
+        }
+    }
 }
 
 impl Stop {
@@ -201,7 +226,7 @@ impl Stop {
             Stop::Done => "the agent ended its turn",
             Stop::Budget => "the budget was used up",
             Stop::Cancelled => "the turn was cancelled",
-            Stop::ModelError => "the model could not be reached or kept failing",
+            Stop::ModelError => "the turn ended in an error that the agent did not explain",
             Stop::BadAnswers => "the model's answers stayed unusable",
             Stop::Refusal => "the model refused",
             Stop::MaxTokens => "the model ran into its output limit",

@@ -20,6 +20,7 @@ use crate::{
     input::{Answer, Stop, Usage},
     limits::INTERRUPTS_MAX,
     permission,
+    plan::TaskSpec,
     reason::{About, Failure, Outcome},
     state::{Mission, Status, TaskState},
 };
@@ -150,20 +151,19 @@ impl Mission {
 
     /// Whether an agent may be given something to do.
     pub(crate) fn may_work(&self, agent: AgentId) -> bool {
-        self.covering(agent, None).all(|id| self.stance(id) == Stance::Open)
+        self.stopped_role(agent).is_none() && self.covering(agent, None).all(|id| self.stance(id) == Stance::Open)
     }
 
     /// Whether a turn of the attempt may begin.
     pub(crate) fn may_go_on(&self, agent: AgentId, task: TaskId) -> bool {
-        self.covering(agent, Some(task)).all(|id| self.stance(id) == Stance::Open)
+        self.stopped_role(agent).is_none() && self.covering(agent, Some(task)).all(|id| self.stance(id) == Stance::Open)
     }
 
     /// Keeps what a refused agent or attempt is on the agenda for.
     pub(crate) fn refresh_denied(&mut self, agent: AgentId, id: AttemptId, task: TaskId, owed: bool) {
-        if self.spending.of.is_empty() {
-            return;
-        }
-        let denied = owed && self.covering(agent, Some(task)).any(|id| self.stance(id) == Stance::Denied);
+        let given_up = self.agents.get(agent.index()).is_some_and(|agent| self.is_given_up(agent.role));
+        let denied = given_up || self.covering(agent, Some(task)).any(|id| self.stance(id) == Stance::Denied);
+        let denied = owed && denied;
         if denied {
             self.spending.denied.insert(id);
         } else {
@@ -322,7 +322,7 @@ impl Mission {
 
     /// Whether nobody of a role may work any more.
     pub(crate) fn is_barred(&self, role: RoleId) -> bool {
-        self.spending.barred.contains(&role)
+        self.spending.barred.contains(&role) || self.is_given_up(role)
     }
 
     /// Why a task will never be given to anybody, if so.
@@ -333,7 +333,7 @@ impl Mission {
             Some(id) => {
                 format!("more than {} was denied", self.plan.allowance_words(id, self.spending.of[id.index()].most))
             }
-            None if self.nobody_may(task) => "its role may use no more: a budget of it was denied".to_owned(),
+            None if self.nobody_may(task) => self.why_nobody(task),
             None => return None,
         };
         Some(Fact::TaskFailed { task, why })
@@ -343,7 +343,17 @@ impl Mission {
     fn nobody_may(&self, id: TaskId) -> bool {
         let Some(task) = self.plan.tasks.get(id.index()) else { return false };
         let mut fit = task.candidates().filter(|role| self.plan.unfit(task, *role).is_none());
-        !self.spending.barred.is_empty() && fit.all(|role| self.is_barred(role))
+        let some = !self.spending.barred.is_empty() || !self.stopped.is_empty();
+        some && fit.all(|role| self.is_barred(role))
+    }
+
+    fn why_nobody(&self, id: TaskId) -> String {
+        let roles = self.plan.tasks.get(id.index()).into_iter().flat_map(TaskSpec::candidates);
+        let stopped = roles.filter_map(|role| self.stopped.get(&role)).next();
+        stopped.map_or_else(
+            || "its role may use no more: a budget of it was denied".to_owned(),
+            |stopped| format!("its role cannot work: {}", stopped.problem.tell()),
+        )
     }
 
     /// How the allowances of a role stand.
@@ -366,7 +376,11 @@ impl Mission {
         if let Some(moot) = self.attempts.get(&attempt).and_then(open) {
             return Some(moot);
         }
-        Some(Fact::AttemptFailed { attempt, reason: Failure::Stopped(Stop::Budget), retry: Some(now) })
+        let agent = self.attempts.get(&attempt).map(|attempt| attempt.agent);
+        let stopped = agent.and_then(|agent| self.stopped_role(agent));
+        let problem = stopped.map(|stopped| Box::new(stopped.problem.clone()));
+        let reason = if problem.is_some() { Failure::Unavailable } else { Failure::Stopped(Stop::Budget) };
+        Some(Fact::AttemptFailed { attempt, reason, retry: Some(now), problem })
     }
 
     pub(crate) fn forget_spending(&mut self, id: AttemptId) {

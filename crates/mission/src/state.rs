@@ -5,12 +5,12 @@
 
 use crate::{
     dispatch::{Past, health::Health, pools::Pools, rivals::Rivals},
-    effect::{Effect, EffectKind},
     id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
     input::{Answer, Opening},
     plan::Plan,
     reason::{About, Brief, Outcome, PauseReason, Return, StopReason},
     spending::Spending,
+    stopped::Stopped,
     timer::Timers,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +36,8 @@ pub struct Mission {
     pub(crate) ledger: Ledger,
     pub(crate) spending: Spending,
     pub(crate) health: Vec<Health>,
+    /// Roles that nothing is given to for a lasting cause.
+    pub(crate) stopped: BTreeMap<RoleId, Stopped>,
     /// Attempts whose provider takes no calls, by the role of their agent, and until when.
     pub(crate) limited: BTreeMap<RoleId, BTreeMap<AttemptId, At>>,
     /// How attempts of this mission went, by role and kind of task.
@@ -216,6 +218,8 @@ pub struct Attempt {
     /// What was answered while nobody waited, by what was asked.
     pub(crate) carried: BTreeMap<String, Answer>,
     pub(crate) brief: Brief,
+    /// Why its last change came back, if one did.
+    pub(crate) returned: Option<Return>,
     pub(crate) resumed: bool,
     pub(crate) returns: u32,
     pub(crate) nudges: u32,
@@ -427,64 +431,6 @@ impl Mission {
             }
         }
         self.refresh_role(role);
-    }
-
-    /// The effect of this id, while it is in flight, with everything that the hands need.
-    pub fn effect(&self, id: EffectId) -> Option<Effect> {
-        let kind = self.effect_kind(self.effects.get(&id)?.wanted)?;
-        Some(Effect { id, kind })
-    }
-
-    fn effect_kind(&self, wanted: Wanted) -> Option<EffectKind> {
-        let opening = self.opening.as_deref()?;
-        Some(match wanted {
-            Wanted::Prepare => {
-                EffectKind::PrepareRepository { repository: opening.repository.clone(), base: opening.base.clone() }
-            }
-            Wanted::Start(agent) => EffectKind::StartAgent { agent },
-            Wanted::Turn(attempt) => self.turn_effect(attempt)?,
-            Wanted::Cancel(attempt, turn) => EffectKind::CancelTurn { agent: self.attempts.get(&attempt)?.agent, turn },
-            Wanted::Stop(agent) => EffectKind::StopAgent { agent },
-            Wanted::Verify(change) => self.verify_effect(change)?,
-            Wanted::Merge(change) => match &self.changes.get(&change)?.state {
-                ChangeState::Merging { from, to } => {
-                    EffectKind::MergeChange { change, from: from.clone(), to: to.clone() }
-                }
-                ChangeState::Waiting | ChangeState::Verifying { .. } => return None,
-            },
-            Wanted::Publish => EffectKind::Publish { branch: opening.branch.clone(), commit: self.head.clone()? },
-        })
-    }
-
-    fn turn_effect(&self, id: AttemptId) -> Option<EffectKind> {
-        let attempt = self.attempts.get(&id)?;
-        Some(EffectKind::RunTurn {
-            agent: attempt.agent,
-            attempt: id,
-            task: attempt.task,
-            turn: attempt.turns,
-            resumed: attempt.resumed,
-            session: attempt.session.clone(),
-            base: attempt.base.clone(),
-            writes: self.plan.tasks.get(attempt.task.index())?.writes.clone(),
-            prompt: self.prompt(id)?,
-            task_brief: self.task_prompt(id),
-        })
-    }
-
-    fn verify_effect(&self, id: ChangeId) -> Option<EffectKind> {
-        let change = self.changes.get(&id)?;
-        let ChangeState::Verifying { onto, at } = &change.state else { return None };
-        let task = self.plan.tasks.get(change.task.index())?;
-        Some(EffectKind::VerifyChange {
-            change: id,
-            agent: change.agent,
-            commit: change.commit.clone(),
-            onto: onto.clone(),
-            message: self.merge_message(change.task, change.agent),
-            at_ms: at.0,
-            checks: task.checks.clone(),
-        })
     }
 }
 

@@ -59,6 +59,9 @@ pub struct AttemptView {
     pub outcome: &'static str,
     /// Why it failed.
     pub why: Option<String>,
+    /// What lies behind it as data, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Box<mission::Problem>>,
     /// How many turns have begun.
     pub turns: u32,
     /// How many times its agent's process was lost meanwhile.
@@ -152,7 +155,11 @@ impl History {
         match fact {
             Fact::Opened { opening, .. } => self.degraded = degraded(&opening.settings),
             Fact::Assigned { task, attempt, agent, .. } => self.begin(at_ms, *task, *attempt, *agent),
-            Fact::AttemptFailed { attempt, reason, .. } => self.end(at_ms, *attempt, "failed", Some(reason.tell())),
+            Fact::AttemptFailed { attempt, reason, problem, .. } => {
+                self.end(at_ms, *attempt, "failed", Some(reason.told(problem.as_deref())));
+                let problem = problem.clone();
+                self.with(*attempt, |one| one.problem = problem);
+            }
             Fact::TurnStarted { attempt, turn, .. } => self.with(*attempt, |one| one.turns = *turn),
             Fact::ResultClaimed { attempt, summary, .. } => {
                 self.with(*attempt, |one| one.summary = Some(summary.clone()))
@@ -264,7 +271,12 @@ fn misfortune(fact: &Fact) -> Option<String> {
         Fact::AgentLost { blame: false, .. } => None,
         Fact::AgentLost { reason, .. } => Some(format!("was lost: {}", first_line(reason))),
         Fact::AttemptFailed { reason: Failure::Closing, .. } => None,
-        Fact::AttemptFailed { reason, .. } => Some(format!("an attempt failed: {}", first_line(&reason.tell()))),
+        Fact::AttemptFailed { reason, problem, .. } => {
+            Some(format!("an attempt failed: {}", first_line(&reason.told(problem.as_deref()))))
+        }
+        Fact::TurnOwed { brief: mission::Brief::Returned(why), .. } => {
+            Some(format!("was sent back: {}", return_word(why)))
+        }
         Fact::TaskFailed { why, .. } => Some(format!("will not be done: {}", first_line(why))),
         Fact::Paused { why } if *why != mission::PauseReason::Person => {
             Some(format!("the mission paused: {}", super::words::pause_word(*why)))

@@ -134,7 +134,7 @@ impl Play {
         }
         let turn = self.mission.in_flight().find(|effect| matches!(effect.kind, EffectKind::RunTurn { .. })).unwrap();
         let work = Work::Unchanged { commit: "base".into() };
-        self.tell(Input::TurnEnded { effect: turn.id, stop: Stop::Refusal, work, said: None });
+        self.tell(Input::TurnEnded { effect: turn.id, stop: Stop::Refusal, work, said: None, problem: None });
         self.tell(Input::Woke);
     }
 
@@ -146,6 +146,7 @@ impl Play {
             effect: start.id,
             failure: EffectFailure::Fatal,
             error: "no such program".into(),
+            problem: None,
         });
         self.tell(Input::Woke);
     }
@@ -162,7 +163,7 @@ impl Play {
         let is_b = |effect: &Effect| matches!(effect.kind, EffectKind::RunTurn { task: TaskId(1), .. });
         let effect = self.mission.in_flight().find(is_b).unwrap().id;
         let work = Work::Unchanged { commit: "base".into() };
-        self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: Some("Done.".into()) });
+        self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: Some("Done.".into()), problem: None });
     }
 
     fn limited(&mut self, attempt: u32) {

@@ -12,7 +12,7 @@ use super::{
         stop_word,
     },
 };
-use mission::{About, AttemptId, By, Choice, Fact, Failure, InterruptId, Micros, Outcome, TaskId};
+use mission::{About, AttemptId, By, Choice, Fact, Failure, InterruptId, Micros, Outcome, Problem, TaskId};
 use serde::Serialize;
 
 /// One choice and its reason.
@@ -103,7 +103,25 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         Fact::AttemptParked { interrupt, .. } => {
             chosen(format!("it waits for the answer to {interrupt}"), "it asked and ended its turn without a result")
         }
-        Fact::AttemptFailed { attempt, reason, retry } => failed(trail, *attempt, reason, retry.is_some()),
+        Fact::TurnEnded { stop, problem: Some(problem), .. } => {
+            let evidence = problem.hint.clone();
+            Some(Chosen { what: "its turn is over".to_owned(), why: stopped_because(*stop, problem), evidence })
+        }
+        Fact::AttemptFailed { attempt, reason, retry, problem } => {
+            failed(trail, *attempt, (reason, problem.as_deref()), retry.is_some())
+        }
+        Fact::RoleStopped { role, problem } => {
+            let what = format!("nothing more is given to role {}", trail.role_name(*role));
+            let why = format!("{}; trying again would end the same", problem.tell());
+            Some(Chosen { what, why, evidence: problem.hint.clone() })
+        }
+        Fact::RoleReleased { role } => {
+            chosen(format!("role {} goes on", trail.role_name(*role)), after(answer, "a person wants it tried again"))
+        }
+        Fact::RoleGivenUp { role } => chosen(
+            format!("what only role {} can do is given up", trail.role_name(*role)),
+            after(answer, "too many questions are open already"),
+        ),
         Fact::InterruptRaised { interrupt, about, question, .. } => {
             chosen(format!("{interrupt} asks a person: {question}"), raised_because(about))
         }
@@ -208,14 +226,26 @@ fn lost(reason: &str, blame: bool) -> Option<Chosen> {
     chosen("its process is gone; a turn that was on is owed again", format!("{reason}; {blame}"))
 }
 
-fn failed(trail: &Trail, attempt: AttemptId, reason: &Failure, again: bool) -> Option<Chosen> {
+/// Why a turn ended: the cause itself where it says it all.
+pub(super) fn stopped_because(stop: mission::Stop, problem: &Problem) -> String {
+    Failure::Stopped(stop).told(Some(problem))
+}
+
+fn failed(
+    trail: &Trail,
+    attempt: AttemptId,
+    (reason, problem): (&Failure, Option<&Problem>),
+    again: bool,
+) -> Option<Chosen> {
     let tried = trail.attempt(attempt)?;
+    let lasting = problem.is_some_and(|problem| problem.lasting);
     let next = match (again, reason) {
+        (true, _) if lasting => "; the task waits for another role, or for a person",
         (true, _) => "; the task is tried again after a pause",
         (false, Failure::Closing) => "",
         (false, _) => "; its attempts are used up, so a person is asked",
     };
-    chosen(format!("attempt {} ends without success{next}", tried.number), reason.tell())
+    chosen(format!("attempt {} ends without success{next}", tried.number), reason.told(problem))
 }
 
 fn raised_because(about: &About) -> &'static str {
@@ -223,6 +253,7 @@ fn raised_because(about: &About) -> &'static str {
         About::Question(_) => "the agent asked",
         About::Permission(_) => "the rules of its role leave this to a person",
         About::Task(_) => "the attempts of the task are used up",
+        About::Role(_) => "what one of its agents met would meet all of them again",
         About::Budget | About::Allowance(_) => "more would pass the budget",
         About::Space => "the disk is full",
         About::Publish => "the result could not be put into your repository",

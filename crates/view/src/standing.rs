@@ -407,6 +407,10 @@ fn answers(mission: &Mission, name: &str, id: InterruptId, about: &About) -> Vec
                 with("--deny", "the task will not be done"),
             ]
         }
+        About::Role(_) => vec![
+            with("--approve", "the role goes on; mend what stopped it first"),
+            with("--deny", "what only this role can do will not be done"),
+        ],
         About::Budget => vec![
             with("--approve", "as much may be spent again"),
             with("2.50", "so many dollars more may be spent"),

@@ -3,13 +3,14 @@
 use super::{
     degraded::{Degraded, degraded},
     duration,
+    reasons::stopped_because,
     trail::Trail,
     words::{
         answer_word, brief_word, by_word, count, first_line, outcome_word, pause_word, return_word, short, stop_word,
     },
 };
 use Weight::{Detail, Notice, Step};
-use mission::{Choice, Fact, Failure, Mission};
+use mission::{Brief, Choice, Fact, Failure, Mission};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -110,15 +111,25 @@ impl Teller {
             Fact::TurnCancelling { reason, .. } => {
                 (Notice, format!("is asked to end its turn: {}", stop_word(*reason)))
             }
-            Fact::TurnEnded { stop, .. } => (Detail, stop.tell().to_owned()),
+            Fact::TurnEnded { stop, problem: Some(problem), .. } => (Detail, stopped_because(*stop, problem)),
+            Fact::TurnEnded { stop, problem: None, .. } => (Detail, stop.tell().to_owned()),
+            Fact::TurnOwed { brief: Brief::Returned(why), .. } => (Notice, format!("sent back: {}", return_word(why))),
             Fact::TurnOwed { brief, .. } => (Detail, format!("gets another turn: {}", brief_word(brief))),
             Fact::AttemptParked { interrupt, .. } => (Step, format!("waits for the answer to {interrupt}")),
             Fact::ResultClaimed { summary, .. } => (Step, format!("submits: {}", first_line(summary))),
             Fact::CheckpointTaken { commit, .. } => (Detail, format!("kept a checkpoint, {}", short(commit))),
-            Fact::AttemptFailed { reason, retry, .. } => {
-                let next = if retry.is_some() { "; it is tried again" } else { "" };
+            Fact::AttemptFailed { reason, retry, problem, .. } => {
+                let lasting = problem.as_ref().is_some_and(|problem| problem.lasting);
+                let next = if retry.is_some() && !lasting { "; it is tried again" } else { "" };
                 let weight = if *reason == Failure::Closing { Detail } else { Notice };
-                (weight, format!("the attempt failed: {}{next}", reason.tell()))
+                (weight, format!("the attempt failed: {}{next}", reason.told(problem.as_deref())))
+            }
+            Fact::RoleStopped { role, .. } => {
+                (Notice, format!("role {} gets nothing more until that is mended", self.trail.role_name(*role)))
+            }
+            Fact::RoleReleased { role } => (Step, format!("role {} goes on", self.trail.role_name(*role))),
+            Fact::RoleGivenUp { role } => {
+                (Notice, format!("what only role {} can do is given up", self.trail.role_name(*role)))
             }
             Fact::MessageSent { to, body, .. } => {
                 (Step, format!("tells {}: {}", self.trail.recipient(to), first_line(body)))

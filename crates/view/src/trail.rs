@@ -156,6 +156,9 @@ impl Trail {
             | Fact::RepositoryReady { .. }
             | Fact::EngineRestarted
             | Fact::HealthChanged { .. }
+            | Fact::RoleStopped { .. }
+            | Fact::RoleReleased { .. }
+            | Fact::RoleGivenUp { .. }
             | Fact::EffectRetried { .. }
             | Fact::EffectDelayed { .. }
             | Fact::WindowBegan { .. }
@@ -195,7 +198,9 @@ impl Trail {
         let subject = match self.about(interrupt) {
             Some(About::Question(attempt) | About::Permission(attempt)) => self.of_attempt(*attempt),
             Some(About::Task(task)) => Subject { task: Some(*task), ..Subject::default() },
-            Some(About::Budget | About::Allowance(_) | About::Space | About::Publish) | None => Subject::default(),
+            Some(About::Role(_) | About::Budget | About::Allowance(_) | About::Space | About::Publish) | None => {
+                Subject::default()
+            }
         };
         Subject { interrupt: Some(interrupt), ..subject }
     }

@@ -6,8 +6,8 @@ use crate::{
     world::{Event, Origin, Plant, Tell, World},
 };
 use mission::{
-    About, AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, Fact, Input, InterruptId, Measure, Micros, Mission,
-    Refusal, Rejected, Stop, Usage,
+    About, AgentId, AllowanceId, At, AttemptId, Cause, ChangeId, EffectId, Fact, Input, InterruptId, Measure, Micros,
+    Mission, Problem, Refusal, Rejected, Stop, Usage,
 };
 
 impl World {
@@ -46,7 +46,8 @@ impl World {
                 (false, true) => mission::EffectFailure::Fatal,
                 (false, false) => mission::EffectFailure::Transient,
             };
-            return Some(reported(Input::EffectFailed { effect, failure, error: "no start".into() }));
+            let problem = (failure == mission::EffectFailure::Fatal && effect.0.is_multiple_of(2)).then(lasting);
+            return Some(reported(Input::EffectFailed { effect, failure, error: "no start".into(), problem }));
         }
         body.alive = true;
         if self.strikes(faults.dies / 3) {
@@ -70,6 +71,7 @@ impl World {
                 effect,
                 failure: mission::EffectFailure::Transient,
                 error: "its work could not be kept".into(),
+                problem: None,
             },
             false => Input::AgentStopped { effect },
         })]
@@ -78,7 +80,12 @@ impl World {
     fn turn_over(&mut self, agent: AgentId, effect: EffectId, stop: Stop) -> Option<Tell> {
         let work = self.log_of(agent, effect)?.script.work.clone();
         self.bodies.get_mut(&agent)?.turn = None;
-        let ended = reported(Input::TurnEnded { effect, stop, work, said: None });
+        let problem = match stop {
+            Stop::ModelError if effect.0.is_multiple_of(2) => Some(lasting()),
+            Stop::ModelError => Some(Box::new(Problem::passing(Cause::Said("the model failed".into())))),
+            _ => None,
+        };
+        let ended = reported(Input::TurnEnded { effect, stop, work, said: None, problem });
         if self.strikes(self.scenario.faults.twice) {
             self.soon(Event::Tell(ended.clone()));
         }
@@ -329,6 +336,12 @@ const TOKENS_OF_A_CALL: u64 = 12;
 fn refusal(port: u16) -> Refusal {
     let (host, reason) = ("host.test".to_owned(), "no rule names it".to_owned());
     Refusal { allow: Some(format!("{host}:{port}")), host, port, reason, times: 1 }
+}
+
+/// Something that a repetition does not mend.
+fn lasting() -> Box<Problem> {
+    let program = Cause::Program { program: "model".into(), words: "is not there".into(), errno: Some(2) };
+    Box::new(Problem::lasting(program, "Install it"))
 }
 
 fn reported(input: Input) -> Tell {

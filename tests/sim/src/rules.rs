@@ -44,6 +44,8 @@ pub enum Rule {
     ClosedIsQuiet,
     /// No turn and no attempt begins while the mission is paused or ends.
     PausedIsPaused,
+    /// After a cause that lasts nothing begins for its role until a person answered.
+    StoppedIsQuiet,
     /// No turn goes on or begins for an attempt whose provider takes no calls.
     LimitsAreKept,
     /// Replaying the journal makes the same state.

@@ -22,6 +22,9 @@ pub struct Shadow {
     attempts: BTreeMap<AttemptId, TaskId>,
     attempts_of: BTreeMap<AgentId, [Option<AttemptId>; 2]>,
     work: BTreeMap<AttemptId, Work>,
+    agent_of: BTreeMap<AttemptId, AgentId>,
+    /// Roles that met something lasting, and nobody has answered.
+    stopped: BTreeSet<RoleId>,
     /// Tasks done.
     pub done: BTreeSet<TaskId>,
     skipped: BTreeSet<TaskId>,
@@ -64,6 +67,7 @@ impl Shadow {
         {
             return Err(broken(Rule::CallsOnce, format!("{fact:?} is not the first with its key")));
         }
+        self.is_quiet(fact)?;
         match fact {
             Fact::Planned { plan } => {
                 self.agents = plan.agents().map(|(agent, role, _)| (agent, role)).collect();
@@ -74,6 +78,7 @@ impl Shadow {
                 self.is_fit(*task, *agent, because.role)?;
                 let last = self.attempts_of.entry(*agent).or_default();
                 *last = [last[1], Some(*attempt)];
+                self.agent_of.insert(*attempt, *agent);
                 return self.assigned(*task, *attempt);
             }
             Fact::TurnEnded { attempt, work, .. } => drop(self.work.insert(*attempt, work.clone())),
@@ -97,11 +102,29 @@ impl Shadow {
             }
             Fact::TaskReopened { .. } => self.skipped.clear(),
             Fact::AttemptFailed { attempt, reason: Failure::Infrastructure(_), .. } => self.gave_up(*attempt),
+            Fact::RoleStopped { role, .. } if !self.stopped.insert(*role) => {
+                return Err(broken(Rule::StoppedIsQuiet, format!("{role} is stopped twice")));
+            }
+            Fact::RoleReleased { role } => drop(self.stopped.remove(role)),
             Fact::Published { .. } => self.published = true,
             Fact::Closed { .. } => self.closed = true,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Nothing that leads to a call begins for a role that met something lasting.
+    fn is_quiet(&self, fact: &Fact) -> Result<(), Violation> {
+        let agent = match fact {
+            Fact::TurnStarted { attempt, .. } => self.agent_of.get(attempt),
+            Fact::Assigned { agent, .. } | Fact::AgentStarting { agent, .. } => Some(agent),
+            _ => None,
+        };
+        let role = agent.and_then(|agent| self.agents.iter().find(|(known, _)| known == agent)).map(|(_, role)| *role);
+        match role.filter(|role| self.stopped.contains(role)) {
+            Some(role) => Err(broken(Rule::StoppedIsQuiet, format!("{fact:?} while {role} is stopped"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether this is the last attempt of the agent, or the one before it.

@@ -288,7 +288,7 @@ impl World {
             (false, true) => EffectFailure::Fatal,
             (false, false) => EffectFailure::Transient,
         };
-        self.report(Input::EffectFailed { effect, failure, error: "as the seed wants it".into() });
+        self.report(Input::EffectFailed { effect, failure, error: "as the seed wants it".into(), problem: None });
         true
     }
 

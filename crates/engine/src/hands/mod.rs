@@ -26,7 +26,7 @@ use agent::{Live, Slot};
 pub use body::modelled::{Modelled, ModelledAgent};
 use futures::FutureExt;
 use gateway::Gateway;
-use mission::{AgentId, Effect, EffectFailure, EffectKind, Fact, Input};
+use mission::{AgentId, Effect, EffectFailure, EffectKind, Fact, Input, Problem};
 use permit::Permits;
 use std::{
     collections::BTreeMap,
@@ -85,6 +85,7 @@ type Outcome = Result<Input, Failed>;
 pub(crate) struct Failed {
     failure: EffectFailure,
     error: String,
+    problem: Option<Box<Problem>>,
 }
 
 impl Hands {
@@ -131,9 +132,9 @@ impl Hands {
         match outcome {
             Ok(Some(input)) => self.handle.report(input).await,
             Ok(None) => {}
-            Err(Failed { failure, error }) => {
+            Err(Failed { failure, error, problem }) => {
                 tracing::warn!(effect = name, ?failure, error, "an effect failed");
-                self.handle.report(Input::EffectFailed { effect: id, failure, error }).await;
+                self.handle.report(Input::EffectFailed { effect: id, failure, error, problem }).await;
             }
         }
     }
@@ -213,11 +214,11 @@ fn agent_of(kind: &EffectKind) -> Option<AgentId> {
 
 impl Failed {
     pub(crate) fn fatal(error: impl Into<String>) -> Self {
-        Self { failure: EffectFailure::Fatal, error: error.into() }
+        Self { failure: EffectFailure::Fatal, error: error.into(), problem: None }
     }
 
     pub(crate) fn transient(error: impl Into<String>) -> Self {
-        Self { failure: EffectFailure::Transient, error: error.into() }
+        Self { failure: EffectFailure::Transient, error: error.into(), problem: None }
     }
 }
 
@@ -234,14 +235,14 @@ impl From<workspace::Error> for Failed {
             | ErrorKind::Rejected
             | ErrorKind::TooLarge => EffectFailure::Fatal,
         };
-        Self { failure, error: error.to_string() }
+        Self { failure, error: error.to_string(), problem: None }
     }
 }
 
 impl From<TellError> for Failed {
     fn from(error: TellError) -> Self {
         match error {
-            TellError::NoSpace => Self { failure: EffectFailure::NoSpace, error: error.to_string() },
+            TellError::NoSpace => Self { failure: EffectFailure::NoSpace, error: error.to_string(), problem: None },
             TellError::Rejected(_) | TellError::Order(_) | TellError::Gone => Self::transient(error.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Failed, Hands, agent::Live, commit};
 use agents::acp::{AgentError, SessionId, Usage};
 use api::{acp_meta, globs::Globs};
-use mission::{AgentId, AttemptId, EffectId, Input, Stop, TaskId, Work, Writes};
+use mission::{AgentId, AttemptId, Cause, EffectId, Input, Problem, Stop, TaskId, Work, Writes};
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
@@ -47,12 +47,14 @@ impl Hands {
         live.gateway.bind(None);
         self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {
-            Ok(Told { stop, said, usage }) => {
+            Ok(Told { stop, said, usage, problem }) => {
                 self.reconcile(&live, order.attempt.0, usage);
                 let short = stop != Stop::Cancelled && self.tools.meter.ran_short(order.attempt.0);
                 let stop = if short { Stop::Budget } else { stop };
                 let work = self.work(&live, &order).await?;
-                Ok(Some(Input::TurnEnded { effect: order.id, stop, work, said }))
+                let problem = if matches!(stop, Stop::Done | Stop::Cancelled) { None } else { problem };
+                let problem = problem.map(|words| Box::new(Problem::passing(Cause::Said(words))));
+                Ok(Some(Input::TurnEnded { effect: order.id, stop, work, said, problem }))
             }
             Err(Broken::Agent(reason)) => Ok(self.lose(&live, reason).await),
             Err(Broken::Ours(failed)) => Err(failed),
@@ -92,7 +94,7 @@ impl Hands {
         }
         // A turn that is to end before its agent was told of it ends without the agent, which may be slow to open a session.
         let Some(opened) = live.unless_cancelled(order.id, self.session(live, order)).await else {
-            return Ok(Told { stop: Stop::Cancelled, said: None, usage: None });
+            return Ok(Told { stop: Stop::Cancelled, said: None, usage: None, problem: None });
         };
         let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
@@ -111,7 +113,7 @@ impl Hands {
             tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
         }
         let said = Some(outcome.said).filter(|said| !said.is_empty());
-        Ok(Told { stop: stop_of(outcome.stop), said, usage: outcome.usage })
+        Ok(Told { stop: stop_of(outcome.stop), said, usage: outcome.usage, problem: outcome.problem })
     }
 
     /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
@@ -228,6 +230,8 @@ struct Told {
     stop: Stop,
     said: Option<String>,
     usage: Option<Usage>,
+    /// What the agent says went wrong.
+    problem: Option<String>,
 }
 
 /// Why a turn did not come to its end.

@@ -67,6 +67,13 @@ impl Mission {
         self.refresh_pool(pool);
     }
 
+    /// Tasks that are ready and that a role may do, the first of each pool.
+    pub(crate) fn ready_for(&self, role: RoleId) -> impl Iterator<Item = TaskId> + '_ {
+        let pools = self.pools.of_role.get(role.index()).into_iter().flatten();
+        let ready = pools.filter_map(|pool| self.pools.ready.get(*pool));
+        ready.flat_map(|ready| ready.iter().take(LOOK_MAX)).map(|(_, task)| *task)
+    }
+
     pub(crate) fn leave_pool(&mut self, task: TaskId) {
         let Some(since) = self.pools.since.remove(&task) else { return };
         let Some(pool) = self.pools.of_task.get(task.index()).copied() else { return };

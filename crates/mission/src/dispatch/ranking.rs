@@ -70,6 +70,8 @@ pub enum Out {
     Unheld(String),
     /// A budget of it is used up.
     UsedUp,
+    /// What one of its agents met would meet it again.
+    Stopped(String),
     /// It works, or has worked, on a rival of the task.
     Rival,
     /// So many of its attempts at the task have failed.
@@ -101,7 +103,7 @@ impl Out {
             Some(Out::Tried(_)) => Some(2),
             Some(Out::Limited { .. }) => Some(3),
             Some(Out::Unavailable | Out::Unwell { .. }) => Some(4),
-            Some(Out::Lacks(_) | Out::ReadOnly | Out::Unheld(_) | Out::UsedUp) => None,
+            Some(Out::Lacks(_) | Out::ReadOnly | Out::Unheld(_) | Out::UsedUp | Out::Stopped(_)) => None,
         }
     }
 
@@ -112,6 +114,7 @@ impl Out {
             Out::ReadOnly => "may change no files".to_owned(),
             Out::Unheld(why) => format!("cannot hold its boundaries: {why}"),
             Out::UsedUp => "has used up its budget".to_owned(),
+            Out::Stopped(why) => format!("cannot work: {why}"),
             Out::Rival => "is on the same task already".to_owned(),
             Out::Tried(1) => "has failed this task once".to_owned(),
             Out::Tried(times) => format!("has failed this task {times} times"),
@@ -160,6 +163,9 @@ impl Mission {
     fn speaks_against(&self, now: At, id: TaskId, task: &TaskSpec, role: RoleId) -> Option<Out> {
         if let Some(unfit) = self.plan.unfit(task, role) {
             return Some(unfit);
+        }
+        if let Some(stopped) = self.stopped.get(&role) {
+            return Some(Out::Stopped(stopped.problem.tell()));
         }
         if self.is_barred(role) || self.role_stances(role).any(|stance| stance != Stance::Open) {
             return Some(Out::UsedUp);

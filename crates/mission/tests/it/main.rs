@@ -6,5 +6,6 @@ mod allowances;
 mod golden;
 mod money;
 mod play;
+mod reasons;
 mod regressions;
 mod table;

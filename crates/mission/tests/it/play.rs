@@ -129,7 +129,7 @@ pub fn asked(key: &str) -> Input {
 }
 
 pub fn ended(effect: u64, stop: Stop) -> Input {
-    Input::TurnEnded { effect: EffectId(effect), stop, work: changed(), said: None }
+    Input::TurnEnded { effect: EffectId(effect), stop, work: changed(), said: None, problem: None }
 }
 
 pub fn changed() -> Work {
@@ -146,7 +146,7 @@ pub fn passed(effect: u64) -> Input {
 }
 
 pub fn failed(effect: u64, failure: EffectFailure) -> Input {
-    Input::EffectFailed { effect: EffectId(effect), failure, error: "it broke".into() }
+    Input::EffectFailed { effect: EffectId(effect), failure, error: "it broke".into(), problem: None }
 }
 
 pub fn answer(interrupt: u32, answer: Answer) -> Input {

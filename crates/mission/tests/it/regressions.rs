@@ -16,7 +16,7 @@ fn a_question_that_is_moot_is_not_left_open_when_its_task_goes_on() {
         "#]],
     );
     let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
-    let back = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None };
+    let back = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None, problem: None };
     check(
         and(at_work(), [asked("q"), submitted("k"), back]),
         expect![[r#"

@@ -141,7 +141,7 @@ fn agent_lost_owes_its_turn_again_until_it_was_lost_too_often() {
         and(at_work(), often.chain([lost()])),
         expect![[r#"
             agent_lost agent=0 reason=killed blame=true
-            attempt_failed attempt=0 reason=lost retry=16000
+            attempt_failed attempt=0 reason=lost retry=16000 problem=cause(said(killed))
         "#]],
     );
     check(
@@ -227,7 +227,8 @@ fn turn_ended_with_a_claim() {
         "#]],
     );
     let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
-    let ended_outside = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None };
+    let ended_outside =
+        Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None, problem: None };
     check(
         and(at_work(), [submitted("k"), ended_outside]),
         expect![[r#"
@@ -237,7 +238,8 @@ fn turn_ended_with_a_claim() {
         "#]],
     );
     let rejected = Work::Rejected { why: "too large".into() };
-    let ended_rejected = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: rejected, said: None };
+    let ended_rejected =
+        Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: rejected, said: None, problem: None };
     check(
         and(at_work(), [submitted("k"), ended_rejected]),
         expect![[r#"
@@ -651,7 +653,7 @@ fn effect_failed() {
         and(starting(), [failed(1, EffectFailure::Fatal)]),
         expect![[r#"
             agent_start_failed agent=0 until=5000 error=it broke
-            attempt_failed attempt=0 reason=unavailable retry=5000
+            attempt_failed attempt=0 reason=unavailable retry=5000 problem=cause(said(it broke))
         "#]],
     );
     check(
