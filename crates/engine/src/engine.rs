@@ -250,11 +250,12 @@ impl Engine {
         self.note_what_is_known(&mut plan, &request.settings, &repository).await?;
         let (goal, plan) = (self.masking.text(request.goal).into_owned(), self.masking.value(plan));
         let key = name(&goal);
+        let branch = workspace::result_branch(&request.repository.root, key.as_str()).await?;
         let opening = Opening {
             goal,
             repository,
             base: request.repository.head.to_string(),
-            branch: format!("muster/{key}"),
+            branch: branch.to_string(),
             budget: request.budget_micros.map(Micros),
             limits: request.limits,
             settings: serde_json::to_string(&request.settings).map_err(|error| self.beginning(&key, &error))?,

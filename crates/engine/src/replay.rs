@@ -108,7 +108,15 @@ impl Engine {
     async fn copy_for(&self, recorded: &MissionKey, key: &MissionKey) -> Result<RepoFacts, EngineError> {
         let root = setup::mission_dir(self.home(), key.as_str()).join("source.git");
         let head = self.repository_of(recorded)?.copy_base(&root).await?;
-        Ok(RepoFacts { git_dir: root.clone(), root, head, branch: None, dirty: false, shallow: false })
+        Ok(RepoFacts {
+            git_dir: root.clone(),
+            root,
+            head,
+            branch: None,
+            dirty: false,
+            shallow: false,
+            notes: Vec::new(),
+        })
     }
 
     fn repository_of(&self, key: &MissionKey) -> Result<Repository, EngineError> {

@@ -243,6 +243,85 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::TooLarge);
     }
 
+    /// One object of a pack whose content is not compressed.
+    fn packed(kind: u8, size: usize, base: &[u8], content: &[u8]) -> Vec<u8> {
+        let mut head = vec![(kind << 4) | (size & 15) as u8];
+        let mut rest = size >> 4;
+        while rest > 0 {
+            *head.last_mut().unwrap() |= 128;
+            head.push((rest & 127) as u8);
+            rest >>= 7;
+        }
+        let (mut low, mut high) = (1_u32, 0_u32);
+        for byte in content {
+            low = (low + u32::from(*byte)) % 65_521;
+            high = (high + low) % 65_521;
+        }
+        let mut deflated = vec![0x78, 1];
+        let pieces = content.chunks(60_000).collect::<Vec<_>>();
+        for (index, piece) in pieces.iter().enumerate() {
+            let length = u16::try_from(piece.len()).unwrap();
+            deflated.push(u8::from(index + 1 == pieces.len()));
+            deflated.extend(length.to_le_bytes().into_iter().chain((!length).to_le_bytes()));
+            deflated.extend(*piece);
+        }
+        deflated.extend(((high << 16) | low).to_be_bytes());
+        [head, base.to_vec(), deflated].concat()
+    }
+
+    /// A number as a delta writes it.
+    fn number(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 127 {
+            bytes.push((value & 127) as u8 | 128);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    /// A delta that copies the first `piece` bytes of its base over and over.
+    fn copies(from: u64, piece: u32, times: u64) -> Vec<u8> {
+        let [a, b, c, _] = piece.to_le_bytes();
+        let copy = [0b1111_0000, a, b, c];
+        let mut delta = [number(from), number(u64::from(piece) * times)].concat();
+        (0..times).for_each(|_| delta.extend(copy));
+        delta
+    }
+
+    #[tokio::test]
+    async fn a_pack_that_unfolds_to_gigabytes_is_refused_within_the_memory_of_one_process() {
+        let hand = Hand::new();
+        let offset = |distance: usize| {
+            let (mut bytes, mut rest) = (vec![(distance & 127) as u8], distance >> 7);
+            while rest > 0 {
+                rest -= 1;
+                bytes.insert(0, (rest & 127) as u8 | 128);
+                rest >>= 7;
+            }
+            bytes
+        };
+        let base = packed(3, 1 << 16, &[], &vec![0; 1 << 16]);
+        // 64 KiB, 16 MiB of it, 4 GiB of that.
+        let first = copies(1 << 16, 1 << 16, 255);
+        let middle = packed(6, first.len(), &offset(base.len()), &first);
+        let second = copies(255 << 16, 255 << 16, 257);
+        let last = packed(6, second.len(), &offset(middle.len()), &second);
+        let mut pack = [b"PACK\0\0\0\x02\0\0\0\x03".to_vec(), base, middle, last].concat();
+        let file = hand.temp.path().join("bomb");
+        fs::write(&file, &pack).unwrap();
+        let sum = Command::new("sha1sum").arg(&file).output().unwrap().stdout;
+        let sum = String::from_utf8(sum).unwrap();
+        pack.extend((0..20).map(|n| u8::from_str_radix(&sum[2 * n..2 * n + 2], 16).unwrap()));
+        let header = format!("# v2 git bundle\n-{}\n{} {BUNDLE_REF}\n\n", hand.base, hand.tip);
+        let began = std::time::Instant::now();
+        let error = hand.take(&[header.as_bytes(), &pack].concat()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
+        assert!(error.message.contains("unfold"), "{error}");
+        // It took 2.8 GiB and 82 seconds without a limit.
+        assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    }
+
     #[tokio::test]
     async fn names_that_lead_out_of_the_tree_are_refused() {
         let hand = Hand::new();

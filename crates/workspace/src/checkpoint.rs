@@ -14,6 +14,7 @@ use crate::{
     bundle::{Bundle, Snapshot, read_answer},
     git::Git,
     layout::{self, INSIDE_SNAPSHOT, ObjectFormat},
+    left_out::{LeftOuts, Lists, REPORT},
     merge::{commit_message, git_date},
     repository::Repository,
     tool::Tool,
@@ -24,31 +25,62 @@ use tokio::io::BufReader;
 
 /// Wall limit of the first try. An agent can make git hang; then there is a second, careful one.
 const FIRST_TRY_MS: u64 = 120_000;
-/// Most lines about files that could not be saved.
-const LEFT_OUT_MAX: usize = 20;
 
 /// $1 base, $2 branch of the task, $3 tip of the mission, $4 tree and $5 base of the last checkpoint, $6 bundle version.
 ///
-/// The agent's git is asked only when its branch has moved from the base. With $7 `careful`, after a try that did not end,
-/// it is not asked, and the FIFOs on which git might hang are taken away.
-const SCRIPT: &str = r#"
+/// Where the agent stands is read from its files, and only its objects are asked: git never runs under the agent's
+/// configuration. With $7 `careful`, after a try that did not end, the FIFOs on which git might hang are taken away.
+///
+/// git gives up altogether on a file that it cannot convert; then all are added in small lots, and those of a lot that fails
+/// one by one. Files that are as the check-out of the base makes them are the base's, whatever normalising would make of them.
+const BEGIN: &str = r#"
 set -e
-base=$1 head= tip=
-[ -f .git/HEAD ] && read -r _ head <.git/HEAD || :
-[ -f ".git/refs/heads/$2" ] && read -r tip <".git/refs/heads/$2" || :
-if [ "$7" = careful ]; then
-  find . -name '.git[ai]*' ! -type f ! -type d -delete
-elif [ -f .git/HEAD ] && { [ "$head" != "refs/heads/$2" ] || [ "$tip" != "$1" ]; }; then
-  found=$(git --git-dir=.git -c core.fsmonitor=false merge-base "$3" HEAD 2>/dev/null) && base=$found || :
+base=$1 first= name= tip=
+[ "$7" = careful ] && find . -name '.git[ai]*' ! -type f ! -type d -delete
+[ -f .git/HEAD ] && read -r first name <.git/HEAD || :
+case "$first $name" in
+*..*) ;;
+'ref: refs/'*)
+  [ -f ".git/$name" ] && read -r tip <".git/$name" || :
+  [ -n "$tip" ] || { [ -f .git/packed-refs ] && tip=$(grep -a -m 1 -F " $name" .git/packed-refs | cut -d ' ' -f 1); } || : ;;
+*) tip=$first ;;
+esac
+case "$tip" in *[!0-9a-f]*) tip= ;; esac
+export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace GIT_LITERAL_PATHSPECS=1
+if [ -n "$tip" ] && [ "$tip" != "$1" ] && [ "$7" != careful ]; then
+  found=$(GIT_ALTERNATE_OBJECT_DIRECTORIES=/workspace/.git/objects git merge-base "$3" "$tip" 2>/dev/null) && base=$found || :
 fi
-export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace
 indexed=
 [ -f $GIT_DIR/indexed ] && read -r indexed <$GIT_DIR/indexed || :
 if [ "$indexed" != "$base" ]; then
   if [ -f $GIT_DIR/index ]; then git read-tree -i -m "$base"; else git read-tree "$base"; fi
   echo "$base" >$GIT_DIR/indexed
 fi
-git add -A --ignore-errors . >&2 || :
+code=0
+git add -A --ignore-errors . >&2 || code=$?
+if [ $code -gt 1 ]; then
+  git ls-files -z -o -m -d --exclude-standard | xargs -0 -r -n 64 sh -c \
+    'git add -A --ignore-errors -- "$@" 2>/dev/null || for path; do git add -A --ignore-errors -- "$path" >&2 || :; done' sh || :
+fi
+"#;
+const END: &str = r#"
+rm -rf /tmp/base; mkdir /tmp/base
+git diff-index --cached --diff-filter=M --name-only -z "$base" | head -z -n 2000 >/tmp/modified
+if [ -s /tmp/modified ]; then
+  (
+    export GIT_INDEX_FILE=/tmp/base-index
+    git read-tree "$base"
+    git checkout-index -q -z --stdin --prefix=/tmp/base/ </tmp/modified || :
+  ) 2>/dev/null
+  xargs -0 -n 500 sh -c 'for path; do
+    [ -f "./$path" ] && [ ! -L "./$path" ] && [ ! -L "/tmp/base/$path" ] || continue
+    [ -x "./$path" ]; now=$?; [ -x "/tmp/base/$path" ]; [ $now = $? ] || continue
+    cmp -s "./$path" "/tmp/base/$path" && printf "%s\0" "$path"
+  done; :' sh </tmp/modified >/tmp/same
+  if [ -s /tmp/same ]; then
+    xargs -0 -n 500 git ls-tree -z -r --full-tree "$base" -- </tmp/same | git update-index -z --index-info
+  fi
+fi
 tree=$(git write-tree)
 if [ "$tree" = "$4" ] && [ "$base" = "$5" ]; then echo same; exit 0; fi
 commit=$(git commit-tree "$tree" -p "$base")
@@ -73,8 +105,8 @@ pub struct Checkpoint {
     pub base: CommitId,
     /// How many paths differ from `base`.
     pub files_changed: usize,
-    /// What could not be saved, in git's words: unreadable files, repositories inside the tree. Usually empty.
-    pub left_out: Vec<String>,
+    /// What is in the tree and not in this, and why.
+    pub left_out: LeftOuts,
 }
 
 impl Repository {
@@ -102,7 +134,8 @@ impl Repository {
         };
         let (tree, base) = take.last.map_or(("-", "-"), |last| (last.tree.as_str(), last.base.as_str()));
         let date = git_date(take.at_ms);
-        let tool = Tool::new("taking a checkpoint", SCRIPT, &self.layout, agent.work())
+        let script = [BEGIN, REPORT, END].concat();
+        let tool = Tool::new("taking a checkpoint", &script, &self.layout, agent.work())
             .bind(Bind::write_execute(agent.snapshot(), INSIDE_SNAPSHOT))
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
@@ -111,9 +144,13 @@ impl Repository {
         let tool = if how.is_empty() { tool.wall_ms(FIRST_TRY_MS) } else { tool };
         let message = commit_message(take.label);
         let vault = self.layout.vault();
-        let import = async |stdout| read_answer(&vault, BufReader::new(stdout)).await;
-        let (imported, said) = tool.start(self).await?.converse(message.as_bytes(), import).await?;
-        let left_out = left_out(&said)?;
+        let import = async |stdout| {
+            let mut stdout = BufReader::new(stdout);
+            Ok((Lists::read(&mut stdout).await?, read_answer(&vault, stdout).await?))
+        };
+        let ((lists, imported), said) = tool.start(self).await?.converse(message.as_bytes(), import).await?;
+        refuse_full_disk(&said)?;
+        let left_out = lists.understood(&said);
         match (imported, take.last) {
             (None, Some(last)) => Ok(Checkpoint { left_out, ..last.clone() }),
             (None, None) => Err(Error::new(ErrorKind::Rejected, "the snapshot is missing")),
@@ -122,13 +159,7 @@ impl Repository {
     }
 
     /// Checks that the bundle is what it says, and gives it its ref.
-    async fn keep(
-        &self,
-        take: &Take<'_>,
-        bundle: Bundle,
-        head: &CommitId,
-        left_out: Vec<String>,
-    ) -> Result<Checkpoint> {
+    async fn keep(&self, take: &Take<'_>, bundle: Bundle, head: &CommitId, left_out: LeftOuts) -> Result<Checkpoint> {
         if bundle.base != take.task.base {
             self.refuse_foreign_base(&bundle.base, head).await?;
         }
@@ -162,7 +193,7 @@ impl Repository {
         let bundle = Bundle { tip: CommitId::new(tip)?, base: CommitId::new(base)? };
         let Snapshot { tree, files_changed } = bundle.verify(&self.layout.vault()).await?;
         let Bundle { tip: commit, base } = bundle;
-        Ok(Some(Checkpoint { number, commit, tree, base, files_changed, left_out: Vec::new() }))
+        Ok(Some(Checkpoint { number, commit, tree, base, files_changed, left_out: LeftOuts::default() }))
     }
 }
 
@@ -177,13 +208,10 @@ pub(crate) struct Take<'a> {
     pub at_ms: u64,
 }
 
-/// Sorts out what `git add` said: a full disk is a failure, files that cannot be read are a fact, all else is chatter.
-fn left_out(said: &str) -> Result<Vec<String>> {
-    let full = crate::error::kind_of_words(said) == ErrorKind::NoSpace;
-    if full {
-        return Err(Error::git("taking a checkpoint", "No space left on device"));
+/// A full disk is a failure, where files that cannot be taken are a fact.
+fn refuse_full_disk(said: &str) -> Result<()> {
+    match crate::error::kind_of_words(said) {
+        ErrorKind::NoSpace => Err(Error::git("taking a checkpoint", "No space left on device")),
+        _ => Ok(()),
     }
-    let telling =
-        |line: &&str| line.starts_with("error: ") || line.starts_with("warning: adding embedded git repository");
-    Ok(said.lines().filter(telling).take(LEFT_OUT_MAX).map(str::to_owned).collect())
 }

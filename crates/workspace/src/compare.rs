@@ -3,6 +3,8 @@
 use crate::{
     CommitId, Result, TreeId,
     git::{self, Git},
+    known_refs::KnownRefs,
+    manners::Manners,
     repository::{self, Repository},
 };
 use std::{collections::BTreeMap, path::Path};
@@ -19,6 +21,8 @@ impl Repository {
             let fresh = to.with_extension("git-new");
             crate::layout::remove_tree(&fresh)?;
             repository::copy_history(&self.layout.hub(), &fresh, &base).await?;
+            Manners::copy(&self.layout.hub(), &fresh)?;
+            KnownRefs::copy(&self.layout.hub(), &fresh)?;
             crate::layout::rename(&fresh, &to)?;
         }
         Ok(base)

@@ -1,11 +1,19 @@
-//! How git runs in our own process: only in stores of ours (and, reading, in the user's repository), never in a tree
-//! that an agent can write.
+//! How git runs in our own process: only in stores of ours, never in a tree that an agent can write, and in the user's
+//! repository only by way of a [window](crate::window).
 //!
 //! Nothing outside the command line configures it: no system, global or environment configuration, no hooks, no
-//! fsmonitor, no attributes or excludes from elsewhere, no network protocol, no prompt. Every run has a wall limit and
+//! fsmonitor, no attributes or excludes from elsewhere, no network protocol, no prompt. Every run has a wall limit, a
+//! limit on memory and processor time (objects that an agent made can be a few hundred bytes that unfold to gigabytes) and
 //! a limit on what it may print, and ends when its future is dropped.
+//!
+//! The one exception are [`Git::asking`]'s two questions, which git answers from names and settings alone: where the
+//! repository is, and whether the user may use it.
 
 use crate::{Error, ErrorKind, Result};
+use rustix::{
+    io::Errno,
+    process::{Pid, Resource, Rlimit, prlimit},
+};
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
@@ -21,6 +29,8 @@ use tokio::{
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Wall limit of one ordinary git process.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// Wall limit of a question; a FIFO in the place of a file of git's would hold it up for ever.
+const ASKING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of standard output kept from one ordinary git process.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of standard error kept.
@@ -40,7 +50,6 @@ const SETTINGS: &[&str] = &[
     "gc.auto=0",
     "maintenance.auto=false",
     "protocol.allow=never",
-    "safe.directory=*",
     "submodule.recurse=false",
 ];
 
@@ -60,12 +69,33 @@ pub(crate) const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GIT_NO_REPLACE_OBJECTS", "1"),
     ("GIT_NO_LAZY_FETCH", "1"),
+    // What `protocol.allow` forbids, a setting for one protocol could allow again; this list it could not.
+    ("GIT_ALLOW_PROTOCOL", "none"),
     ("GIT_ADVICE", "0"),
     ("GIT_AUTHOR_NAME", "muster"),
     ("GIT_AUTHOR_EMAIL", "muster@localhost"),
     ("GIT_COMMITTER_NAME", "muster"),
     ("GIT_COMMITTER_EMAIL", "muster@localhost"),
 ];
+
+/// What the user's environment may not say when a question is asked: it would be about another repository.
+const NOT_INHERITED: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_TRACE",
+    "GIT_TRACE_SETUP",
+];
+
+/// Memory of its own that one ordinary git process may take. What it reads of packs is not counted.
+const MEMORY_BYTES: u64 = 2 << 30;
+/// Processor time of one ordinary git process, in seconds, over all its threads.
+const CPU_S: u64 = 900;
 
 /// One git process to be: built, then [`run`](Git::run).
 pub(crate) struct Git {
@@ -76,6 +106,9 @@ pub(crate) struct Git {
     accepted: &'static [i32],
     output_max: usize,
     timeout: Duration,
+    memory_bytes: u64,
+    /// The environment is the user's own.
+    inherits: bool,
 }
 
 /// What a git process left behind.
@@ -94,18 +127,31 @@ impl Git {
         git
     }
 
-    /// A git process that finds its repository from the directory `dir`.
+    /// A git process that finds its repository from the directory `dir`: for a folder of ours.
     pub fn within(dir: &Path) -> Self {
         let mut git = Self::bare();
         git.args.extend(["-C".into(), dir.into()]);
-        // The user may be using git in this checkout right now: take none of its locks, refresh none of its files.
-        git.env.push(("GIT_OPTIONAL_LOCKS", "0".into()));
+        git
+    }
+
+    /// A git process in the user's repository, as the user's own would be: with the user's environment and configuration, so
+    /// that `safe.directory` and `sudo` mean what they mean to git. Only for `rev-parse` about places and `config` that
+    /// reads: of all that a repository's configuration can say, neither runs anything.
+    pub fn asking(dir: &Path) -> Self {
+        let mut git = Self::with_settings(&["core.hooksPath=/dev/null", "core.fsmonitor=false"]);
+        git.inherits = true;
+        git.timeout = ASKING_TIMEOUT;
+        git.args.extend(["-C".into(), dir.into()]);
         git
     }
 
     fn bare() -> Self {
+        Self::with_settings(SETTINGS)
+    }
+
+    fn with_settings(settings: &[&str]) -> Self {
         let mut args: Vec<OsString> = vec!["--no-pager".into()];
-        args.extend(SETTINGS.iter().flat_map(|setting| [OsString::from("-c"), OsString::from(setting)]));
+        args.extend(settings.iter().flat_map(|setting| [OsString::from("-c"), OsString::from(setting)]));
         Self {
             what: "git".into(),
             args,
@@ -114,6 +160,8 @@ impl Git {
             accepted: &[0],
             output_max: OUTPUT_BYTES_MAX,
             timeout: TIMEOUT,
+            memory_bytes: MEMORY_BYTES,
+            inherits: false,
         }
     }
 
@@ -159,13 +207,22 @@ impl Git {
         self
     }
 
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("git");
-        command
-            .args(&self.args)
-            .env_clear()
-            .envs(ENVIRONMENT.iter().copied())
-            .envs(self.env.iter().map(|(k, v)| (k, v)));
+        if self.inherits {
+            for name in NOT_INHERITED {
+                command.env_remove(name);
+            }
+            command.envs([("PATH", PATH), ("LC_ALL", "C"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_NO_LAZY_FETCH", "1")]);
+        } else {
+            command.env_clear().envs(ENVIRONMENT.iter().copied());
+        }
+        command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -203,10 +260,26 @@ impl Git {
 
     /// Starts the process with all three streams piped; the caller moves the bytes.
     pub fn start(&self) -> Result<Child> {
-        self.command().spawn().map_err(|e| {
+        let child = self.command().spawn().map_err(|e| {
             let error = Error::io(format!("{}: git could not be started", self.what), &e);
-            if error.kind == ErrorKind::Missing { error.hint("Install git 2.38 or newer.") } else { error }
-        })
+            if error.kind == ErrorKind::Missing { error.hint("Install git 2.41 or newer.") } else { error }
+        })?;
+        self.bound(&child)?;
+        Ok(child)
+    }
+
+    /// Sets the limits of a process that has just been started, before it is given anything to read.
+    fn bound(&self, child: &Child) -> Result<()> {
+        let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return Ok(()) };
+        for (resource, most) in [(Resource::Data, self.memory_bytes), (Resource::Cpu, CPU_S), (Resource::Core, 0)] {
+            match prlimit(Some(pid), resource, Rlimit { current: Some(most), maximum: Some(most) }) {
+                Ok(_) => {}
+                // It is over already, or we are bounded more tightly ourselves.
+                Err(Errno::SRCH | Errno::PERM | Errno::INVAL) => {}
+                Err(error) => return Err(Error::io(format!("{}: git cannot be bounded", self.what), &error.into())),
+            }
+        }
+        Ok(())
     }
 
     fn timed_out(&self) -> Error {

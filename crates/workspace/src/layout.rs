@@ -106,7 +106,7 @@ impl ObjectFormat {
         if commit.as_str().len() == 64 { Self::Sha256 } else { Self::Sha1 }
     }
 
-    fn config(self) -> &'static str {
+    pub fn config(self) -> &'static str {
         match self {
             Self::Sha1 => "\trepositoryformatversion = 0\n",
             Self::Sha256 => "\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n[core]\n",
@@ -128,14 +128,18 @@ pub(crate) struct Skeleton<'a> {
 }
 
 impl Skeleton<'_> {
+    /// What its file of settings says.
+    pub fn config_text(&self, bare: bool) -> String {
+        format!("[core]\n{}\tbare = {bare}\n{}", self.format.config(), self.config)
+    }
+
     /// Writes the repository's files in `git_dir`; existing files of these names are replaced.
     pub fn write(&self, git_dir: &Path, bare: bool) -> Result<()> {
         for dir in ["objects/info", "objects/pack", "refs/heads"] {
             make_dir(&git_dir.join(dir))?;
         }
         write(&git_dir.join("HEAD"), format!("ref: refs/heads/{}\n", self.branch).as_bytes())?;
-        let config = format!("[core]\n{}\tbare = {bare}\n{}", self.format.config(), self.config);
-        write(&git_dir.join("config"), config.as_bytes())?;
+        write(&git_dir.join("config"), self.config_text(bare).as_bytes())?;
         if let Some(alternates) = self.alternates {
             write(&git_dir.join("objects/info/alternates"), format!("{alternates}\n").as_bytes())?;
         }

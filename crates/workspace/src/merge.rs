@@ -1,4 +1,5 @@
-//! Puts an agent's change on top of the mission branch, without a checkout: trees in, tree out, in the vault.
+//! Puts an agent's change on top of the mission branch, without a checkout: trees in, tree out, in the vault. Attributes
+//! (`merge=union`, `-merge`, `binary`) hold as in a checkout of what is merged onto; drivers that are programs are not run.
 //!
 //! A change becomes one commit whose only parent is what it is merged onto, so the mission branch is a line with one
 //! commit per merged change. The agent's own commits stay in its clone. The commit's id depends on the arguments alone
@@ -6,8 +7,8 @@
 
 use crate::{
     CommitId, Error, ErrorKind, Result, TreeId,
-    git::{Git, HAND_OVER, Output},
-    layout, receive,
+    git::{self, Git, HAND_OVER, Output},
+    layout, manners, receive,
     repository::Repository,
 };
 
@@ -89,10 +90,14 @@ impl Repository {
     }
 
     async fn merge_trees(&self, onto: &CommitId, change: &CommitId) -> Result<Merged> {
+        // A store has no files, so git would know of no attributes: those hold that are in what is merged onto.
+        let attributes = self.layout.hub().join(manners::USER_ATTRIBUTES);
         let answer = Git::at(&self.layout.vault())
             .to("merging")
             .setting(HAND_OVER)
             .setting("merge.conflictStyle=zdiff3")
+            .setting(git::flag("core.attributesFile=", &attributes))
+            .args([format!("--attr-source={onto}")])
             .args(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", onto.as_str(), change.as_str()])
             .accept(&[0, 1])
             .run()

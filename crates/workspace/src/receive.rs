@@ -4,7 +4,7 @@
 //! formed, that no tree holds a dangerous name (`.git`, `..`), and that everything an object points to is there too.
 
 use crate::{CommitId, Error, ErrorKind, Result, git, git::Git};
-use std::{path::Path, time::Duration};
+use std::{os::unix::process::ExitStatusExt, path::Path, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Child,
@@ -16,6 +16,9 @@ pub const PACK_BYTES_MAX: u64 = 1 << 30;
 pub const PACK_OBJECTS_MAX: u32 = 500_000;
 /// Up to so many objects are kept as single files, more as a pack (git's own `transfer.unpackLimit`).
 const SINGLE_FILES_MAX: u32 = 100;
+/// Memory for taking in objects: a pack of some hundred bytes can unfold to gigabytes. Twice the largest file that is
+/// taken (`core.bigFileThreshold`, git's own 512 MiB) has room; larger ones are read as a stream.
+const MEMORY_BYTES: u64 = 1 << 30;
 /// Wall limit of one hand-over.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
@@ -49,7 +52,7 @@ async fn receive_now(store: &Path, mut stream: impl AsyncRead + Unpin, limits: P
         return Err(too_large(format!("{objects} objects, the limit is {}", limits.objects)));
     }
     let cap = format!("--max-input-size={}", limits.bytes);
-    let git = Git::at(store).to("taking in objects").setting(git::HAND_OVER);
+    let git = Git::at(store).to("taking in objects").setting(git::HAND_OVER).memory(MEMORY_BYTES);
     let git = if objects <= SINGLE_FILES_MAX {
         git.args(["unpack-objects", "-q", "--strict", &cap])
     } else {
@@ -67,13 +70,21 @@ async fn receive_now(store: &Path, mut stream: impl AsyncRead + Unpin, limits: P
     let ((), stderr) = tokio::join!(feed, git::read_and_drop_rest(stderr));
     let stderr = stderr?;
     let status = child.wait().await.map_err(|e| Error::io("taking in objects", &e))?;
-    if status.success() { Ok(()) } else { Err(refusal(&stderr)) }
+    match status.signal() {
+        _ if status.success() => Ok(()),
+        // The limit of processor time.
+        Some(9 | 24) => Err(too_large("its objects take too long to unfold".into())),
+        _ => Err(refusal(&stderr)),
+    }
 }
 
 fn refusal(stderr: &str) -> Error {
     let error = Error::git("taking in objects", stderr);
     if error.kind == ErrorKind::NoSpace {
         return error;
+    }
+    if stderr.contains("Out of memory") || stderr.contains("mmap failed") {
+        return too_large(format!("its objects unfold to more than {MEMORY_BYTES} bytes in memory"));
     }
     if stderr.contains("exceeds maximum allowed size") {
         return too_large("more bytes than the limit allows".into());

@@ -7,18 +7,19 @@
 use crate::{
     CommitId, Error, ErrorKind, Result,
     git::{self, Git},
+    known_refs::KnownRefs,
     layout::{self, Layout, MISSION_BRANCH, ObjectFormat, Skeleton},
+    manners::Manners,
+    window::Window,
 };
 use sandbox::Launcher;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Wall limit for copying the history of the user's repository.
 const COPY_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// Memory for copying that history; some hundred bytes for each of its objects.
+const COPY_MEMORY_BYTES: u64 = 16 << 30;
 /// Most paths in the answer of [`Repository::changed_paths`].
 const CHANGED_PATHS_MAX: usize = 200_000;
 
@@ -33,7 +34,8 @@ pub struct Repository {
 
 impl Repository {
     /// Makes the stores under `dir` from the commit `base` of the user's repository at `source`, or opens them when they
-    /// are there. What `base` needs is copied, and nothing else: no other branch, no stash, no configuration.
+    /// are there. What `base` needs is copied, the tags on its history, and the branches that builds ask for (`main`, `master`
+    /// and the one that is checked out): no other branch, no stash, no configuration but how lines end and what is ignored.
     ///
     /// Errors: `Missing` when `base` is not in `source`; `Conflict` when the stores were made for another base.
     pub async fn prepare(dir: &Path, source: &Path, base: &CommitId, launcher: Arc<Launcher>) -> Result<Self> {
@@ -79,6 +81,7 @@ impl Repository {
         let shallow = std::fs::read(self.layout.hub().join("shallow")).ok();
         let alternates = Some("../../hub.git/objects");
         Skeleton { format, branch: "none", alternates, shallow: shallow.as_deref(), config: "" }.write(&fresh, true)?;
+        Manners::copy(&self.layout.hub(), &fresh)?;
         layout::rename(&fresh, &vault)
     }
 
@@ -171,49 +174,39 @@ pub(crate) struct Change {
     pub nested: bool,
 }
 
-struct Source {
-    objects: PathBuf,
-    shallow: PathBuf,
-}
-
-async fn locate(source: &Path, base: &CommitId) -> Result<Source> {
-    let commit = format!("{base}^{{commit}}");
-    let args =
-        ["rev-parse", "--path-format=absolute", "--git-path", "objects", "--git-path", "shallow", "--verify", &commit];
-    let answer = Git::within(source).to(format!("finding {base} in {}", source.display())).args(args).run().await;
-    let answer = answer.map_err(|error| match error.kind {
-        ErrorKind::Other => Error { kind: ErrorKind::Missing, ..error },
-        _ => error,
-    })?;
-    let text = answer.line();
-    match text.lines().collect::<Vec<_>>()[..] {
-        [objects, shallow, _] => Ok(Source { objects: objects.into(), shallow: shallow.into() }),
-        _ => Err(Error::new(ErrorKind::Invalid, format!("the path of {} cannot be used", source.display()))),
-    }
-}
-
 /// Makes the hub at `hub` from what is reachable from `base`. The packing runs in the hub, under our configuration; the
 /// user's objects are borrowed only for its duration.
 pub(crate) async fn copy_history(source: &Path, hub: &Path, base: &CommitId) -> Result<()> {
-    let source = locate(source, base).await?;
-    let shallow = std::fs::read(&source.shallow).ok();
-    let borrowed = source.objects.to_str().filter(|path| !path.starts_with('"') && !path.contains('\n'));
+    let window = Window::open(source).await?;
+    let what = format!("finding {base} in {}", source.display());
+    let found = window.git().to(&what).args(["rev-parse", "--verify", "--quiet", &format!("{base}^{{commit}}")]);
+    if found.accept(&[0, 1, 128]).run().await?.code != 0 {
+        return Err(Error::new(ErrorKind::Missing, format!("{what}: it is not there")));
+    }
+    let shallow = window.shallow();
+    let objects = window.objects();
+    let borrowed = objects.to_str().filter(|path| !path.starts_with('"') && !path.contains('\n'));
     let Some(borrowed) = borrowed else {
-        return Err(Error::new(ErrorKind::Invalid, format!("the path {} cannot be used", source.objects.display())));
+        return Err(Error::new(ErrorKind::Invalid, format!("the path {} cannot be used", objects.display())));
     };
     let format = ObjectFormat::of(base);
     Skeleton { format, branch: MISSION_BRANCH, alternates: Some(borrowed), shallow: shallow.as_deref(), config: "" }
         .write(hub, true)?;
+    window.manners.write(hub)?;
+    let known = KnownRefs::of(&window, base).await?;
     let packs = hub.join("objects/pack/pack");
+    let wanted: String = known.tips().map(|oid| format!("{oid}\n")).collect();
     Git::at(hub)
         .to("copying the history of the repository")
         .setting(git::HAND_OVER)
+        .memory(COPY_MEMORY_BYTES)
         .args(["pack-objects", "--revs", "-q", "--delta-base-offset"])
         .args([packs])
-        .stdin(format!("{base}\n"))
+        .stdin(format!("{base}\n{wanted}"))
         .timeout(COPY_TIMEOUT)
         .run()
         .await?;
+    known.write(hub)?;
     let alternates = hub.join("objects/info/alternates");
     std::fs::remove_file(&alternates).map_err(|e| Error::io(format!("removing {}", alternates.display()), &e))?;
     layout::make_ref(hub, &format!("refs/heads/{MISSION_BRANCH}"), base).await?;

@@ -2,8 +2,9 @@
 
 use crate::{Error, ErrorKind, Result, git::Git};
 
-/// The oldest git that has all we use: 2.38 brought `merge-tree --write-tree`.
-const OLDEST: (u32, u32) = (2, 38);
+/// The oldest git that has all we use: 2.41 brought `--attr-source`, without which no attribute counts in a
+/// merge.
+const OLDEST: (u32, u32) = (2, 41);
 
 /// The version of the host's git, such as `2.47.3`. Errors: `Missing` when there is none, `Invalid` when it is too old.
 pub async fn git_version() -> Result<String> {
@@ -28,9 +29,15 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (version, expected) in
-            [("2.38.0", true), ("2.47.3", true), ("3.0.rc1", true), ("2.9.5", false), ("1.50", false), ("", false)]
-        {
+        for (version, expected) in [
+            ("2.41.0", true),
+            ("2.40.9", false),
+            ("2.47.3", true),
+            ("3.0.rc1", true),
+            ("2.9.5", false),
+            ("1.50", false),
+            ("", false),
+        ] {
             assert_eq!(is_new_enough(version), expected, "{version}");
         }
     }

@@ -7,7 +7,9 @@
 use crate::{
     AgentName, BranchName, Checkpoint, CommitId, Error, ErrorKind, Result,
     checkpoint::Take,
+    known_refs::KnownRefs,
     layout::{self, AgentLayout, INSIDE_HUB, INSIDE_SNAPSHOT, Layout, ObjectFormat, Skeleton},
+    manners::Manners,
     order::COMMANDS_MAX,
     receive,
     repository::Repository,
@@ -22,28 +24,37 @@ use std::{
 };
 use tokio::sync::{Mutex, Semaphore};
 
-/// $1 branch, $2 base, $3 `fresh` or `again`. Ends with the agent's tree at the base. A fresh tree's index is given to the
-/// snapshot store too, so that the first checkpoint does not read every file.
+/// $1 branch, $2 base, $3 `fresh` or `again`. Ends with the agent's tree at the base. The files are written by the snapshot
+/// store, which is ours; in the agent's own git directory only files are put in their places ($4 its settings, $5 whose objects
+/// it borrows, HEAD, the branch, the index), so that git never runs under the configuration and the attributes that an agent can write there.
 const START: &str = r#"
 set -e
-config='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.fsync=none'
 if [ "$3" = again ]; then
   # A directory that its owner may not write cannot be moved aside either.
   [ -w .git ] && [ -x .git ] || chmod u+rwx .git || :
-  for left in rebase-merge rebase-apply; do
-    if [ -e ".git/$left" ]; then rm -rf ".git/$left"; fi
-  done
+  for left in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD; do rm -rf ".git/$left"; done
   find .git -name objects -prune -o -name '*.lock' -prune -exec rm -rf {} +
   # git has no links or FIFOs here, and would hang on the latter.
   [ -z "$(find .git ! -type f ! -type d)" ]
 fi
-git $config checkout -q -f --ignore-other-worktrees -B "$1" "$2"
+[ -d .git/refs/heads ] && [ -d .git/objects ]
+export GIT_DIR=/muster/snapshot.git GIT_WORK_TREE=/workspace
+rm -f $GIT_DIR/index.lock
+git -c core.fsync=none read-tree --reset -u "$2"
 if [ "$3" = again ]; then
-  git $config clean -fdq
-else
-  cp -p .git/index /muster/snapshot.git/index
-  echo "$2" >/muster/snapshot.git/indexed
+  find . -path ./.git -prune -o -type d ! -perm -700 -exec chmod u+rwx {} + || :
+  git clean -fdq || :
 fi
+git update-index -q --refresh || :
+echo "$2" >$GIT_DIR/indexed
+rm -rf .git/index .git/HEAD .git/config ".git/refs/heads/$1"
+printf %s "$4" >.git/config
+mkdir -p .git/objects/info
+echo "$5" >.git/objects/info/alternates
+cp -p $GIT_DIR/index .git/index
+mkdir -p ".git/refs/heads/$(dirname "$1")"
+echo "$2" >".git/refs/heads/$1"
+echo "ref: refs/heads/$1" >.git/HEAD
 "#;
 
 /// Clears away the locks of git processes that were killed: with them in place the agent's own git refuses to go on.
@@ -150,14 +161,30 @@ impl Repository {
         self.write_git(&store, NO_BRANCH, SNAPSHOT_CONFIG)
     }
 
+    /// The settings of an agent's clone, as we make it.
+    fn clone_config(&self) -> Result<String> {
+        let config = Manners::core_inside(&self.layout.hub()) + CLONE_CONFIG;
+        let format = ObjectFormat::of(&self.base()?);
+        let clone = Skeleton { format, branch: NO_BRANCH, alternates: None, shallow: None, config: &config };
+        Ok(clone.config_text(false))
+    }
+
     /// A git directory that borrows from the hub as it is seen inside a sandbox.
     pub(crate) fn write_git(&self, git_dir: &Path, branch: &str, config: &str) -> Result<()> {
-        let shallow = fs::read(self.layout.hub().join("shallow")).ok();
-        let alternates = format!("{INSIDE_HUB}/objects");
+        let hub = self.layout.hub();
+        let shallow = fs::read(hub.join("shallow")).ok();
+        let alternates = inside_objects();
         let format = ObjectFormat::of(&self.base()?);
-        Skeleton { format, branch, alternates: Some(&alternates), shallow: shallow.as_deref(), config }
-            .write(git_dir, false)
+        let config = Manners::hand_on(&hub, git_dir)? + config;
+        Skeleton { format, branch, alternates: Some(&alternates), shallow: shallow.as_deref(), config: &config }
+            .write(git_dir, false)?;
+        KnownRefs::hand_on(&hub, git_dir)
     }
+}
+
+/// The objects that every clone borrows, as a sandbox sees them.
+fn inside_objects() -> String {
+    format!("{INSIDE_HUB}/objects")
 }
 
 /// Where HEAD points before the first task.
@@ -269,7 +296,9 @@ impl Workspace {
     /// Runs the check-out; a clone whose `.git` is broken gets a new one.
     async fn bring_to(&self, repository: &Repository, task: &Task, how: &str) -> Result<()> {
         let work = self.layout.agent(&self.agent).work();
-        let start = || self.start_script(work.clone(), task.branch.as_str(), &task.base, how).run(repository, b"");
+        let config = repository.clone_config()?;
+        let branch = task.branch.as_str();
+        let start = || self.start_script(work.clone(), branch, &task.base, how, &config).run(repository, b"");
         match start().await {
             Err(error) if self.blames_the_clone(&error, &task.base) => {
                 self.replace_git(&self.new_git(repository, NO_BRANCH)?)?;
@@ -285,10 +314,15 @@ impl Workspace {
         matches!(error.kind, ErrorKind::Other | ErrorKind::Missing) && !error.message.contains(base.as_str())
     }
 
-    fn start_script(&self, work: PathBuf, branch: &str, base: &CommitId, how: &str) -> Tool {
+    fn start_script(&self, work: PathBuf, branch: &str, base: &CommitId, how: &str, config: &str) -> Tool {
         let snapshot = self.layout.agent(&self.agent).snapshot();
         let tool = Tool::new("preparing the workspace", START, &self.layout, work);
-        tool.bind(Bind::write_execute(snapshot, INSIDE_SNAPSHOT)).arg(branch).arg(base.as_str()).arg(how)
+        tool.bind(Bind::write_execute(snapshot, INSIDE_SNAPSHOT))
+            .arg(branch)
+            .arg(base.as_str())
+            .arg(how)
+            .arg(config)
+            .arg(inside_objects())
     }
 
     async fn note(&self, state: &mut State, task: &Task) -> Result<()> {
@@ -376,7 +410,8 @@ impl Workspace {
         repository.write_git(&fresh.join(".git"), NO_BRANCH, CLONE_CONFIG)?;
         repository.make_snapshot_store(&self.agent)?;
         let base = last.map_or(&task.base, |last| &last.base);
-        self.start_script(fresh.clone(), task.branch.as_str(), base, "fresh").run(repository, b"").await?;
+        let config = repository.clone_config()?;
+        self.start_script(fresh.clone(), task.branch.as_str(), base, "fresh", &config).run(repository, b"").await?;
         if let Some(last) = last {
             let pack = receive::pack_bytes(&repository.layout.vault(), &last.commit, &last.base).await?;
             let tool = Tool::new("restoring the last checkpoint", RESTORE, &self.layout, fresh.clone())

@@ -41,6 +41,7 @@ pub(crate) fn run(home: &Path, args: RunArgs) -> Result<Outcome, Error> {
         if repository.dirty {
             screen.say("your checkout has changes that are not committed; the mission begins at the last commit and does not see them");
         }
+        repository.notes.iter().for_each(|note| screen.say(&note.to_string()));
         let engine = engine(home)?;
         let mut request = files.request(goal, repository, budget)?;
         request.settings.record |= args.record;

@@ -1,21 +1,9 @@
 //! An agent's workspace from its first start to its last checkpoint, with crashes in between.
 
-use crate::place::{AT_MS, LAUNCHER, Place, agent, branch, git, write};
+use crate::place::{AT_MS, LAUNCHER, Place, agent, as_agent, branch, git, write};
 use std::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use workspace::{Exit, Process, Program, Repository, Started, Workspace};
-
-/// Runs a shell script as the agent would, and returns what it printed.
-async fn as_agent(workspace: &Workspace, script: &str) -> String {
-    let program = Program { path: "sh".into(), args: vec!["-c".into(), script.into()], ..Program::default() };
-    let Process { stdin, mut stdout, mut stderr, control, .. } = workspace.spawn(program).await.unwrap();
-    drop(stdin);
-    let (mut out, mut err) = (String::new(), String::new());
-    let (a, b) = tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err));
-    a.and(b).unwrap();
-    assert_eq!(control.wait().await, Exit::Code(0), "{err}");
-    out
-}
+use workspace::{Exit, Process, Program, Repository, Started, WhyLeftOut, Workspace};
 
 async fn started(place: &Place) -> (Repository, Workspace) {
     let repository = place.prepare().await;
@@ -56,7 +44,7 @@ async fn a_checkpoint_is_tracked_and_untracked_but_not_ignored_work() {
     assert_eq!((first.number, first.files_changed, &first.base), (1, 5, &place.head()));
     let paths = repository.changed_paths(&first.base, &first.commit).await.unwrap();
     assert_eq!(paths, ["a.txt", "b.txt", "d/new", "link", "src/c.txt"]);
-    assert_eq!(first.left_out, Vec::<String>::new());
+    assert!(matches!(&first.left_out.shown[..], [only] if only.path == "x.log"), "{:?}", first.left_out);
     let vault = place.dir.join("vault.git");
     assert_eq!(git(&vault, &["rev-parse", "refs/muster/checkpoints/coder/1"]), first.commit.as_str());
     assert_eq!(git(&vault, &["log", "-1", "--format=%s %at", first.commit.as_str()]), "turn 1 1700000000");
@@ -290,8 +278,11 @@ async fn what_cannot_be_saved_is_named_and_the_rest_is_saved() {
                   git init -q nested; cd nested; echo n >n; git add n; git commit -qm n";
     as_agent(&workspace, script).await;
     let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
-    let all = saved.left_out.join("\n");
-    assert!(all.contains("closed") && all.contains("empty") && all.contains("nested"), "{all}");
+    let told: Vec<(&str, &WhyLeftOut)> =
+        saved.left_out.shown.iter().map(|entry| (entry.path.as_str(), &entry.why)).collect();
+    let denied = WhyLeftOut::Unreadable("Permission denied".into());
+    let expected = [("closed", &denied), ("empty/", &WhyLeftOut::Repository), ("pipe", &WhyLeftOut::Special)];
+    assert_eq!(told, expected);
     let paths = repository.changed_paths(&saved.base, &saved.commit).await.unwrap();
     assert_eq!(paths, ["b.txt", "nested"]);
     let refused = repository.merge_candidate(&saved.base, &saved.commit, "x", AT_MS).await.unwrap_err();

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 mod agents;
+mod attributes;
 mod checks;
 mod commands;
+mod completeness;
+mod foreign;
 mod hostile;
 mod inspect;
 mod merges;

@@ -8,7 +8,8 @@ use std::{
     process::Command,
     sync::{Arc, LazyLock},
 };
-use workspace::{AgentName, BranchName, CommitId, Launcher, Repository};
+use tokio::io::AsyncReadExt;
+use workspace::{AgentName, BranchName, CommitId, Exit, Launcher, Process, Program, Repository, Workspace};
 
 /// One launcher process for all tests of this program.
 pub static LAUNCHER: LazyLock<Arc<Launcher>> = LazyLock::new(|| {
@@ -134,4 +135,16 @@ pub fn agent(name: &str) -> AgentName {
 
 pub fn branch(name: &str) -> BranchName {
     BranchName::new(name).unwrap()
+}
+
+/// Runs a script as an agent would.
+pub async fn as_agent(workspace: &Workspace, script: &str) -> String {
+    let program = Program { path: "sh".into(), args: vec!["-c".into(), script.into()], ..Program::default() };
+    let Process { stdin, mut stdout, mut stderr, control, .. } = workspace.spawn(program).await.unwrap();
+    drop(stdin);
+    let (mut out, mut err) = (String::new(), String::new());
+    let (a, b) = tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err));
+    a.and(b).unwrap();
+    assert_eq!(control.wait().await, Exit::Code(0), "{err}");
+    out
 }

@@ -2,7 +2,7 @@
 
 use crate::place::{AT_MS, Place, agent, branch, git, write};
 use std::{collections::BTreeMap, fs, path::PathBuf};
-use workspace::{CommitId, ErrorKind, Merge, Repository};
+use workspace::{CommitId, ErrorKind, Merge, Repository, result_branch};
 
 /// A mission with one merged commit.
 async fn merged(place: &Place) -> (Repository, CommitId) {
@@ -128,4 +128,46 @@ async fn a_linked_worktree_and_a_repository_that_moved_on_get_the_branch_too() {
     place.git(&["worktree", "add", "-q", other.to_str().unwrap(), "-b", "second"]);
     repository.publish(&other, &branch("muster/fix"), &tip, None).await.unwrap();
     assert_eq!(place.git(&["rev-parse", "muster/fix"]), tip.as_str());
+}
+
+/// The base was reset away and collected while the mission ran.
+#[tokio::test]
+async fn a_result_whose_base_is_gone_comes_with_all_that_is_missing() {
+    let place = Place::filled();
+    let old = place.head();
+    place.write("a.txt", "base\n");
+    place.commit("base");
+    let (repository, tip) = merged(&place).await;
+    place.git(&["reset", "-q", "--hard", old.as_str()]);
+    place.git(&["reflog", "expire", "--expire=now", "--all"]);
+    place.git(&["gc", "-q", "--prune=now"]);
+    repository.publish(&place.user, &branch("muster/x"), &tip, None).await.unwrap();
+    assert_eq!(place.git(&["show", "muster/x:a.txt"]), "base");
+    place.git(&["fsck", "--strict"]);
+    // The same repository cloned anew knows even less.
+    let empty = Place::new();
+    empty.write("else.txt", "x\n");
+    empty.commit("another history");
+    repository.publish(&empty.user, &branch("muster/x"), &tip, None).await.unwrap();
+    assert_eq!(empty.git(&["rev-list", "--count", "muster/x"]), "3");
+    empty.git(&["fsck", "--strict"]);
+}
+
+#[tokio::test]
+async fn the_name_of_the_result_is_chosen_at_the_beginning() {
+    let place = Place::filled();
+    let name = async || result_branch(&place.user, "fix").await.unwrap().to_string();
+    assert_eq!(name().await, "muster/fix");
+    place.git(&["branch", "muster"]);
+    assert_eq!(name().await, "muster-fix");
+    place.git(&["pack-refs", "--all"]);
+    assert_eq!(name().await, "muster-fix");
+    place.git(&["branch", "muster-fix"]);
+    assert_eq!(name().await, "muster-result/fix");
+    place.git(&["branch", "muster-result"]);
+    assert!(result_branch(&place.user, "fix").await.unwrap_err().to_string().contains("git branch -m"));
+    place.git(&["branch", "-D", "-q", "muster", "muster-fix"]);
+    assert_eq!(name().await, "muster/fix");
+    place.git(&["branch", "muster/fix/deeper"]);
+    assert_eq!(name().await, "muster-fix");
 }
