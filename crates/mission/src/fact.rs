@@ -14,16 +14,17 @@ use serde::{Deserialize, Serialize};
 
 mod asks;
 
-/// Something decided. A variant with an `effect` asks the world for it.
+/// Something decided. A variant with an `effect` asks the world for it; whom it is about are its fields `agent`, `attempt`,
+/// `change`, `task` and `role`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "what a field that is named for its type is, the type's documentation says once")]
 pub enum Fact {
     /// The mission exists. Asks for `PrepareRepository`.
     Opened {
         /// Everything that it begins with.
         opening: Box<Opening>,
-        /// The effect asked for.
         effect: EffectId,
     },
     /// The plan stands; the agents of its roles are in the registry.
@@ -57,20 +58,11 @@ pub enum Fact {
         error: String,
     },
     /// An agent's process is wanted. Asks for `StartAgent`.
-    AgentStarting {
-        /// Which agent.
-        agent: AgentId,
-        /// The effect asked for.
-        effect: EffectId,
-    },
+    AgentStarting { agent: AgentId, effect: EffectId },
     /// The agent's process is up.
-    AgentUp {
-        /// Which agent.
-        agent: AgentId,
-    },
+    AgentUp { agent: AgentId },
     /// The agent's process could not be started; it rests until then.
     AgentStartFailed {
-        /// Which agent.
         agent: AgentId,
         /// When it may be tried again.
         until: At,
@@ -81,13 +73,9 @@ pub enum Fact {
         problem: Option<Box<Problem>>,
     },
     /// The agent's rest is over.
-    AgentRested {
-        /// Which agent.
-        agent: AgentId,
-    },
+    AgentRested { agent: AgentId },
     /// The agent's process is gone. A turn that it was in is owed again.
     AgentLost {
-        /// Which agent.
         agent: AgentId,
         /// What is known of the end.
         reason: String,
@@ -96,21 +84,15 @@ pub enum Fact {
     },
     /// The agent's process is to end. Asks for `StopAgent`.
     AgentStopping {
-        /// Which agent.
         agent: AgentId,
-        /// The effect asked for.
         effect: EffectId,
         /// Why.
         reason: StopReason,
     },
     /// The agent's process has ended as asked.
-    AgentDown {
-        /// Which agent.
-        agent: AgentId,
-    },
+    AgentDown { agent: AgentId },
     /// The agents of a role are otherwise than they were.
     HealthChanged {
-        /// Which role.
         role: RoleId,
         /// How they are.
         state: HealthState,
@@ -121,11 +103,9 @@ pub enum Fact {
     },
     /// A task is given to an agent, with the money for it.
     Assigned {
-        /// Which task.
         task: TaskId,
         /// The attempt that begins.
         attempt: AttemptId,
-        /// Which agent.
         agent: AgentId,
         /// Why this agent.
         because: Choice,
@@ -136,36 +116,30 @@ pub enum Fact {
     },
     /// The attempt's conversation can be resumed by this name.
     SessionOpened {
-        /// Which attempt.
         attempt: AttemptId,
         /// The runtime's name for it.
         session: String,
     },
     /// The agent is given a turn. Asks for `RunTurn`.
     TurnStarted {
-        /// Which attempt.
         attempt: AttemptId,
         /// The turn's number within the attempt.
         turn: u32,
         /// Whether it was begun before and lost.
         resumed: bool,
-        /// The effect asked for.
         effect: EffectId,
         /// When it is cancelled.
         deadline: At,
     },
     /// The turn may last longer: it waited, or waits, for a person.
     TurnExtended {
-        /// Which attempt.
         attempt: AttemptId,
         /// When it is cancelled now.
         deadline: At,
     },
     /// The turn is to end. Asks for `CancelTurn`.
     TurnCancelling {
-        /// Which attempt.
         attempt: AttemptId,
-        /// The effect asked for.
         effect: EffectId,
         /// Why.
         reason: StopReason,
@@ -174,7 +148,6 @@ pub enum Fact {
     },
     /// The turn has ended. What follows from it is the next fact of the attempt.
     TurnEnded {
-        /// Which attempt.
         attempt: AttemptId,
         /// Why it ended.
         stop: Stop,
@@ -186,21 +159,18 @@ pub enum Fact {
     },
     /// The attempt needs another turn.
     TurnOwed {
-        /// Which attempt.
         attempt: AttemptId,
         /// What it is about.
         brief: Brief,
     },
     /// The attempt waits for an answer to its question.
     AttemptParked {
-        /// Which attempt.
         attempt: AttemptId,
         /// The question.
         interrupt: InterruptId,
     },
     /// The agent claims to be done.
     ResultClaimed {
-        /// Which attempt.
         attempt: AttemptId,
         /// The call's idempotency key.
         key: String,
@@ -209,7 +179,6 @@ pub enum Fact {
     },
     /// Work was kept at the agent's wish.
     CheckpointTaken {
-        /// Which attempt.
         attempt: AttemptId,
         /// The call's idempotency key.
         key: String,
@@ -218,7 +187,6 @@ pub enum Fact {
     },
     /// The attempt is over without success. Its lease goes back.
     AttemptFailed {
-        /// Which attempt.
         attempt: AttemptId,
         /// Why.
         reason: Failure,
@@ -230,21 +198,14 @@ pub enum Fact {
     },
     /// What an agent of a role met stays until a person has changed something: nothing is given to the role.
     RoleStopped {
-        /// Which role.
         role: RoleId,
         /// What it met.
         problem: Box<Problem>,
     },
     /// A person lets a stopped role go on.
-    RoleReleased {
-        /// Which role.
-        role: RoleId,
-    },
+    RoleReleased { role: RoleId },
     /// Nobody mends what stopped a role: what only it can do fails.
-    RoleGivenUp {
-        /// Which role.
-        role: RoleId,
-    },
+    RoleGivenUp { role: RoleId },
     /// A message is on its way.
     MessageSent {
         /// Its id.
@@ -294,7 +255,6 @@ pub enum Fact {
     },
     /// An agent was not let to a host of the network.
     EgressRefused {
-        /// Which agent.
         agent: AgentId,
         /// The host as the agent asked for it.
         host: String,
@@ -313,21 +273,18 @@ pub enum Fact {
     },
     /// Money set aside for an attempt.
     LeaseGranted {
-        /// Which attempt.
         attempt: AttemptId,
         /// How much more.
         micros: Micros,
     },
     /// A call is settled.
     UsageSettled {
-        /// Which attempt.
         attempt: AttemptId,
         /// What it used.
         usage: Usage,
     },
     /// The provider takes no calls for the attempt: it has no turn before then.
     AttemptLimited {
-        /// Which attempt.
         attempt: AttemptId,
         /// When the limit is over.
         until: At,
@@ -338,10 +295,7 @@ pub enum Fact {
         own: bool,
     },
     /// The provider's limit is over for the attempt.
-    AttemptReleased {
-        /// Which attempt.
-        attempt: AttemptId,
-    },
+    AttemptReleased { attempt: AttemptId },
     /// Counting of an allowance begins anew.
     WindowBegan {
         /// Which one.
@@ -399,10 +353,7 @@ pub enum Fact {
         by: Micros,
     },
     /// A task's pause is over, or all that it waited for is done.
-    TaskReady {
-        /// Which task.
-        task: TaskId,
-    },
+    TaskReady { task: TaskId },
     /// A change waits for its turn on the mission branch.
     ChangeQueued {
         /// Its id.
@@ -414,9 +365,7 @@ pub enum Fact {
     },
     /// The change is being tried. Asks for `VerifyChange`.
     VerifyStarted {
-        /// Which change.
         change: ChangeId,
-        /// The effect asked for.
         effect: EffectId,
         /// The head that it is merged on.
         onto: String,
@@ -425,32 +374,27 @@ pub enum Fact {
     },
     /// The change passes at exactly this commit. Asks for `MergeChange`.
     ChangeVerified {
-        /// Which change.
         change: ChangeId,
         /// The merge commit.
         commit: String,
         /// The evidence.
         checks: Vec<CheckRun>,
-        /// The effect asked for.
         effect: EffectId,
     },
     /// The change goes back to its agent.
     ChangeReturned {
-        /// Which change.
         change: ChangeId,
         /// Why.
         why: Return,
     },
     /// The mission branch holds the change; its task is done.
     Merged {
-        /// Which change.
         change: ChangeId,
         /// The head of the mission branch.
         head: String,
     },
     /// A task whose result is its text is done.
     TaskDone {
-        /// Which task.
         task: TaskId,
         /// The attempt that did it.
         attempt: AttemptId,
@@ -459,30 +403,24 @@ pub enum Fact {
     },
     /// A task will not be done.
     TaskFailed {
-        /// Which task.
         task: TaskId,
         /// Why.
         why: String,
     },
     /// A task will not be done because one that it needs will not.
     TaskSkipped {
-        /// Which task.
         task: TaskId,
         /// The one that failed.
         because: TaskId,
     },
     /// A task is put aside because a rival of it is done.
     TaskSuperseded {
-        /// Which task.
         task: TaskId,
         /// The one that is done.
         by: TaskId,
     },
     /// A person gave a failed task another round of attempts.
-    TaskReopened {
-        /// Which task.
-        task: TaskId,
-    },
+    TaskReopened { task: TaskId },
     /// No new work begins; turns are asked to end.
     Paused {
         /// Why.
@@ -502,7 +440,6 @@ pub enum Fact {
     PublishStarted {
         /// The commit.
         commit: String,
-        /// The effect asked for.
         effect: EffectId,
     },
     /// The result stands in the user's repository.

@@ -62,6 +62,7 @@ mod assign;
 mod attempt;
 mod brief;
 mod budget;
+mod claim;
 mod closing;
 mod decide;
 mod dispatch;

@@ -106,6 +106,7 @@ impl Trail {
     }
 
     /// Whom and what a fact is about; nothing when it is about the mission.
+    // tidy: dispatch
     pub(super) fn subject(&self, fact: &Fact) -> Subject {
         match fact {
             Fact::AgentStarting { agent, .. }
