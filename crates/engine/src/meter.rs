@@ -115,7 +115,9 @@ impl Meter {
             account.reserved.insert(call, aside(&worst, 0));
             return Ok(worst);
         };
-        let (Some(most), Some(least)) = (worst.micros(), worst.least().micros()) else { return Err(unknown_price()) };
+        let worst = worst.for_money()?;
+        let most = worst.micros().unwrap_or(u64::MAX);
+        let least = worst.least().micros().unwrap_or(most);
         let free = left.saturating_sub(account.reserved.values().map(|aside| aside.micros).sum());
         let worst = if free < most {
             let asked = Input::LeaseAsked {
@@ -383,11 +385,6 @@ fn refused(text: &str) -> Refusal {
     let message =
         format!("Nothing is left for this call: {text}. End your turn now; you will be asked to go on when there is.");
     refusal(402, BUDGET, &message)
-}
-
-fn unknown_price() -> Refusal {
-    let message = "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.";
-    refusal(402, "unknown_price", message)
 }
 
 /// The kind of a refusal for want of money.

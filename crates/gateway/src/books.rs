@@ -81,6 +81,11 @@ impl<'a, L: Ledger> Books<'a, L> {
         self.granted.as_ref().and_then(Worst::lowered)
     }
 
+    /// Whether what the provider would run itself is left out.
+    pub(crate) fn without_hosted(&self) -> bool {
+        self.granted.as_ref().is_some_and(|granted| granted.without_hosted)
+    }
+
     /// Turns to another upstream.
     pub(crate) fn turn_to(&mut self, candidate: &'a Candidate) {
         if let Some(line) = self.core.lines.get(candidate.line) {

@@ -9,11 +9,12 @@ use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::format::Format;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, not_found};
 use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::own::{json_response, problem};
 use crate::request;
+use crate::route;
 use crate::scripted;
 use crate::session::Session;
 use crate::upstream::{Asker, IncomingBody, LineEnd, Outgoing};
@@ -50,6 +51,8 @@ impl<L: Ledger> Gateway<L> {
         };
         let path_and_query = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
         let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
+        let path_and_query =
+            route::upstream_path(&path_and_query).ok_or_else(|| not_found(format, parts.uri.path()))?;
         let tag = session.tag();
         let asker = Asker { mission: tag.mission.clone(), agent: tag.agent.clone(), attempt: session.attempt() };
         let mut outgoing = Outgoing {

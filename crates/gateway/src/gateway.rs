@@ -23,7 +23,7 @@ use crate::own::{json_response, problem, unauthorized};
 use crate::price::{ModelPrice, PriceSource, Prices};
 use crate::relay::{self, Order};
 use crate::request::{self, Wanted};
-use crate::route::{Named, Route};
+use crate::route::{self, Named, Route};
 use crate::session::{Session, Sessions, Tag};
 use crate::upstream::{Line, Upstream};
 use crate::worst::Worst;
@@ -283,10 +283,7 @@ impl<L: Ledger> Gateway<L> {
                 let message = format!("{} {path} is not served; calls are made with POST.", request.method());
                 problem(shape, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
             }
-            (None, _) => {
-                let message = format!("Nothing is served at {path}. Served are {SERVED}.");
-                problem(shape, StatusCode::NOT_FOUND, "not_found", &message)
-            }
+            (None, _) => not_found(shape, &path),
         }
     }
 
@@ -310,6 +307,8 @@ impl<L: Ledger> Gateway<L> {
         let path_and_query = parts.uri.path_and_query().map_or(format.path(), |path| path.as_str()).to_owned();
         let digest = digest(&parts, &path_and_query, &body);
         let (path_and_query, body) = self.cleared(session, format, &mut parts, path_and_query, body)?;
+        let path_and_query =
+            route::upstream_path(&path_and_query).ok_or_else(|| not_found(format, parts.uri.path()))?;
         let wanted = request::read(format, named, body)
             .map_err(|message| problem(format, StatusCode::BAD_REQUEST, "invalid_request", &message))?;
         let candidates = self.candidates(session, format, &wanted.model)?;
@@ -412,6 +411,11 @@ fn check_fallbacks(lines: &[Line]) -> Result<(), SetupError> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn not_found(shape: Format, path: &str) -> Response<Body> {
+    let message = format!("Nothing is served at {path}. Served are {SERVED}.");
+    problem(shape, StatusCode::NOT_FOUND, "not_found", &message)
 }
 
 fn not_served(format: Format, model: &str, pinned: Option<&str>) -> Box<Response<Body>> {

@@ -69,7 +69,7 @@ impl Secrets {
         };
         match found {
             Some(found) if self.leaving == Leaving::Refuse => Err(found),
-            // A cover's brackets and colon are taken for what they are in a path: nobody is asked for such a place.
+            // A cover in a path is no place that is served.
             found => Ok(Cleared { path_and_query: self.masker.text(&path_and_query).into_owned(), body, found }),
         }
     }

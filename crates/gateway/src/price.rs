@@ -239,8 +239,9 @@ impl ModelPrice {
     /// Pico-dollars for at most so much input and for one token of output, whichever way the input is cached, at each step that it
     /// can fall on; `long_cache`: whether the request may write to the cache for the longer time.
     pub(crate) fn worst(&self, input_max: u64, tier: Option<&str>, long_cache: bool) -> Option<Vec<(u128, u64)>> {
-        let steps = self.tier(tier)?;
-        let reachable = steps.iter().filter(|step| step.0 == 0 || step.0 < input_max);
+        // A provider may answer at its ordinary price what was asked for at a cheaper one.
+        let steps = self.tier(tier)?.iter().chain(&self.standard);
+        let reachable = steps.filter(|step| step.0 == 0 || step.0 < input_max);
         let worst = reachable.map(|step| {
             let write = if long_cache { step.cache_write_long() } else { step.cache_write() };
             (product(input_max, step.1.max(write).max(step.cache_read())), step.2)
@@ -249,11 +250,18 @@ impl ModelPrice {
         (!worst.is_empty()).then_some(worst)
     }
 
+    /// Whether that service tier has a price here.
+    pub(crate) fn has_tier(&self, tier: Option<&str>) -> bool {
+        self.tier(tier).is_some()
+    }
+
     /// OpenAI says `default`, Anthropic `standard` and Groq `on_demand` for the ordinary tier; `auto` and `scale` bill
     /// like it.
     fn tier(&self, tier: Option<&str>) -> Option<&[Step]> {
         match tier {
-            None | Some("default" | "standard" | "auto" | "scale" | "on_demand" | "") => Some(&self.standard),
+            None | Some("default" | "standard" | "standard_only" | "auto" | "scale" | "on_demand" | "") => {
+                Some(&self.standard)
+            }
             Some(other) => self.tiers.get(other).map(Vec::as_slice),
         }
     }

@@ -13,7 +13,6 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::format::Format;
@@ -22,7 +21,10 @@ use crate::route::Named;
 use crate::worst::Worst;
 
 mod gemini;
+mod hosted;
+mod known;
 mod output;
+mod rules;
 
 pub(crate) use output::with_output;
 
@@ -36,13 +38,14 @@ pub(crate) struct Wanted {
     pub(crate) stream: bool,
     /// What goes upstream.
     pub(crate) body: Bytes,
-    /// Upper bound of the input tokens; `None` where the request refers to input that it does not hold.
-    pub(crate) input_bound: Option<u64>,
+    /// Upper bound of the input tokens as far as the request holds them.
+    input_bound: u64,
+    /// What bounds its cost, and what does not.
+    found: rules::Found,
     /// The most output tokens that the request asks for, over all its answers.
     pub(crate) output_bound: OutputBound,
     pub(crate) service_tier: Option<String>,
-    /// Whether the request may write to the provider's cache for the longer time.
-    pub(crate) long_cache: bool,
+    format: Format,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +68,6 @@ struct Head<'a> {
     background: Option<bool>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     stream_options: Option<&'a RawValue>,
-    previous_response_id: Option<IgnoredAny>,
-    conversation: Option<IgnoredAny>,
-    prompt: Option<IgnoredAny>,
 }
 
 /// Reads a request's body; the error is told to the agent. `named`: what its path said.
@@ -83,9 +83,11 @@ pub(crate) fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Res
             .to_owned());
     }
     let stream = head.stream.unwrap_or(false);
-    let elsewhere = head.previous_response_id.or(head.conversation).or(head.prompt).is_some();
+    let mut found = rules::read(&body, known::fields(format), false)?;
+    found.long_cache |= asks_for_long_cache(&body);
     let tokens_max = match format {
-        Format::OpenAiChat => head.max_completion_tokens.or(head.max_tokens),
+        // Which of the two counts is the provider's to say.
+        Format::OpenAiChat => head.max_completion_tokens.max(head.max_tokens),
         Format::OpenAiResponses => head.max_output_tokens,
         Format::Anthropic | Format::Gemini => head.max_tokens,
     };
@@ -94,18 +96,33 @@ pub(crate) fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Res
     Ok(Wanted {
         model,
         stream,
-        input_bound: (!elsewhere).then(|| input_bound(&body)),
-        output_bound: OutputBound { tokens_max, answers, lowers: output::lowers(format, tokens_max, &body) },
+        input_bound: input_bound(&body),
+        output_bound: OutputBound::of(format, tokens_max, answers, &found),
         service_tier: head.service_tier,
-        long_cache: asks_for_long_cache(&body),
+        found,
         body: asking.unwrap_or(body),
+        format,
     })
+}
+
+impl OutputBound {
+    fn of(format: Format, tokens_max: Option<u64>, answers: u64, found: &rules::Found) -> Self {
+        // Some servers take nothing for no bound at all.
+        let asked = tokens_max.filter(|tokens| *tokens > 0 && !found.thinks_freely);
+        let thinking = found.thinking.unwrap_or(0);
+        let apart = format == Format::Gemini || asked.is_some_and(|asked| asked <= thinking);
+        let tokens_max = asked.map(|asked| if apart { asked.saturating_add(thinking) } else { asked });
+        // Providers want the bound to stay above what is thought, so that such a request is left as it is.
+        let lowers = thinking == 0 && !found.thinks_freely && output::lowers(format, tokens_max);
+        OutputBound { tokens_max, answers, lowers }
+    }
 }
 
 impl Wanted {
     /// The most input tokens that the call can be billed for; `None` when nothing bounds them.
     pub(crate) fn input_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
-        least(self.input_bound, price.and_then(ModelPrice::input_max))
+        let held = self.found.elsewhere.is_none().then_some(self.input_bound);
+        least(held, price.and_then(ModelPrice::input_max))
     }
 
     /// The most output tokens that the call can be billed for; `None` when nothing bounds them.
@@ -119,8 +136,42 @@ impl Wanted {
     pub(crate) fn worst(&self, price: Option<&ModelPrice>) -> Worst {
         let input = self.input_max(price);
         let worst = Worst::new(input, self.output_max(price), self.output_bound.answers, self.output_bound.lowers);
+        let worst = worst.open(self.open(price), self.found.hosted);
         let Some(price) = price else { return worst.at(Some(Vec::new())) };
-        worst.at(input.and_then(|input| price.worst(input, self.service_tier.as_deref(), self.long_cache)))
+        worst.at(input.and_then(|input| price.worst(input, self.service_tier.as_deref(), self.found.long_cache)))
+    }
+
+    /// What of it nothing bounds, told to the agent.
+    fn open(&self, price: Option<&ModelPrice>) -> Option<String> {
+        let model = &self.model;
+        if let Some(field) = &self.found.unbounded {
+            return Some(format!(
+                "Under a budget, {field} is not sent: what it can cost is not bounded by this request. Leave it out."
+            ));
+        }
+        if let Some(word) = known::COSTLY_MODELS.iter().find(|word| model.to_ascii_lowercase().contains(**word)) {
+            return Some(format!(
+                "Under a budget, the model {model} is not asked ({word:?} in its name): such models cost more than their tokens. Ask another one."
+            ));
+        }
+        if let (None, Some(field)) = (self.input_max(price), &self.found.elsewhere) {
+            return Some(format!(
+                "Under a budget, {field} is not sent: it stands for input whose size this request does not tell, and the most input of the model {model} is not known. Send it as text, or ask a model of the price table."
+            ));
+        }
+        let tier = self.service_tier.as_deref();
+        if price.is_some_and(|price| !price.has_tier(tier)) {
+            return Some(format!(
+                "Under a budget, `service_tier` {:?} is not sent: its price for the model {model} is not known. Leave it out.",
+                tier.unwrap_or_default()
+            ));
+        }
+        None
+    }
+
+    /// The body without what the provider would run itself of its own accord.
+    pub(crate) fn without_hosted(&self) -> Bytes {
+        if self.format == Format::OpenAiResponses { hosted::without(&self.body) } else { self.body.clone() }
     }
 }
 

@@ -115,7 +115,7 @@ async fn ask<'a, L: Ledger>(
             return Ended::Refused(response);
         }
         tries += 1;
-        let answered = answer_head(books, outgoing(order, candidate, books.lowered()), head).await;
+        let answered = answer_head(books, outgoing(order, candidate, books), head).await;
         let failure = judge(books, &answered);
         let Some(failure) = failure else {
             match answered {
@@ -164,8 +164,9 @@ fn judge<L: Ledger>(books: &Books<'_, L>, answered: &Result<Incoming, Unanswered
     failure
 }
 
-fn outgoing(order: &Order, candidate: &Candidate, lowered: Option<u64>) -> Outgoing {
+fn outgoing<L: Ledger>(order: &Order, candidate: &Candidate, books: &Books<'_, L>) -> Outgoing {
     let call = &order.call;
+    let body = if books.without_hosted() { order.wanted.without_hosted() } else { order.wanted.body.clone() };
     let mut outgoing = Outgoing {
         asker: Asker { mission: call.mission.clone(), agent: call.agent.clone(), attempt: call.attempt },
         format: call.format,
@@ -173,9 +174,9 @@ fn outgoing(order: &Order, candidate: &Candidate, lowered: Option<u64>) -> Outgo
         stream: call.stream,
         path_and_query: order.path_and_query.clone(),
         headers: order.headers.clone(),
-        body: match lowered {
-            Some(tokens) => with_output(call.format, &order.wanted.body, tokens),
-            None => order.wanted.body.clone(),
+        body: match books.lowered() {
+            Some(tokens) => with_output(call.format, &body, tokens),
+            None => body,
         },
     };
     outgoing.rename(&call.model, &candidate.model);

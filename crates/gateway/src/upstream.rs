@@ -275,6 +275,7 @@ async fn post(client: &reqwest::Client, base: &str, shown: &Shown, out: Outgoing
     let url = format!("{base}{}", out.path_and_query);
     let mut headers = out.headers;
     HOP_BY_HOP.iter().chain(&NOT_SENT_ON).for_each(|name| drop(headers.remove(name)));
+    NOT_AN_AGENTS.iter().for_each(|name| drop(headers.remove(*name)));
     if !matches!(shown, Shown::Agents) {
         CREDENTIALS.iter().for_each(|name| drop(headers.remove(name)));
     }
@@ -284,11 +285,19 @@ async fn post(client: &reqwest::Client, base: &str, shown: &Shown, out: Outgoing
         headers.insert(name, value.clone());
     }
     let sent = client.post(url).headers(headers).body(out.body).send().await;
-    let mut response =
-        sent.map_err(|error| if error.is_connect() { Unanswered::Unreachable } else { Unanswered::Lost })?;
+    let mut response = sent.map_err(|error| unanswered(&error))?;
     let mut headers = std::mem::take(response.headers_mut());
     HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| drop(headers.remove(name)));
     Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
+}
+
+/// Whether anything of a request may have left when it failed so: not while it was built, and not before there was a connection.
+fn unanswered(error: &reqwest::Error) -> Unanswered {
+    let unsent = error.is_builder() || error.is_connect() || {
+        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_user)
+    };
+    if unsent { Unanswered::Unreachable } else { Unanswered::Lost }
 }
 
 /// How long a connection may take, unless an upstream says otherwise.
@@ -315,6 +324,24 @@ pub(crate) static CREDENTIALS: [HeaderName; 3] =
 static NOT_SENT_ON: [HeaderName; 5] =
     [header::HOST, header::CONTENT_LENGTH, header::ACCEPT_ENCODING, header::COOKIE, header::EXPECT];
 
+/// What would have an upstream, or a proxy before it, take the request for another one, or bill somebody else for it.
+const NOT_AN_AGENTS: [&str; 14] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-forwarded-prefix",
+    "x-forwarded-host",
+    "forwarded",
+    "x-goog-user-project",
+    "x-goog-request-params",
+    "openai-organization",
+    "openai-project",
+    "x-vertex-ai-llm-request-type",
+];
+
 fn client(connect: Duration) -> Option<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .no_proxy()
@@ -337,9 +364,11 @@ fn base(upstream: &str, url: &str) -> Result<String, SetupError> {
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let plain = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if !plain || uri.query().is_some() || authority.contains('@') {
+    if !plain || uri.query().is_some() || url.contains('#') || authority.contains('@') {
         return Err(wrong());
     }
+    // Whatever the client could not make a request of, such as a port over 65,535, is found here.
+    reqwest::Url::parse(url).ok().filter(|url| url.port() != Some(0)).ok_or_else(wrong)?;
     let trimmed = url.trim_end_matches('/');
     let root = ["/v1", "/v1beta"].iter().find_map(|version| trimmed.strip_suffix(version));
     Ok(root.unwrap_or(trimmed).to_owned())
@@ -384,8 +413,19 @@ mod tests {
         ] {
             assert_eq!(base("u", given).unwrap(), made);
         }
-        for wrong in ["", "example.com", "ftp://example.com", "http://", "http://a/v1?x=1", "http://me:pw@example.com"]
-        {
+        for wrong in [
+            "",
+            "example.com",
+            "ftp://example.com",
+            "http://",
+            "http://a/v1?x=1",
+            "http://me:pw@example.com",
+            "http://127.0.0.1:99999/v1",
+            "http://127.0.0.1:0/v1",
+            "http://[::1/v1",
+            "http://256.1.1.1/v1",
+            "http://a/v1#x",
+        ] {
             assert!(matches!(base("u", wrong), Err(SetupError::BaseUrl { .. })), "{wrong}");
         }
     }

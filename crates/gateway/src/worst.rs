@@ -4,6 +4,8 @@
 //! the books may lower so that the call fits what is left, as long as an answer of use still fits: a call is not sent with less than
 //! [`OUTPUT_TOKENS_LEAST`], unless it asked for less itself.
 
+use crate::ledger::Refusal;
+
 /// The fewest output tokens that an answer is lowered to, for each answer that is asked for.
 pub const OUTPUT_TOKENS_LEAST: u64 = 4_096;
 
@@ -20,12 +22,23 @@ pub struct Worst {
     lowers: bool,
     /// What each answer was lowered to.
     lowered: Option<u64>,
+    /// What of the request nothing bounds, told to the agent.
+    open: Option<String>,
+    /// Whether the request offers tools that the provider runs itself, and that are left out under a cap.
+    hosted: bool,
+    /// Whether they are left out.
+    pub(crate) without_hosted: bool,
 }
 
 impl Worst {
     /// Of a call with at most so many tokens, at no price yet. `answers` share the output; `lowers`: the request has a place for a lower number.
     pub fn new(input_tokens: Option<u64>, output_tokens: Option<u64>, answers: u64, lowers: bool) -> Self {
-        Worst { lines: None, input_tokens, output_tokens, answers, lowers, lowered: None }
+        Worst { input_tokens, output_tokens, answers, lowers, ..Worst::default() }
+    }
+
+    /// The same with what nothing bounds, and whether there are tools that the provider runs itself.
+    pub(crate) fn open(self, open: Option<String>, hosted: bool) -> Self {
+        Worst { open, hosted, ..self }
     }
 
     /// The same at these prices: pico-dollars of the input and of one output token, for each that can apply; none at all is free of charge, and `None`
@@ -46,8 +59,47 @@ impl Worst {
             lines,
             input_tokens: most(self.input_tokens, other.input_tokens),
             output_tokens: most(self.output_tokens, other.output_tokens),
+            open: self.open.or(other.open),
+            hosted: self.hosted || other.hosted,
             ..self
         }
+    }
+
+    /// The same where money is bounded: what the provider would run itself of its own accord is left out.
+    ///
+    /// # Errors
+    /// What the agent is told when nothing bounds what the call costs: a field of the request (`unbounded_request`), a price
+    /// (`unknown_price`) or the most output (`unknown_limit`) that is not known. None of them is a lack of money, and none passes by itself.
+    pub fn for_money(&self) -> Result<Worst, Refusal> {
+        if self.lines.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(self.clone());
+        }
+        if let Some(open) = &self.open {
+            return Err(refusal("unbounded_request", open));
+        }
+        if self.lines.is_none() {
+            let message =
+                "There is a budget, but the price of the model is not known. Set it under `prices:` in muster.yaml.";
+            return Err(refusal("unknown_price", message));
+        }
+        if self.micros().is_none() {
+            return Err(refusal("unknown_limit", &no_limit("money")));
+        }
+        Ok(Worst { without_hosted: self.hosted, ..self.clone() })
+    }
+
+    /// The same where tokens are bounded.
+    ///
+    /// # Errors
+    /// As [`for_money`](Self::for_money).
+    pub fn for_tokens(&self) -> Result<Worst, Refusal> {
+        if let Some(open) = &self.open {
+            return Err(refusal("unbounded_request", open));
+        }
+        if self.least().tokens().is_none() {
+            return Err(refusal("unknown_limit", &no_limit("tokens")));
+        }
+        Ok(Worst { without_hosted: self.hosted, ..self.clone() })
     }
 
     /// Micro-dollars; `None` when the price or a limit is not known.
@@ -110,6 +162,17 @@ impl Worst {
         let lower = self.lowers && each > 0 && self.output_tokens.is_none_or(|now| each * answers < now);
         lower.then(|| Worst { output_tokens: Some(each * answers), lowered: Some(each), ..self.clone() })
     }
+}
+
+/// The status with which the vendors' own programs end their turn instead of asking again.
+fn refusal(kind: &str, message: &str) -> Refusal {
+    Refusal { status: 400, message: message.to_owned(), kind: kind.to_owned() }
+}
+
+fn no_limit(measure: &str) -> String {
+    format!(
+        "There is a budget of {measure}, but nothing bounds the answer to this request. Set `output_tokens` of the role in muster.yaml, or ask for fewer tokens in the request."
+    )
 }
 
 const PICOS_PER_MICRO: u128 = 1_000_000;

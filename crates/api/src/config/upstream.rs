@@ -384,7 +384,35 @@ fn base_url_of(text: &str) -> Result<String, Wrong> {
             format!("{fix}; name the key with `key_env`"),
         ));
     }
+    possible(&uri).map_err(|what| Wrong::new(format!("{} cannot be reached: {what}", quote(text)), fix))?;
     Ok(text.trim_end_matches('/').into())
+}
+
+/// Whether a connection to an address could ever be made; what is wrong with it.
+fn possible(uri: &Uri) -> Result<(), &'static str> {
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let port = authority.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        return Err("a port is a number from 1 to 65535");
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').unwrap_or(inner);
+        return inner.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| "this is no IPv6 address");
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return host.parse::<std::net::Ipv4Addr>().map(drop).map_err(|_| "this is no IPv4 address");
+    }
+    let label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(allowed)
+    };
+    let named = host.strip_suffix('.').unwrap_or(host);
+    if named.len() > 253 || !named.split('.').all(label) {
+        return Err("this is no name of a host");
+    }
+    Ok(())
 }
 
 /// The name of an environment variable. A key written here by mistake is not repeated.
@@ -413,6 +441,14 @@ mod tests {
             "https://a/#b",
             "https://u:p@a/",
             "https://a b",
+            "http://127.0.0.1:99999/v1",
+            "http://127.0.0.1:0/v1",
+            "http://127.0.0.1:/v1",
+            "http://256.1.1.1/v1",
+            "http://1.2.3/v1",
+            "http://[::zz]/v1",
+            "http://a..b/v1",
+            "http://a_*/v1",
         ] {
             assert!(base_url_of(text).is_err(), "{text}");
         }

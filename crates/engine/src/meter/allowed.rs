@@ -3,7 +3,7 @@
 //! A call that does not fit beside others waits until one of them is booked, for it then uses less than it might have. Only one that does not fit
 //! when nothing is set aside is refused, and the mission says what becomes of its attempt.
 
-use super::{Meter, refusal, refused, unknown_price};
+use super::{Meter, refusal, refused};
 use gateway::{Refusal, Worst};
 use mission::{AllowanceId, AttemptId, Fact, Input, Measure, Room};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl Meter {
             if rooms.is_empty() {
                 return Ok(worst);
             }
-            known(&rooms, &worst)?;
+            let worst = known(&rooms, &worst)?;
             match allowed.fit(&rooms, &worst) {
                 Ok(fit) => {
                     allowed.hold(&rooms, call, &fit);
@@ -104,15 +104,10 @@ impl Meter {
     }
 }
 
-/// A budget of money needs a price, one of tokens a bound on the answer.
-fn known(rooms: &[Room], worst: &Worst) -> Result<(), Refusal> {
+/// The call as it goes out where these are bounded; a budget of money needs a price, one of tokens a bound on the answer, and both that nothing of the
+/// request costs what it does not tell.
+fn known(rooms: &[Room], worst: &Worst) -> Result<Worst, Refusal> {
     let some = |measure| rooms.iter().any(|room| room.measure == measure);
-    if some(Measure::Cost) && worst.micros().is_none() {
-        return Err(unknown_price());
-    }
-    if some(Measure::Tokens) && worst.least().tokens().is_none() {
-        let message = "There is a budget of tokens, but nothing bounds the answer to this request. Set `output_tokens` of the role in muster.yaml.";
-        return Err(refusal(402, "unknown_limit", message));
-    }
-    Ok(())
+    let worst = if some(Measure::Cost) { worst.for_money()? } else { worst.clone() };
+    if some(Measure::Tokens) { worst.for_tokens() } else { Ok(worst) }
 }

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::{OutputBound, Wanted, input_bound, not_json};
+use super::{OutputBound, Wanted, input_bound, known, not_json, rules};
 use crate::format::Format;
 use crate::route::Named;
 
@@ -13,8 +12,8 @@ use crate::route::Named;
 struct Head {
     #[serde(alias = "generation_config")]
     generation_config: Option<GenerationConfig>,
-    #[serde(alias = "cached_content")]
-    cached_content: Option<IgnoredAny>,
+    #[serde(alias = "service_tier")]
+    service_tier: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -26,27 +25,22 @@ struct GenerationConfig {
     candidate_count: Option<u64>,
 }
 
-/// Names of parts that refer to files which the provider holds.
-const FILES: [&[u8]; 2] = [b"\"fileData\"", b"\"file_data\""];
-
 pub(super) fn read(named: Named<'_>, body: Bytes) -> Result<Wanted, String> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err("The request's body has to be a JSON object.".to_owned());
     }
     let head: Head = serde_json::from_slice(&body).map_err(not_json)?;
-    let files = FILES.iter().any(|name| memchr::memmem::find(&body, name).is_some());
+    let found = rules::read(&body, known::fields(Format::Gemini), true)?;
     let config = head.generation_config.unwrap_or_default();
+    let answers = config.candidate_count.unwrap_or(1).max(1);
     Ok(Wanted {
         model: named.model.to_owned(),
         stream: named.stream,
-        input_bound: (head.cached_content.is_none() && !files).then(|| input_bound(&body)),
-        output_bound: OutputBound {
-            tokens_max: config.max_output_tokens,
-            answers: config.candidate_count.unwrap_or(1).max(1),
-            lowers: super::output::lowers(Format::Gemini, config.max_output_tokens, &body),
-        },
-        service_tier: None,
-        long_cache: false,
+        input_bound: input_bound(&body),
+        output_bound: OutputBound::of(Format::Gemini, config.max_output_tokens, answers, &found),
+        service_tier: head.service_tier.map(|tier| tier.to_ascii_lowercase()),
+        found,
         body,
+        format: Format::Gemini,
     })
 }
