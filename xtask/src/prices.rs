@@ -29,7 +29,7 @@ pub fn write(root: &Path, from: &Path, version: Option<&str>) -> Result<()> {
         table.sha256()
     );
     if table.version() != TABLE_VERSION {
-        println!("Set TABLE_VERSION in crates/gateway/src/price.rs and the table in crates/gateway/data/README.md.");
+        println!("Set TABLE_VERSION in crates/tariff/src/price.rs and the table in crates/tariff/data/README.md.");
     }
     Ok(())
 }
@@ -38,7 +38,7 @@ pub fn write(root: &Path, from: &Path, version: Option<&str>) -> Result<()> {
 pub fn check(root: &Path) -> Result<bool> {
     let packed = fs::read(built_in(root))?;
     let table = PriceTable::unpack(&packed)?;
-    let notes = fs::read_to_string(root.join("crates/gateway/data/README.md"))?;
+    let notes = fs::read_to_string(root.join("crates/tariff/data/README.md"))?;
     let mut wrong = Vec::new();
     if table.version() != TABLE_VERSION {
         wrong.push(format!("it is {}, and TABLE_VERSION says {TABLE_VERSION}", table.version()));
@@ -48,15 +48,15 @@ pub fn check(root: &Path) -> Result<bool> {
     }
     for told in [table.version().replace("litellm ", "`litellm` "), table.sha256().to_owned()] {
         if !notes.contains(&told) {
-            wrong.push(format!("crates/gateway/data/README.md does not tell of {told}"));
+            wrong.push(format!("crates/tariff/data/README.md does not tell of {told}"));
         }
     }
-    wrong.iter().for_each(|wrong| println!("crates/gateway/data/prices.json.gz: {wrong}"));
+    wrong.iter().for_each(|wrong| println!("crates/tariff/data/prices.json.gz: {wrong}"));
     Ok(wrong.is_empty())
 }
 
 fn built_in(root: &Path) -> std::path::PathBuf {
-    root.join("crates/gateway/data/prices.json.gz")
+    root.join("crates/tariff/data/prices.json.gz")
 }
 
 /// `litellm-1.109.1-cp310-….whl` says 1.109.1.

@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use crate::body::Body;
 use crate::cassette::Heard;
 use crate::gateway::{Candidate, Core};
-use crate::ledger::{Call, Cost, Ledger, Outcome, Settled, StoredAnswer, Usage};
+use crate::ledger::{Call, Ledger, Outcome, Settled, StoredAnswer};
 use crate::meter::Meter;
 use crate::own::problem;
 use crate::price::PriceSource;
@@ -17,6 +17,7 @@ use crate::relay::{Order, millis};
 use crate::request::Wanted;
 use crate::upstream::Line;
 use crate::worst::Worst;
+use tariff::{Cost, Usage};
 
 /// What is needed to settle a call.
 pub(crate) struct Books<'a, L: Ledger> {

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::cassette::{Cassette, Recorder};
 use crate::format::Format;
 use crate::health::BreakerState;
-use crate::ledger::{Call, Cost, Digest, Ledger, Usage};
+use crate::ledger::{Call, Digest, Ledger};
 use crate::outgoing::Secrets;
 use crate::own::{json_response, problem, unauthorized};
 use crate::price::{ModelPrice, PriceSource, Prices};
@@ -27,6 +27,7 @@ use crate::route::{self, Named, Route};
 use crate::session::{Session, Sessions, Tag};
 use crate::upstream::{Line, Upstream};
 use crate::worst::Worst;
+use tariff::{Cost, Usage};
 
 /// What an error says of where something is served.
 const SERVED: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, \

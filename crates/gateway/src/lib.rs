@@ -12,14 +12,14 @@
 //!
 //! The way of one call, with the module that does it:
 //!
-//! 1. [`Gateway::handle`] checks path (`route`), key, size and JSON (`request`) and finds the upstream (`upstream`). A
+//! 1. [`Gateway::handle`] checks path (`tariff::route`), key, size and JSON (`tariff::request`) and finds the upstream (`upstream`). A
 //!    count of tokens is passed on and back (`count`), and that is all.
 //! 2. The call then runs in a task of its own (`relay`), so that an agent that hangs up changes nothing in the books:
-//!    the ledger is asked for a stored answer, then for the money (`price` says the worst case).
+//!    the ledger is asked for a stored answer, then for the money (`tariff::worst` says the most that it can cost).
 //! 3. The call waits for its turn (`pace`) at an upstream that is well (`health`). One that fails is tried again or
 //!    passed over for the next (`tries`, `retry`); what may have been billed is settled before it is tried again.
 //! 4. The upstream answers (`upstream` over HTTP, [`scripted`] in process); its bytes pass through
-//!    `relay`, which reads usage (`meter`, `sse`) and holds back the closing event. Or a `cassette` answers: the calls of
+//!    `relay`, which reads usage (`tariff::meter`, `tariff::sse`) and holds back the closing event. Or a `cassette` answers: the calls of
 //!    a mission can be kept, and answered again from what was kept.
 //!    On the way a known secret is covered (`mask`): in requests (`outgoing`), and in answers, even when it comes in
 //!    pieces over many events (`guard`).
@@ -29,43 +29,39 @@ mod body;
 mod books;
 mod cassette;
 mod count;
-mod format;
 mod gateway;
 mod guard;
 mod health;
 mod ledger;
 mod mask;
-mod meter;
 mod models;
 mod outgoing;
 mod own;
 mod pace;
-mod price;
 mod relay;
-mod request;
 mod retry;
-mod route;
 pub mod scripted;
 mod serve;
 mod session;
-mod sse;
 mod tries;
 mod upstream;
-mod worst;
+
+use tariff::{format, meter, price, request, route, sse, worst};
 
 pub use body::{Body, Broken};
 pub use cassette::{Cassette, CassetteError, Difference, Recorder, Spot};
-pub use format::Format;
 pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
 pub use health::BreakerState;
-pub use ledger::{Call, Cost, Digest, Ledger, Outcome, Refusal, Settled, StoredAnswer, Usage};
+pub use ledger::{Call, Digest, Ledger, Outcome, Settled, StoredAnswer};
 pub use mask::{MaskedStream, Masker, SECRET_BYTES_MIN};
 pub use outgoing::{Leaving, Secrets};
 pub use pace::Pace;
-pub use price::{ModelPrice, PriceError, PriceSource, PriceTable, Prices, TABLE_VERSION, TableError};
 pub use retry::Retries;
 pub use scripted::{Script, ScriptError};
 pub use serve::{Listener, serve};
 pub use session::{Session, Tag};
+pub use tariff::{
+    Cost, Format, ModelPrice, OUTPUT_TOKENS_LEAST, PriceError, PriceSource, PriceTable, Prices, Refusal, TABLE_VERSION,
+    TableError, Usage, Worst,
+};
 pub use upstream::{Credential, Rules, Upstream, UpstreamKind};
-pub use worst::{OUTPUT_TOKENS_LEAST, Worst};

@@ -4,8 +4,9 @@
 use super::uses;
 use crate::tidy::{finding::Finding, tree::Tree};
 
-const NO_ENVIRONMENT: &[&str] = &["mission", "api", "sandbox", "workspace", "gateway", "agents", "store", "engine"];
-const NO_CLOCK: &[&str] = &["mission", "api", "sandbox", "workspace", "gateway", "agents", "store"];
+const NO_ENVIRONMENT: &[&str] =
+    &["mission", "api", "sandbox", "workspace", "tariff", "gateway", "agents", "store", "engine"];
+const NO_CLOCK: &[&str] = &["mission", "api", "sandbox", "workspace", "tariff", "gateway", "agents", "store"];
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();

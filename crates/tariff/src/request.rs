@@ -26,30 +26,34 @@ mod known;
 mod output;
 mod rules;
 
-pub(crate) use output::with_output;
+pub use output::with_output;
 
 /// Tokens that providers add to what was sent.
 const INPUT_OVERHEAD_TOKENS: u64 = 1024;
 
 /// The fields of a request that decide where it goes and what it can cost.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) model: String,
-    pub(crate) stream: bool,
+pub struct Wanted {
+    /// The model that is asked for.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
     /// What goes upstream.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
     /// Upper bound of the input tokens as far as the request holds them.
     input_bound: u64,
     /// What bounds its cost, and what does not.
     found: rules::Found,
     /// The most output tokens that the request asks for, over all its answers.
-    pub(crate) output_bound: OutputBound,
-    pub(crate) service_tier: Option<String>,
+    pub output_bound: OutputBound,
+    /// The service tier that is asked for.
+    pub service_tier: Option<String>,
     format: Format,
 }
 
+/// What bounds the output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OutputBound {
+pub struct OutputBound {
     tokens_max: Option<u64>,
     answers: u64,
     /// Whether [`with_output`] can lower it.
@@ -71,7 +75,7 @@ struct Head<'a> {
 }
 
 /// Reads a request's body; the error is told to the agent. `named`: what its path said.
-pub(crate) fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Result<Wanted, String> {
+pub fn read(format: Format, named: Option<Named<'_>>, body: Bytes) -> Result<Wanted, String> {
     if let Some(named) = named {
         return gemini::read(named, body);
     }
@@ -120,20 +124,20 @@ impl OutputBound {
 
 impl Wanted {
     /// The most input tokens that the call can be billed for; `None` when nothing bounds them.
-    pub(crate) fn input_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
+    pub fn input_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
         let held = self.found.elsewhere.is_none().then_some(self.input_bound);
         least(held, price.and_then(ModelPrice::input_max))
     }
 
     /// The most output tokens that the call can be billed for; `None` when nothing bounds them.
-    pub(crate) fn output_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
+    pub fn output_max(&self, price: Option<&ModelPrice>) -> Option<u64> {
         let bound = self.output_bound;
         let per_answer = least(bound.tokens_max, price.and_then(ModelPrice::output_max))?;
         Some(per_answer.saturating_mul(bound.answers))
     }
 
     /// The most that the call can use at this price; without one nothing is billed.
-    pub(crate) fn worst(&self, price: Option<&ModelPrice>) -> Worst {
+    pub fn worst(&self, price: Option<&ModelPrice>) -> Worst {
         let input = self.input_max(price);
         let worst = Worst::new(input, self.output_max(price), self.output_bound.answers, self.output_bound.lowers);
         let worst = worst.open(self.open(price), self.found.hosted);
@@ -170,13 +174,13 @@ impl Wanted {
     }
 
     /// The body without what the provider would run itself of its own accord.
-    pub(crate) fn without_hosted(&self) -> Bytes {
+    pub fn without_hosted(&self) -> Bytes {
         if self.format == Format::OpenAiResponses { hosted::without(&self.body) } else { self.body.clone() }
     }
 }
 
 /// The body with another model in it and every other byte as it was; as it was altogether, when it names none.
-pub(crate) fn with_model(body: &Bytes, name: &str) -> Bytes {
+pub fn with_model(body: &Bytes, name: &str) -> Bytes {
     let changed = || {
         let head: ModelOnly<'_> = serde_json::from_slice(body).ok()?;
         let (start, end) = place(body, head.model)?;
@@ -186,7 +190,7 @@ pub(crate) fn with_model(body: &Bytes, name: &str) -> Bytes {
 }
 
 /// The model that a body names, if it does.
-pub(crate) fn model_of(body: &[u8]) -> Result<String, String> {
+pub fn model_of(body: &[u8]) -> Result<String, String> {
     let head: ModelOnly<'_> = serde_json::from_slice(body).map_err(not_json)?;
     serde_json::from_str(head.model.get()).map_err(|_| "The request's model is not a text.".to_owned())
 }

@@ -4,25 +4,37 @@ use crate::format::Format;
 
 /// What is served on a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Route<'a> {
+pub enum Route<'a> {
     /// A model call. `named`: what the path says of it, where the format puts that into the path.
-    Call { format: Format, named: Option<Named<'a>> },
+    Call {
+        /// The format that is spoken.
+        format: Format,
+        /// What the path says of it.
+        named: Option<Named<'a>>,
+    },
     /// How many tokens a request has; costs nothing.
-    Count { format: Format, model: Option<&'a str> },
+    Count {
+        /// The format that is spoken.
+        format: Format,
+        /// The model, where the path names it.
+        model: Option<&'a str>,
+    },
     /// The list of models, in the shape of that format.
     Models(Format),
 }
 
 /// The model and the way of answering, as a Gemini path names them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Named<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) stream: bool,
+pub struct Named<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
 }
 
 impl<'a> Route<'a> {
     /// What that path (without query) asks for; `None`: nothing is served there.
-    pub(crate) fn of(path: &'a str) -> Option<Route<'a>> {
+    pub fn of(path: &'a str) -> Option<Route<'a>> {
         match path {
             "/v1/models" => return Some(Route::Models(Format::OpenAiChat)),
             "/v1beta/models" => return Some(Route::Models(Format::Gemini)),
@@ -43,7 +55,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    pub(crate) fn format(self) -> Format {
+    /// The format whose shape answers there have.
+    pub fn format(self) -> Format {
         match self {
             Route::Call { format, .. } | Route::Count { format, .. } | Route::Models(format) => format,
         }
@@ -87,7 +100,7 @@ const NOT_SENT: [&str; 12] = [
 ];
 
 /// The path and query with which the upstream is asked, made of known pieces only; `None`: nothing is served there.
-pub(crate) fn upstream_path(path_and_query: &str) -> Option<String> {
+pub fn upstream_path(path_and_query: &str) -> Option<String> {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let mut made = match Route::of(path)? {
         Route::Call { format, named: None } => format.path().to_owned(),
@@ -110,7 +123,7 @@ pub(crate) fn upstream_path(path_and_query: &str) -> Option<String> {
 }
 
 /// A path of Gemini's with another model in it, which the configuration names; any other path is left as it is.
-pub(crate) fn with_model(path_and_query: &str, name: &str) -> String {
+pub fn with_model(path_and_query: &str, name: &str) -> String {
     let (path, query) =
         path_and_query.split_once('?').map_or((path_and_query, None), |(path, query)| (path, Some(query)));
     let Some((prefix, _, verb)) = gemini(path) else { return path_and_query.to_owned() };

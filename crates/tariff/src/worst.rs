@@ -4,7 +4,7 @@
 //! the books may lower so that the call fits what is left, as long as an answer of use still fits: a call is not sent with less than
 //! [`OUTPUT_TOKENS_LEAST`], unless it asked for less itself.
 
-use crate::ledger::Refusal;
+use crate::usage::Refusal;
 
 /// The fewest output tokens that an answer is lowered to, for each answer that is asked for.
 pub const OUTPUT_TOKENS_LEAST: u64 = 4_096;
@@ -27,7 +27,7 @@ pub struct Worst {
     /// Whether the request offers tools that the provider runs itself, and that are left out under a cap.
     hosted: bool,
     /// Whether they are left out.
-    pub(crate) without_hosted: bool,
+    pub without_hosted: bool,
 }
 
 impl Worst {
@@ -37,7 +37,7 @@ impl Worst {
     }
 
     /// The same with what nothing bounds, and whether there are tools that the provider runs itself.
-    pub(crate) fn open(self, open: Option<String>, hosted: bool) -> Self {
+    pub fn open(self, open: Option<String>, hosted: bool) -> Self {
         Worst { open, hosted, ..self }
     }
 
@@ -49,7 +49,7 @@ impl Worst {
     }
 
     /// The dearer of two upstreams that may answer the same request; both prices are known.
-    pub(crate) fn or(self, other: Self) -> Self {
+    pub fn or(self, other: Self) -> Self {
         let most = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
         let lines = self.lines.zip(other.lines).map(|(mut lines, more)| {
             lines.extend(more);

@@ -38,7 +38,7 @@ pub(super) fn lowers(format: Format, tokens_max: Option<u64>) -> bool {
 }
 
 /// The body with this bound in place of every larger one; every other byte stays. As it was when it has no place for one.
-pub(crate) fn with_output(format: Format, body: &Bytes, tokens: u64) -> Bytes {
+pub fn with_output(format: Format, body: &Bytes, tokens: u64) -> Bytes {
     let changed = || {
         let bounds: Bounds<'_> = serde_json::from_slice(body).ok()?;
         let numbers = match format {

@@ -4,11 +4,11 @@
 //! passes unread. Lines end in LF or CR LF (no provider uses a bare CR).
 
 /// The longest event that is read. A Responses stream ends with one event that repeats the whole answer.
-pub(crate) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Finds the events of one stream.
 #[derive(Debug, Default)]
-pub(crate) struct Events {
+pub struct Events {
     /// The bytes of the event under way that came with earlier chunks; emptied when it became too long.
     partial: Vec<u8>,
     too_long: bool,
@@ -27,7 +27,7 @@ enum Line {
 impl Events {
     /// Feeds the next bytes. `each` gets the data of every event that they complete, and where in `chunk` the event
     /// ends; events without data (comments, keep-alives) are told as empty data.
-    pub(crate) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8], usize)) {
+    pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8], usize)) {
         let mut event_start = 0;
         let mut line_start = 0;
         for newline in memchr::memchr_iter(b'\n', chunk) {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The most tokens of one kind that a report is believed: ten times the longest context that any model is sold with.
-pub(crate) const TOKENS_MAX: u64 = 100_000_000;
+pub const TOKENS_MAX: u64 = 100_000_000;
 
 /// A reported number. What is negative, a fraction, beyond [`TOKENS_MAX`] or no number at all is no report, so that
 /// the call is estimated; the event that it stands in is read all the same.

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The bytes of all strings inside a JSON value, but for those that only name things (`type`, `role`, `id`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct TextBytes(pub(crate) u64);
+pub struct TextBytes(pub u64);
 
 impl<'de> Deserialize<'de> for TextBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

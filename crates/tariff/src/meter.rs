@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use crate::format::Format;
-use crate::ledger::Usage;
+use crate::usage::Usage;
 
 mod anthropic;
 mod bill;
@@ -20,43 +20,54 @@ mod text;
 
 use bill::Bill;
 use count::Count;
-pub(crate) use text::TextBytes;
+pub use text::TextBytes;
 
 /// Reads one answer.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     format: Format,
-    pub(crate) reading: Reading,
+    /// What was read so far.
+    pub reading: Reading,
 }
 
 /// What was read so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reading {
-    pub(crate) input: Option<Input>,
-    pub(crate) output_tokens: Option<u64>,
+pub struct Reading {
+    /// Input tokens, if told.
+    pub input: Option<Input>,
+    /// Output tokens, if told.
+    pub output_tokens: Option<u64>,
     /// Output that was reported before it was whole.
-    pub(crate) output_floor: u64,
-    pub(crate) reasoning_tokens: u64,
+    pub output_floor: u64,
+    /// The part of the output that was reasoning.
+    pub reasoning_tokens: u64,
     /// Bytes of text, reasoning and tool arguments seen, for an estimate where the report is missing.
-    pub(crate) text_bytes: u64,
-    pub(crate) service_tier: Option<String>,
+    pub text_bytes: u64,
+    /// The service tier that the provider says it answered at.
+    pub service_tier: Option<String>,
     /// What the provider says that the call cost, in micro-dollars.
-    pub(crate) billed: Option<u64>,
-    pub(crate) end: End,
+    pub billed: Option<u64>,
+    /// How far it came.
+    pub end: End,
 }
 
 /// Input tokens, told apart as [`Usage`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Input {
-    pub(crate) full: u64,
-    pub(crate) cache_read: u64,
-    pub(crate) cache_write: u64,
-    pub(crate) cache_write_long: u64,
+pub struct Input {
+    /// At the full price.
+    pub full: u64,
+    /// Read from the cache.
+    pub cache_read: u64,
+    /// Written to the cache.
+    pub cache_write: u64,
+    /// Written to the cache for the longer time.
+    pub cache_write_long: u64,
 }
 
 /// How far an answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum End {
+pub enum End {
+    /// It is not at its end.
     #[default]
     Open,
     /// The model has finished; only the closing words of the format may follow.
@@ -71,17 +82,19 @@ pub(crate) enum End {
 const ESTIMATE_BYTES_PER_TOKEN: u64 = 2;
 
 impl Meter {
-    pub(crate) fn new(format: Format) -> Self {
+    /// For an answer of that format.
+    pub fn new(format: Format) -> Self {
         Meter { format, reading: Reading::default() }
     }
 
-    pub(crate) fn format(&self) -> Format {
+    /// The format that it reads.
+    pub fn format(&self) -> Format {
         self.format
     }
 
     /// Reads the data of one event of a stream. What cannot be read is passed over: the bytes are the agent's to
     /// judge.
-    pub(crate) fn event(&mut self, data: &[u8]) {
+    pub fn event(&mut self, data: &[u8]) {
         match self.format {
             Format::OpenAiChat if data == b"[DONE]" => self.reading.end_at_least(End::Complete),
             Format::OpenAiChat => read(data, |chunk: chat::Chunk| chunk.into_reading(&mut self.reading, true)),
@@ -92,7 +105,7 @@ impl Meter {
     }
 
     /// Reads a whole answer that is not a stream.
-    pub(crate) fn document(&mut self, body: &[u8]) {
+    pub fn document(&mut self, body: &[u8]) {
         match self.format {
             Format::OpenAiChat => read(body, |chunk: chat::Chunk| chunk.into_reading(&mut self.reading, false)),
             Format::OpenAiResponses => {
@@ -112,12 +125,12 @@ fn read<'a, T: Deserialize<'a>>(json: &'a [u8], then: impl FnOnce(T)) {
 
 impl Reading {
     /// Whether what follows is only the end of the answer.
-    pub(crate) fn is_closing(&self) -> bool {
+    pub fn is_closing(&self) -> bool {
         self.end != End::Open
     }
 
     /// The usage, with an estimate for what was not reported: `input_max` is the request's upper bound of input.
-    pub(crate) fn usage(&self, input_max: u64, output_max: Option<u64>) -> Usage {
+    pub fn usage(&self, input_max: u64, output_max: Option<u64>) -> Usage {
         let estimate = self.text_bytes.div_ceil(ESTIMATE_BYTES_PER_TOKEN).min(output_max.unwrap_or(u64::MAX));
         // An answer that broke off has reported at most the beginning of its output.
         let reported = self.output_tokens.filter(|_| self.is_closing());

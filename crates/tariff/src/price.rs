@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Cost, Usage};
+use crate::usage::{Cost, Usage};
 
 mod table;
 
@@ -63,7 +63,7 @@ impl PriceSource {
     }
 
     /// Whether it is the price of a table that nobody here has chosen.
-    pub(crate) fn is_listed(self) -> bool {
+    pub fn is_listed(self) -> bool {
         matches!(self, PriceSource::Table | PriceSource::Refreshed)
     }
 
@@ -226,7 +226,7 @@ impl ModelPrice {
     }
 
     /// Micro-dollars for that usage; `None` when the service tier has no price here.
-    pub(crate) fn cost(&self, usage: &Usage, tier: Option<&str>) -> Option<u64> {
+    pub fn cost(&self, usage: &Usage, tier: Option<&str>) -> Option<u64> {
         let step = step_for(self.tier(tier)?, usage.input_total())?;
         let picos = product(usage.input_tokens, step.1)
             + product(usage.cache_read_tokens, step.cache_read())
@@ -238,7 +238,7 @@ impl ModelPrice {
 
     /// Pico-dollars for at most so much input and for one token of output, whichever way the input is cached, at each step that it
     /// can fall on; `long_cache`: whether the request may write to the cache for the longer time.
-    pub(crate) fn worst(&self, input_max: u64, tier: Option<&str>, long_cache: bool) -> Option<Vec<(u128, u64)>> {
+    pub fn worst(&self, input_max: u64, tier: Option<&str>, long_cache: bool) -> Option<Vec<(u128, u64)>> {
         // A provider may answer at its ordinary price what was asked for at a cheaper one.
         let steps = self.tier(tier)?.iter().chain(&self.standard);
         let reachable = steps.filter(|step| step.0 == 0 || step.0 < input_max);
@@ -251,7 +251,7 @@ impl ModelPrice {
     }
 
     /// Whether that service tier has a price here.
-    pub(crate) fn has_tier(&self, tier: Option<&str>) -> bool {
+    pub fn has_tier(&self, tier: Option<&str>) -> bool {
         self.tier(tier).is_some()
     }
 

@@ -51,7 +51,7 @@ impl Format {
     }
 
     /// The shape in which an error on `path` is told: that of the API that the path belongs to, OpenAI's elsewhere.
-    pub(crate) fn of_errors_on(path: &str) -> Format {
+    pub fn of_errors_on(path: &str) -> Format {
         if path.starts_with(Format::Anthropic.path()) {
             Format::Anthropic
         } else if path.starts_with("/v1beta/") || (path.starts_with("/v1/models/") && path.contains(':')) {
@@ -64,7 +64,7 @@ impl Format {
     /// An error body in the format's own shape, as the vendors' API references document it: OpenAI's
     /// `{"error":{message,type,param,code}}`, Anthropic's `{"type":"error","error":{type,message}}`, Gemini's
     /// `{"error":{code,message,status,details}}`.
-    pub(crate) fn error_body(self, status: u16, code: &str, message: &str) -> Bytes {
+    pub fn error_body(self, status: u16, code: &str, message: &str) -> Bytes {
         let body = match self {
             Format::OpenAiChat | Format::OpenAiResponses => {
                 json!({"error": {"message": message, "type": openai_type(status), "param": null, "code": code}})
