@@ -248,6 +248,8 @@ fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::price::Prices;
