@@ -235,13 +235,13 @@ impl Engine {
 
     /// The same under a name that is new.
     pub(crate) async fn begin_as(&self, key: MissionKey, request: Request) -> Result<Running, EngineError> {
-        self.begin_under(|_| key, request).await
+        self.begin_under(|_, _| key, request).await
     }
 
-    /// `name` makes the mission's name of its goal, in which secrets are covered.
+    /// `name` makes the mission's name of its goal and its plan, in which secrets are covered.
     async fn begin_under(
         &self,
-        name: impl FnOnce(&str) -> MissionKey,
+        name: impl FnOnce(&str, &Plan) -> MissionKey,
         request: Request,
     ) -> Result<Running, EngineError> {
         let gateway = self.gateway(&request.settings)?;
@@ -249,7 +249,7 @@ impl Engine {
         let repository = request.repository.root.to_string_lossy().into_owned();
         self.note_what_is_known(&mut plan, &request.settings, &repository).await?;
         let (goal, plan) = (self.masking.text(request.goal).into_owned(), self.masking.value(plan));
-        let key = name(&goal);
+        let key = name(&goal, &plan);
         let branch = workspace::result_branch(&request.repository.root, key.as_str()).await?;
         let opening = Opening {
             goal,

@@ -8,6 +8,7 @@
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
 //!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
+//!     compared what a mission has changed, as a diff
 //!     prices   the price table of a home
 //!     kit      whether a program can be an agent here: small missions of this very engine
 //!     host     what this machine has and can enforce, for people
@@ -18,6 +19,7 @@
 //! Nothing here holds a rule of the mission: those are in `mission`. Nothing here is visible or carried out before it is durable.
 
 mod clock;
+mod compared;
 mod console;
 pub mod control;
 mod driver;
@@ -41,6 +43,7 @@ mod setup;
 mod tools;
 
 pub use ::view;
+pub use compared::Compared;
 pub use driver::{DriverError, Handle, Progress, TellError};
 pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
 pub use fault::{Faults, NoSuchPoint};

@@ -20,6 +20,7 @@ use std::{
 };
 use store::{Answer, CallRow, Chunk, Store, Transcripts};
 use tokio::sync::Notify;
+use view::{CONSOLE, Console};
 
 /// The engine's ledger for one mission.
 pub struct Meter {
@@ -352,6 +353,25 @@ impl gateway::Ledger for Meter {
         };
         self.close(call, attempt, cost.unwrap_or_default().0).await;
         told.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn asked_again(&self, call: &Call, again: &gateway::Again) {
+        let gateway::Again { next, of, why, pause } = again;
+        let again = Console::Again {
+            upstream: call.upstream.clone(),
+            next: *next,
+            of: *of,
+            why: why.clone(),
+            pause_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.notes.transcripts.push(Chunk {
+            mission: call.mission.as_str().into(),
+            agent: call.agent.clone(),
+            attempt: None,
+            at_ms: self.clock.now().0,
+            kind: CONSOLE.to_owned(),
+            bytes: serde_json::to_vec(&again).unwrap_or_default(),
+        });
     }
 
     async fn limited(&self, call: &Call, reset_in: Duration) {

@@ -76,7 +76,7 @@ impl Engine {
         }
         let (beginning, settings) = self.begun_with(recorded)?;
         let settings = replaying(settings, recorded.as_str());
-        let key = setup::fresh_key(&format!("replay {}", beginning.opening.goal));
+        let key = setup::fresh_key(&format!("replay {}", beginning.opening.goal), &beginning.plan);
         let repository = self.copy_for(recorded, &key).await?;
         let request = Request {
             goal: beginning.opening.goal,

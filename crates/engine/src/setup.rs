@@ -10,6 +10,7 @@ use gateway::{
     Cassette, CassetteError, Credential, Format, Gateway, GatewayConfig, ModelPrice, Pace, Retries, Rules, Script,
     Upstream, UpstreamKind,
 };
+use mission::Plan;
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -294,19 +295,31 @@ fn price_of(model: &str, price: &PriceSettings) -> Result<ModelPrice, SetupError
 }
 
 /// A name that people can type: words of the goal and four characters that make it unlike others.
-pub(crate) fn fresh_key(goal: &str) -> MissionKey {
-    let words = goal.to_ascii_lowercase();
-    let mut slug = String::new();
-    for word in words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        if slug.len() + word.len() >= SLUG_MAX {
-            break;
-        }
-        slug.push_str(word);
-        slug.push('-');
-    }
+pub(crate) fn fresh_key(goal: &str, plan: &Plan) -> MissionKey {
+    let slug = words_of(goal, plan.tasks.iter().map(|task| task.name.as_str()));
     let random = uuid::Uuid::now_v7().simple().to_string();
     let tail = &random[random.len() - 5..];
     if slug.is_empty() { format!("mission-{tail}").into() } else { format!("{slug}{tail}").into() }
+}
+
+/// Words of the goal. One in another script has none that a branch should be named with; the names of its tasks always are.
+fn words_of<'a>(goal: &str, tasks: impl Iterator<Item = &'a str>) -> String {
+    let of_goal = slug(goal.split(|c: char| !c.is_alphanumeric()));
+    if of_goal.is_empty() { slug(tasks) } else { of_goal }
+}
+
+/// The first of these words that are of plain letters and digits, each with a hyphen behind it.
+fn slug<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let plain = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let mut slug = String::new();
+    for word in words.filter(plain) {
+        if slug.len() + word.len() >= SLUG_MAX {
+            break;
+        }
+        slug.push_str(&word.to_ascii_lowercase());
+        slug.push('-');
+    }
+    slug
 }
 
 /// An amount of US dollars such as `2`, `2.50` or `$0.10`, in millionths; nothing when it is not one.
@@ -317,6 +330,15 @@ pub fn dollars(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mission_is_named_by_its_goal_or_by_its_tasks() {
+        let named = |goal: &str| words_of(goal, ["parser", "dates"].into_iter());
+        assert_eq!(named("Fix the parser!"), "fix-the-parser-");
+        assert_eq!(named("日付と通貨を直してください"), "parser-dates-");
+        assert_eq!(named("Die Größe von parser prüfen"), "die-von-parser-");
+        assert!(fresh_key("日付", &Plan::default()).as_str().starts_with("mission-"));
+    }
 
     #[test]
     fn a_key_file_is_its_owners_alone() {

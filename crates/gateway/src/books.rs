@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use crate::body::Body;
 use crate::cassette::Heard;
 use crate::gateway::{Candidate, Core};
-use crate::ledger::{Call, Ledger, Outcome, Settled, StoredAnswer};
+use crate::ledger::{Again, Call, Ledger, Outcome, Settled, StoredAnswer};
 use crate::meter::Meter;
 use crate::own::problem;
 use crate::price::PriceSource;
@@ -107,6 +107,11 @@ impl<'a, L: Ledger> Books<'a, L> {
         if self.reserved.is_some() {
             self.settle(Outcome::Unreachable, None, None, None).await;
         }
+    }
+
+    /// Tells the ledger of a further try.
+    pub(crate) fn asked_again(&self, again: &Again) {
+        self.core.ledger.asked_again(&self.call, again);
     }
 
     /// Tells the ledger of a rate limit.

@@ -36,11 +36,27 @@ pub trait Ledger: Send + Sync + 'static {
     /// nothing depends on it.
     fn secret_found(&self, _by: &Tag, _name: &str, _refused: bool) {}
 
+    /// A try brought no answer to pass on, and the call is made again after a pause. For people: nothing depends on it.
+    fn asked_again(&self, _call: &Call, _again: &Again) {}
+
     /// The provider takes no calls of this model for so long, and no other upstream answers them: longer than a call
     /// may wait. Told before the agent is answered (status 429 with `retry-after`), after the call was settled.
     fn limited(&self, _call: &Call, _reset_in: Duration) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+}
+
+/// A further try of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Which try comes next, from 2.
+    pub next: u32,
+    /// How many tries of this upstream there are at most.
+    pub of: u32,
+    /// What the last one brought: a status, or that there was no connection or no answer.
+    pub why: String,
+    /// The pause before the next.
+    pub pause: Duration,
 }
 
 /// One call of one agent.

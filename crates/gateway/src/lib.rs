@@ -52,7 +52,7 @@ pub use body::{Body, Broken};
 pub use cassette::{Cassette, CassetteError, Difference, Recorder, Spot};
 pub use gateway::{Gateway, GatewayConfig, Limits, SetupError, Stats, UpstreamStats};
 pub use health::BreakerState;
-pub use ledger::{Call, Digest, Ledger, Outcome, Settled, StoredAnswer};
+pub use ledger::{Again, Call, Digest, Ledger, Outcome, Settled, StoredAnswer};
 pub use mask::{MaskedStream, Masker, SECRET_BYTES_MIN};
 pub use outgoing::{Leaving, Secrets};
 pub use pace::Pace;

@@ -13,7 +13,7 @@ use crate::books::Books;
 use crate::cassette::{Ending, Heard};
 use crate::gateway::Candidate;
 use crate::health::Unwell;
-use crate::ledger::Ledger;
+use crate::ledger::{Again, Ledger};
 use crate::own::problem;
 use crate::pace::Place;
 use crate::relay::{HeadSender, Order};
@@ -136,6 +136,12 @@ async fn ask<'a, L: Ledger>(
                 Err(_) => Left::Unanswered(line.name.clone(), failure),
             });
         };
+        let why = match &answered {
+            Ok(incoming) => incoming.status.to_string(),
+            Err(Unanswered::Unreachable) => "no connection".to_owned(),
+            Err(Unanswered::Lost) => "no answer".to_owned(),
+        };
+        books.asked_again(&Again { next: tries + 1, of: line.rules.retries.count + 1, why, pause });
         // Neither the broken answer nor the place is held while nothing is done.
         drop((answered, place));
         *waited += pause;

@@ -87,9 +87,10 @@ impl Micros {
 }
 
 impl fmt::Display for Micros {
-    /// Dollars with six decimals cut to what is needed, at least two: `$0.25`, `$0.000123`.
+    /// Dollars, rounded to a hundredth of a cent, with at least two decimals; what is less than a cent in full: `$0.25`, `$0.0313`, `$0.000123`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dollars, rest) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        let micros = if self.0 < 10_000 { self.0 } else { self.0.saturating_add(50) / 100 * 100 };
+        let (dollars, rest) = (micros / 1_000_000, micros % 1_000_000);
         let digits = format!("{rest:06}");
         let cut = digits.trim_end_matches('0');
         write!(f, "${dollars}.{}", if cut.len() < 2 { &digits[..2] } else { cut })
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn money_reads_like_money() {
-        let shown: Vec<String> = [0, 250_000, 1_000_000, 123, 1_234_560].map(|m| Micros(m).to_string()).into();
-        assert_eq!(shown, ["$0.00", "$0.25", "$1.00", "$0.000123", "$1.23456"]);
+        let shown: Vec<String> = [0, 250_000, 1_000_000, 123, 31_250, 1_234_560].map(|m| Micros(m).to_string()).into();
+        assert_eq!(shown, ["$0.00", "$0.25", "$1.00", "$0.000123", "$0.0313", "$1.2346"]);
     }
 }

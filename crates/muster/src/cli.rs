@@ -33,7 +33,7 @@ struct Cli {
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,23 +60,33 @@ Example:
 Exit codes: 0 with the same files at the end, 1 when not; then it says where it first differed.")]
     Replay(ReplayArgs),
     /// List all missions.
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
 Examples:
   muster list
-  muster list --json | jq -r '.[] | select(.waiting > 0) | .name'")]
+  muster list --json | jq -r '.[] | select(.waiting > 0) | .name'"
+    )]
     List(JsonArg),
     /// Show how a mission stands.
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "status",
+        after_help = "\
 Examples:
   muster show            the newest mission
-  muster show fix-pa     the mission whose name begins so")]
+  muster show fix-pa     the mission whose name begins so"
+    )]
     Show(MissionJson),
     /// Follow a mission's journal.
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "log",
+        after_help = "\
 Examples:
   muster tail                            from its first fact on, until it is over
-  muster tail last --all                 with what ran in the sandboxes and what it printed
-  muster tail last --json --no-follow    the journal as it is, one fact a line")]
+  muster tail last --all                 with what the models said, the tools they called, what ran and what it printed
+  muster tail last --all --agent builder-1 --task parser
+  muster tail last --json --no-follow    the journal as it is, one fact a line"
+    )]
     Tail(TailArgs),
     /// Say why: every choice about a mission, one task, agent or interrupt.
     #[command(after_help = "\
@@ -86,6 +96,14 @@ Examples:
   muster explain last builder-2    those about an agent
   muster explain last i0           those about an interrupt")]
     Explain(ExplainArgs),
+    /// Show what a mission or one of its tasks has changed.
+    #[command(after_help = "\
+Examples:
+  muster diff                     what the newest mission has merged so far
+  muster diff last parser         the work on the task 'parser', merged or not
+  muster diff last --stat         its files with their counts of lines
+  muster diff last | git apply    take it without a branch")]
+    Diff(DiffArgs),
     /// Write a mission's report.
     #[command(after_help = "\
 Examples:
@@ -329,9 +347,15 @@ pub(crate) struct TailArgs {
     /// End at the last fact instead of waiting for more.
     #[arg(long)]
     pub(crate) no_follow: bool,
-    /// Show the consoles of the sandboxes too: commands, what they printed, how they ended.
+    /// Show what the agents do too: what the models say, the tools that they call, what is run and what it prints.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Show only what is about this agent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Show only what is about this task.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
     /// Print one JSON object a line: the facts as they are stored.
     #[arg(long)]
     pub(crate) json: bool,
@@ -345,6 +369,25 @@ pub(crate) struct ExplainArgs {
     /// A task, an agent or an interrupt; everything without it.
     pub(crate) id: Option<String>,
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `muster diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The mission's name, the beginning of one, or `last` for the newest.
+    #[arg(default_value = "last")]
+    pub(crate) mission: String,
+    /// A task: its change as it was merged, or its work as it was last kept.
+    pub(crate) task: Option<String>,
+    /// List the files with their counts of lines.
+    #[arg(long, conflicts_with = "name_only")]
+    pub(crate) stat: bool,
+    /// List the files.
+    #[arg(long)]
+    pub(crate) name_only: bool,
+    /// Print the list of files as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -430,26 +473,50 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            keep_what_is_similar(&mut error);
             // What clap prints goes where it belongs: help to standard output, errors to standard error.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    // As cargo does: whoever types the name alone asks what it can do.
+    let Some(command) = cli.command else {
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    };
     logs(cli.verbose);
-    match run(cli) {
+    match run(cli.home, command) {
         Ok(outcome) => outcome.into(),
         Err(error) => error.report(),
     }
 }
 
-fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
+/// Of the commands that could be meant only those that look like what was typed: `pause` is nothing like `status`.
+fn keep_what_is_similar(error: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand).cloned() else { return };
+    let close = |known: &String| {
+        known.starts_with(&typed) || strsim::damerau_levenshtein(known, &typed) <= (typed.chars().count() / 3).max(1)
+    };
+    let known = match error.remove(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(known)) => known,
+        Some(ContextValue::String(known)) => vec![known],
+        _ => return,
+    };
+    let known: Vec<String> = known.into_iter().filter(close).collect();
+    if !known.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(known));
+    }
+}
+
+fn run(home: Option<PathBuf>, command: Command) -> Result<crate::outcome::Outcome, Error> {
     // A sandbox keeps nothing, so it needs no home.
-    let command = match cli.command {
+    let command = match command {
         Command::Sandbox(command) => return commands::sandbox::run(command),
         command => command,
     };
-    let home = commands::home(cli.home)?;
+    let home = commands::home(home)?;
     match command {
         Command::Sandbox(command) => commands::sandbox::run(command),
         Command::Demo(args) => commands::demo::run(&home, args),
@@ -460,6 +527,7 @@ fn run(cli: Cli) -> Result<crate::outcome::Outcome, Error> {
         Command::Show(args) => commands::read::show(&home, args),
         Command::Tail(args) => commands::tail::run(&home, args),
         Command::Explain(args) => commands::read::explain(&home, args),
+        Command::Diff(args) => commands::diff::run(&home, &args),
         Command::Report(args) => commands::read::report(&home, args),
         Command::Pause(args) => commands::act::pause(&home, args),
         Command::Cancel(args) => commands::act::cancel(&home, args),

@@ -53,6 +53,7 @@ impl Error {
             Error::Usage(text) => (text, 2),
             Error::Failed(text) => (text, 1),
         };
+        let text = crate::screen::visible(text);
         eprintln!("error: {}", crate::secrets::masking().text(text.as_str()));
         ExitCode::from(code)
     }

@@ -1,5 +1,7 @@
 //! Lengths of time and tables as people read them.
 
+use unicode_width::UnicodeWidthStr;
+
 /// A length of time in its two largest units.
 pub fn duration(ms: u64) -> String {
     let (s, min, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
@@ -13,14 +15,14 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
-/// Rows as columns of equal width, two spaces apart.
+/// Rows as columns of equal width, two spaces apart, as a terminal counts: a Chinese character takes two columns, an accent of its own none.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - cell.width()));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

@@ -3,7 +3,7 @@
 use super::{
     duration,
     readings::ViewError,
-    tell::{Line, Weight},
+    tell::{Line, Tone, Weight},
 };
 use crate::console::{CONSOLE, Console, RunBy};
 use serde::Serialize;
@@ -119,7 +119,7 @@ impl Heard {
                 format!("[{chunks} pieces of its transcript, {bytes} bytes, are not kept]")
             }
         };
-        Line { weight: Weight::Detail, agent: Some(self.agent.clone()), task: None, text }
+        Line { weight: Weight::Detail, tone: Tone::Plain, agent: Some(self.agent.clone()), task: None, text }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Most of a report is text that agents and programs wrote. None of it may become markup, so escaping happens here and only here: what is
 //! given to a [`Span`] or a [`Block`] is always shown as it is. The HTML has no scripts, no links and no outside resources.
 
-use super::words::visible;
+use super::harmless::visible;
 use std::fmt::Write as _;
 
 /// A part of a document.

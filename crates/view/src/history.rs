@@ -2,6 +2,7 @@
 
 use super::{
     degraded::{Degraded, degraded},
+    invented::invented,
     reasons::Reason,
     refused::Refusals,
     trail::Trail,
@@ -27,6 +28,8 @@ pub(super) struct History {
     pub(super) ended_at_ms: Option<u64>,
     /// The protection that its settings give up.
     pub(super) degraded: Vec<Degraded>,
+    /// Whether its prices are invented.
+    pub(super) invented: bool,
     /// The last fact: its number and its time.
     pub(super) last: (u64, u64),
     attempts: BTreeMap<AttemptId, (TaskId, usize)>,
@@ -153,7 +156,10 @@ impl History {
 
     fn take(&mut self, at_ms: u64, fact: &Fact) {
         match fact {
-            Fact::Opened { opening, .. } => self.degraded = degraded(&opening.settings),
+            Fact::Opened { opening, .. } => {
+                self.degraded = degraded(&opening.settings);
+                self.invented = invented(&opening.settings);
+            }
             Fact::Assigned { task, attempt, agent, .. } => self.begin(at_ms, *task, *attempt, *agent),
             Fact::AttemptFailed { attempt, reason, problem, .. } => {
                 self.end(at_ms, *attempt, "failed", Some(reason.told(problem.as_deref())));

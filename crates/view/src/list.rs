@@ -26,6 +26,9 @@ pub struct MissionLine {
     pub cost_micros: u64,
     /// Calls whose cost is not known.
     pub unknown_calls: u64,
+    /// Whether its prices are invented, because every model is scripted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub invented: bool,
     /// How many interrupts wait for a person.
     pub waiting: u32,
     /// When it was begun.
@@ -47,6 +50,7 @@ impl MissionLine {
             tasks_total: mission.plan().tasks.len() as u32,
             cost_micros: mission.ledger().settled.0,
             unknown_calls: mission.ledger().unknown,
+            invented: history.invented,
             waiting: mission.interrupts().count() as u32,
             began_at_ms: row.created_at_ms,
             changed_at_ms: history.last.1.max(row.created_at_ms),

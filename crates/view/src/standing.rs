@@ -199,6 +199,9 @@ pub struct MoneyView {
     pub input_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
+    /// Whether the prices are invented, because every model is scripted: nothing was paid.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub invented: bool,
     /// The same by agent, model and source of the price.
     pub by: Vec<SpendView>,
     /// Budgets beside the cap, in the order in which they were set.
@@ -212,7 +215,7 @@ pub struct SpendView {
     pub agent: String,
     /// Which model.
     pub model: String,
-    /// Where the cost comes from: `list-price`, `provider`, `estimated`, `unknown`, `scripted`, `replayed` or `not-billed`.
+    /// Where the cost comes from: `list-price`, `provider`, `estimated`, `unknown`, `scripted`, `invented`, `replayed` or `not-billed`.
     pub source: String,
     /// Which prices it was computed with; empty when none were.
     pub prices: String,
@@ -258,7 +261,7 @@ impl MissionView {
             agents: agents(mission, spends),
             interrupts: interrupts(&name, history),
             queue: queue(mission),
-            money: MoneyView::of(mission, spends),
+            money: MoneyView::of(mission, spends, history.invented),
             name,
         }
     }
@@ -446,12 +449,14 @@ fn queue(mission: &Mission) -> Vec<QueuedView> {
 }
 
 impl MoneyView {
-    fn of(mission: &Mission, spends: &[Spend]) -> Self {
+    fn of(mission: &Mission, spends: &[Spend], invented: bool) -> Self {
+        // The price that a scripted model has in the configuration is nobody's list price.
+        let source = |source: &str| if invented && source == "list-price" { "invented" } else { source }.to_owned();
         let ledger = mission.ledger();
         let by = spends.iter().map(|spend| SpendView {
             agent: spend.agent.clone(),
             model: spend.model.clone(),
-            source: spend.cost_source.clone(),
+            source: source(&spend.cost_source),
             prices: spend.prices_version.clone(),
             reasoning_tokens: spend.reasoning_tokens,
             calls: spend.calls,
@@ -468,6 +473,7 @@ impl MoneyView {
             leased_micros: ledger.leased.0,
             calls: ledger.calls,
             unknown_calls: ledger.unknown,
+            invented,
             limits: BudgetLimitView::all(mission),
             input_tokens: ledger.input_tokens,
             output_tokens: ledger.output_tokens,

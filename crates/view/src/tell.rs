@@ -10,7 +10,7 @@ use super::{
     },
 };
 use Weight::{Detail, Notice, Step};
-use mission::{Brief, Choice, Fact, Failure, Mission};
+use mission::{Brief, Choice, Fact, Failure, Mission, Outcome};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -24,11 +24,53 @@ pub enum Weight {
     Notice,
 }
 
+/// How something went, which a screen marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// Neither well nor badly.
+    #[default]
+    Plain,
+    /// Well.
+    Good,
+    /// Badly.
+    Bad,
+    /// A person is asked.
+    Asks,
+}
+
+impl Tone {
+    fn of(fact: &Fact) -> Self {
+        match fact {
+            Fact::Merged { .. } | Fact::TaskDone { .. } | Fact::Published { .. } => Self::Good,
+            Fact::Closed { outcome } => match outcome {
+                Outcome::Done => Self::Good,
+                Outcome::Failed => Self::Bad,
+                Outcome::Cancelled => Self::Plain,
+            },
+            Fact::InterruptRaised { .. } => Self::Asks,
+            Fact::EffectDelayed { .. }
+            | Fact::AgentStartFailed { .. }
+            | Fact::AttemptFailed { .. }
+            | Fact::ChangeReturned { .. }
+            | Fact::TaskFailed { .. }
+            | Fact::TaskSkipped { .. }
+            | Fact::EgressRefused { .. }
+            | Fact::PublishAbandoned
+            | Fact::Closing { why: Some(_), .. } => Self::Bad,
+            Fact::AgentLost { blame, .. } if *blame => Self::Bad,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// One fact in words. The words of agents are in it as they came: whoever shows it makes them harmless first.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Line {
     /// How much it matters.
     pub weight: Weight,
+    /// How it went.
+    pub tone: Tone,
     /// The agent, or nothing when the mission speaks.
     pub agent: Option<String>,
     /// The task, when it is about one.
@@ -57,7 +99,7 @@ impl Teller {
         let agent = subject.agent.map(|agent| self.trail.agent_name(agent).to_owned());
         let task = subject.task.map(|task| self.trail.task_name(task).to_owned());
         self.trail.apply(fact);
-        Line { weight, agent, task, text }
+        Line { weight, tone: Tone::of(fact), agent, task, text }
     }
 
     // tidy: dispatch

@@ -366,7 +366,7 @@ fn list_and_inbox() {
 fn tail_lines() {
     let mut teller = Teller::default();
     let line = |fact: &Fact| {
-        let Line { weight, agent, task, text } = teller.tell(fact);
+        let Line { weight, agent, task, text, .. } = teller.tell(fact);
         format!("{weight:?} {} {}: {}\n", agent.unwrap_or_default(), task.unwrap_or_default(), visible(&text))
     };
     check(
@@ -664,10 +664,10 @@ fn refused_hosts_in_tail_and_explain() {
     check(
         &lines[25..].join("\n"),
         expect![[r#"
-        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
-        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to 2130706433|<b>:80: that is no host name" }
-        Line { weight: Notice, agent: Some("builder-2"), task: Some("dates"), text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
-        Line { weight: Notice, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it (9 times more); further refusals are only counted" }"#]],
+            Line { weight: Notice, tone: Bad, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
+            Line { weight: Notice, tone: Bad, agent: Some("builder-1"), task: None, text: "may not connect to 2130706433|<b>:80: that is no host name" }
+            Line { weight: Notice, tone: Bad, agent: Some("builder-2"), task: Some("dates"), text: "may not connect to pypi.org:443: no rule of `network: hosts` names it" }
+            Line { weight: Notice, tone: Bad, agent: Some("builder-1"), task: None, text: "may not connect to pypi.org:443: no rule of `network: hosts` names it (9 times more); further refusals are only counted" }"#]],
     );
     let explanation = Explanation::of("kit-a1b2c".to_owned(), history(turned_away()), Some("builder-2")).unwrap();
     let text = explanation.text(&when);

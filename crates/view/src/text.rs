@@ -2,12 +2,17 @@
 
 use super::{
     duration,
+    invented::INVENTED,
+    layout::shortened,
     list::MissionLine,
     standing::{Ending, InterruptView, MissionView, MoneyView},
     table,
     words::{cost, count, first_line, money, short},
 };
 use std::fmt::Write as _;
+
+/// Characters of a goal that are shown.
+const GOAL_CHARS_MAX: usize = 320;
 
 /// A text whose further lines begin `by` spaces to the right.
 pub(super) fn indented(text: &str, by: usize) -> String {
@@ -30,7 +35,7 @@ pub fn missions(missions: &[MissionLine], now_ms: u64, being_run: Option<&str>) 
             line.name.clone(),
             status_line(line.status, line.closed, line.waiting > 0, being_run == Some(line.name.as_str())).to_owned(),
             format!("{}/{}", line.tasks_done, line.tasks_total),
-            cost(line.cost_micros, line.unknown_calls),
+            cost(line.cost_micros, line.unknown_calls) + if line.invented { " (invented)" } else { "" },
             format!("{} ago", duration(now_ms.saturating_sub(line.began_at_ms))),
             first_line(&line.goal),
         ]
@@ -54,6 +59,15 @@ pub fn inbox(interrupts: &[InterruptView], when: &dyn Fn(u64) -> String) -> Stri
     }
     let shown = interrupts.iter().map(|interrupt| format!("{}\n{}", interrupt.mission, waiting(interrupt, Some(when))));
     shown.collect::<Vec<_>>().join("\n")
+}
+
+/// A goal of which the beginning tells enough.
+fn few_words(goal: &str) -> String {
+    let chars = goal.chars().count();
+    if chars <= GOAL_CHARS_MAX {
+        return goal.to_owned();
+    }
+    format!("{}\n({chars} characters; all of it is in --json and in the report)", shortened(goal, GOAL_CHARS_MAX))
 }
 
 /// An interrupt with the commands that answer it, and its deadline when there is a clock to tell it by.
@@ -85,6 +99,9 @@ impl MoneyView {
         if self.leased_micros > 0 {
             let _ = write!(text, ", {} set aside", money(self.leased_micros));
         }
+        if self.invented && self.calls > 0 {
+            let _ = write!(text, " ({INVENTED})");
+        }
         text
     }
 }
@@ -113,7 +130,7 @@ impl MissionView {
             None => format!("begun {} ago", duration(now_ms.saturating_sub(self.began_at_ms))),
         };
         let mut text = format!("{}: {}, {age}\n", self.name, self.status_line(is_run));
-        let _ = writeln!(text, "  goal    {}", indented(&self.goal, 10));
+        let _ = writeln!(text, "  goal    {}", indented(&few_words(&self.goal), 10));
         let _ = writeln!(text, "  repo    {}", self.repository);
         let _ = writeln!(text, "  tasks   {}", self.tally_line());
         let _ = writeln!(text, "  result  {}{}", self.result_line(), self.take_it());

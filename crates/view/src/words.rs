@@ -1,12 +1,13 @@
 //! The words for states, reasons, money and time, the same in every reading.
 
+use super::layout::shortened;
 use mission::{
     Answer, Brief, By, ChangeState, CheckRun, Micros, Mission, Outcome, PauseReason, Process, Return, Status,
     StopReason, TaskId, TaskState, Topic,
 };
 
-/// Longest line that a text of an agent may take in a list, in characters.
-const LINE_CHARS_MAX: usize = 120;
+/// Longest line that a text of an agent may take in a list, in columns of a terminal.
+const LINE_COLUMNS_MAX: usize = 120;
 
 /// A mission's status in one word or two, for lists.
 pub fn status_word(status: Status) -> &'static str {
@@ -142,17 +143,6 @@ pub(super) fn change_word(state: &ChangeState) -> &'static str {
     }
 }
 
-/// Text from agents and models as it may be shown: control characters, which could drive a terminal, and those that turn the direction of
-/// writing, which could hide what a text says, are replaced. Line ends and tabs stay.
-pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
-}
-
-fn is_harmful(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c.is_control() && c != '\n' && c != '\t')
-}
-
 /// A commit as people write it.
 pub(super) fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
@@ -160,17 +150,12 @@ pub(super) fn short(commit: &str) -> &str {
 
 /// The first line of a text, bounded.
 pub fn first_line(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
-    match line.char_indices().nth(LINE_CHARS_MAX) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
-        None => line.to_owned(),
-    }
+    shortened(text.trim().lines().next().unwrap_or_default(), LINE_COLUMNS_MAX)
 }
 
-/// An amount of money in US dollars for people: to a hundredth of a cent, small amounts in full.
+/// An amount of money in US dollars for people; the one form of amounts.
 pub fn money(micros: u64) -> String {
-    let rounded = if micros < 10_000 { micros } else { micros.saturating_add(50) / 100 * 100 };
-    Micros(rounded).to_string()
+    Micros(micros).to_string()
 }
 
 /// What calls cost when some of their prices are not known.
@@ -200,6 +185,6 @@ mod tests {
     #[test]
     fn a_first_line_is_cut_between_characters() {
         assert_eq!(first_line("  one\ntwo"), "one");
-        assert_eq!(first_line(&"ä".repeat(121)), format!("{}…", "ä".repeat(120)));
+        assert_eq!(first_line(&"ä".repeat(121)), format!("{}…", "ä".repeat(119)));
     }
 }

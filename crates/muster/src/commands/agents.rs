@@ -4,7 +4,7 @@ use super::{engine, folder_of, runtime, user_home};
 use crate::{
     cli::{AgentsCheckArgs, AgentsCommand, AgentsListArgs},
     outcome::{Error, Outcome},
-    screen::{self, visible},
+    screen,
 };
 use api::{
     config::{self, CheckedConfig},
@@ -45,7 +45,7 @@ fn list(args: &AgentsListArgs) -> Result<Outcome, Error> {
     let entries = found.map_err(|error: String| Error::failed(error))?;
     match args.json {
         true => screen::json(&entries)?,
-        false => screen::out(&visible(&listed(&entries)))?,
+        false => screen::out(&listed(&entries))?,
     };
     Ok(Outcome::Done)
 }
@@ -87,7 +87,7 @@ fn check(args: &AgentsCheckArgs) -> Result<Outcome, Error> {
     })?;
     match args.json {
         true => screen::json(&verdicts)?,
-        false => screen::out(&visible(&judged(&verdicts)))?,
+        false => screen::out(&judged(&verdicts))?,
     };
     let holds = verdicts.iter().all(|verdict| verdict.problem.is_none());
     Ok(if holds { Outcome::Done } else { Outcome::Failed })

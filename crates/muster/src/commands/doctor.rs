@@ -4,7 +4,7 @@ use super::runtime;
 use crate::{
     cli::JsonArg,
     outcome::{Error, Outcome},
-    screen::{self, visible},
+    screen,
 };
 use engine::{HostView, view::table};
 use std::{fmt::Write as _, path::Path};
@@ -16,7 +16,7 @@ pub(crate) fn run(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
     let host = runtime()?.block_on(look(home))?;
     match args.json {
         true => screen::json(&host)?,
-        false => screen::out(&visible(&text(&host)))?,
+        false => screen::out(&text(&host))?,
     };
     Ok(if host.ready { Outcome::Done } else { Outcome::Failed })
 }

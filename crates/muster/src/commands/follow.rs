@@ -2,7 +2,7 @@
 
 use crate::{
     outcome::{Error, Outcome},
-    screen::{self, Screen, visible},
+    screen::{self, Screen},
 };
 use engine::{
     Engine, Order, Running, Standing,
@@ -159,7 +159,7 @@ fn conclude(readings: &Readings, name: &str, manner: Manner) -> Result<Outcome, 
     match manner.json {
         true => screen::json(&view)?,
         // It holds the words of agents.
-        false => screen::out(&visible(&view.summary()))?,
+        false => screen::out(&view.summary())?,
     };
     Ok(outcome(&view))
 }

@@ -4,6 +4,7 @@ pub(crate) mod act;
 pub(crate) mod agents;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 mod follow;
 pub(crate) mod prices;

@@ -3,7 +3,7 @@
 use crate::{
     cli::{PricesCommand, PricesRefresh, PricesShow},
     outcome::{Error, Outcome},
-    screen::{self, visible},
+    screen,
 };
 use engine::prices::{self, PriceLine};
 use std::{fmt::Write as _, path::Path};
@@ -34,7 +34,7 @@ fn show(home: &Path, args: &PricesShow) -> Result<Outcome, Error> {
         "input", "output", "read", "write", "in max", "out max"
     );
     list.models.iter().for_each(|line| row(&mut text, line));
-    screen::out(&visible(&text))?;
+    screen::out(&text)?;
     Ok(Outcome::Done)
 }
 

@@ -4,7 +4,7 @@ use super::act;
 use crate::{
     cli::{ExplainArgs, JsonArg, MissionJson, ReportArgs, ReportFormat},
     outcome::{Error, Outcome},
-    screen::{self, visible},
+    screen,
 };
 use engine::view::{self, Ending, Readings, ViewError};
 use jiff::{Timestamp, tz::TimeZone};
@@ -17,7 +17,7 @@ pub(crate) fn list(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     }
     let being_run = if missions.iter().all(|mission| mission.closed) { None } else { act::being_run(home)? };
-    screen::out(&visible(&view::missions(&missions, now_ms(), being_run.as_deref())))?;
+    screen::out(&view::missions(&missions, now_ms(), being_run.as_deref()))?;
     Ok(Outcome::Done)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn show(home: &Path, args: MissionJson) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     }
     let is_run = mission.ending() == Ending::Open && act::being_run(home)?.as_ref() == Some(&mission.name);
-    screen::out(&visible(&mission.text(now_ms(), &local, is_run)))?;
+    screen::out(&mission.text(now_ms(), &local, is_run))?;
     Ok(Outcome::Done)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn explain(home: &Path, args: ExplainArgs) -> Result<Outcome, Error> 
     let explanation = readings.explain(&readings.find(&args.mission)?, args.id.as_deref())?;
     match args.json {
         true => screen::json(&explanation)?,
-        false => screen::out(&visible(&explanation.text(&local)))?,
+        false => screen::out(&explanation.text(&local))?,
     };
     Ok(Outcome::Done)
 }
@@ -47,9 +47,9 @@ pub(crate) fn report(home: &Path, args: ReportArgs) -> Result<Outcome, Error> {
     let readings = open(home)?;
     let report = readings.report(&readings.find(&args.mission.mission)?)?;
     match if args.json { ReportFormat::Json } else { args.format } {
-        ReportFormat::Md => screen::out(&report.markdown())?,
+        ReportFormat::Md => screen::painted(&report.markdown())?,
         ReportFormat::Json => screen::json(&report)?,
-        ReportFormat::Html => screen::out(&report.html())?,
+        ReportFormat::Html => screen::painted(&report.html())?,
     };
     Ok(Outcome::Done)
 }
@@ -58,7 +58,7 @@ pub(crate) fn inbox(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
     let waiting = unless_fresh(home, Readings::inbox)?;
     match args.json {
         true => screen::json(&waiting)?,
-        false => screen::out(&visible(&view::inbox(&waiting, &local)))?,
+        false => screen::out(&view::inbox(&waiting, &local))?,
     };
     Ok(Outcome::Done)
 }

@@ -4,7 +4,7 @@ use super::{engine, follow, run, runtime};
 use crate::{
     cli::ReplayArgs,
     outcome::{Error, Outcome},
-    screen::{self, Screen, visible},
+    screen::{self, Screen},
 };
 use engine::{Comparison, ReplayedCalls};
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(crate) fn run(home: &Path, args: ReplayArgs) -> Result<Outcome, Error> {
         match args.json {
             true => screen::json(&result)?,
             // Requests hold the words of agents.
-            false => screen::out(&visible(&result.text()))?,
+            false => screen::out(&result.text())?,
         };
         Ok(if result.same_tree { Outcome::Done } else { Outcome::Failed })
     })

@@ -43,7 +43,7 @@ fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
                 missing.join("\n  ")
             ))
         };
-        screen::out(&resolved.seatbelt().map_err(refused)?)?;
+        screen::painted(&resolved.seatbelt().map_err(refused)?)?;
         return Ok(Outcome::Done);
     }
     let launcher = launcher()?;
@@ -53,7 +53,7 @@ fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
     let meaning = Meaning::of(&resolved, &report);
     match args.json {
         true => screen::json(&meaning)?,
-        false => screen::out(&visible(&meaning.text()))?,
+        false => screen::out(&meaning.text())?,
     };
     Ok(Outcome::Done)
 }

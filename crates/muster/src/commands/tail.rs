@@ -4,10 +4,10 @@ use super::{read, runtime};
 use crate::{
     cli::TailArgs,
     outcome::{Error, Outcome},
-    screen,
+    screen::{self, Terminal},
 };
 use engine::view::{Consoles, Heard, Line, Told};
-use std::{io::IsTerminal, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// How long what is printed in a sandbox may stay unseen.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
@@ -16,9 +16,8 @@ const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) fn run(home: &Path, args: TailArgs) -> Result<Outcome, Error> {
     let readings = read::open(home)?;
     let name = readings.find(&args.mission.mission)?;
-    let colour = screen::colours(std::io::stdout().is_terminal());
     let mut consoles = args.all.then(|| Consoles::open(home, &name)).transpose()?;
-    let look = Look { after: args.after, json: args.json, colour };
+    let look = Look { after: args.after, json: args.json, terminal: Terminal::stdout() };
     runtime()?.block_on(async {
         let mut follow = readings.follow(&name)?;
         let mut tick = tokio::time::interval(CONSOLE_PAUSE);
@@ -49,29 +48,27 @@ struct Look {
     /// Facts up to this one are not.
     after: u64,
     json: bool,
-    colour: bool,
+    terminal: Terminal,
 }
 
 impl Look {
     /// Shows what was heard, and then a fact. Says whether anybody still reads.
     fn show(&self, heard: &[Heard], told: Option<&Told>) -> Result<bool, Error> {
         for heard in heard {
-            let text = if self.json { json(heard)? } else { self.line(heard.at_ms, &heard.line()) };
-            if !screen::out(&text)? {
+            let reads = match self.json {
+                true => screen::json_line(heard)?,
+                false => self.print(heard.at_ms, &heard.line())?,
+            };
+            if !reads {
                 return Ok(false);
             }
         }
         let Some(told) = told.filter(|told| told.seq > self.after) else { return Ok(true) };
-        screen::out(&if self.json { json(told)? } else { self.line(told.at_ms, &told.line) })
+        if self.json { screen::json_line(told) } else { self.print(told.at_ms, &told.line) }
     }
 
-    fn line(&self, at_ms: u64, line: &Line) -> String {
+    fn print(&self, at_ms: u64, line: &Line) -> Result<bool, Error> {
         let at = read::local(at_ms);
-        let line = screen::render(line, self.colour).replace('\n', &format!("\n{:1$}", "", at.len() + 2));
-        format!("{at}  {line}")
+        screen::painted(&format!("{at}  {}", screen::render(line, self.terminal.now(), at.len() + 2)))
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(Error::failed)
 }
