@@ -58,6 +58,19 @@ pub enum Console {
         /// The same as the gateway booked them.
         booked: [u64; 2],
     },
+    /// A model call is made again: the upstream gave no answer to pass on.
+    Again {
+        /// The upstream that is asked.
+        upstream: String,
+        /// Which try of the call comes next, from 2.
+        next: u32,
+        /// How many tries there are at most.
+        of: u32,
+        /// What the last one brought.
+        why: String,
+        /// The pause before the next, in milliseconds.
+        pause_ms: u64,
+    },
     /// The agent's own process ended.
     Process {
         /// How, in words.

@@ -1,8 +1,9 @@
-//! The consoles of a mission's sandboxes, read from its transcripts as they grow, and in words.
+//! What a mission's agents say and what is run for them, read from its transcripts as they grow, and in words.
 
 use super::{
     duration,
     readings::ViewError,
+    spoken::{Listening, Spoken, few_lines, margin},
     tell::{Line, Tone, Weight},
 };
 use crate::console::{CONSOLE, Console, RunBy};
@@ -15,8 +16,10 @@ use store::{Content, Entry, MissionKey, TranscriptReader};
 
 /// Entries read in one step.
 const PAGE: usize = 512;
+/// Lines of one piece of what a program printed that are shown in words.
+const PRINTED_LINES: usize = 12;
 
-/// One thing on the console of an agent. As JSON it is `{agent, at_ms, console, …}`.
+/// One thing of an agent's transcript. As JSON it is `{agent, at_ms, console, …}` or `{agent, at_ms, said, …}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Heard {
     /// The agent that it was run for.
@@ -25,21 +28,39 @@ pub struct Heard {
     pub at_ms: u64,
     /// What.
     #[serde(flatten)]
-    pub console: Console,
+    pub what: Something,
+}
+
+/// What is heard of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Something {
+    /// What was run for it, and what that printed.
+    Console(Console),
+    /// What it said and did itself.
+    Spoken(Spoken),
 }
 
 /// Follows the consoles of a mission.
 pub struct Consoles {
     reader: TranscriptReader,
     mission: MissionKey,
-    /// The last entry read of each agent.
-    read: BTreeMap<String, u64>,
+    /// Of each agent, what has been read.
+    read: BTreeMap<String, Heeded>,
     /// Read, and not given yet; in the order of time.
     waiting: VecDeque<Heard>,
 }
 
+/// How far an agent's transcript has been read.
+#[derive(Default)]
+struct Heeded {
+    /// The last entry, and its time.
+    last: (u64, u64),
+    listening: Listening,
+}
+
 impl Consoles {
-    /// The consoles of a mission from their beginning.
+    /// The transcripts of a mission from their beginning.
     ///
     /// # Errors
     /// [`ViewError::Open`].
@@ -55,7 +76,7 @@ impl Consoles {
     pub fn skip(&mut self) -> Result<(), ViewError> {
         for agent in self.reader.agents(&self.mission)? {
             let last = self.reader.last_seq(&self.mission, &agent)?;
-            self.read.insert(agent, last);
+            self.read.entry(agent).or_default().last.0 = last;
         }
         Ok(())
     }
@@ -65,68 +86,128 @@ impl Consoles {
     /// # Errors
     /// [`ViewError::Read`].
     pub fn until(&mut self, at_ms: Option<u64>) -> Result<Vec<Heard>, ViewError> {
-        self.read_new()?;
-        let due = self.waiting.partition_point(|heard| at_ms.is_none_or(|at_ms| heard.at_ms <= at_ms));
-        Ok(self.waiting.drain(..due).collect())
+        self.read_new(at_ms.is_none())?;
+        Ok(self.due(at_ms))
     }
 
-    fn read_new(&mut self) -> Result<(), ViewError> {
-        for agent in self.reader.agents(&self.mission)? {
-            let read = self.read.entry(agent.clone()).or_default();
-            loop {
-                let page = self.reader.entries(&self.mission, &agent, *read, PAGE)?;
-                let Some(last) = page.last() else { break };
-                *read = last.seq;
-                self.waiting.extend(page.into_iter().filter_map(|entry| heard(&agent, entry)));
-            }
+    /// All that is left, texts that wait for more included.
+    ///
+    /// # Errors
+    /// [`ViewError::Read`].
+    pub fn rest(&mut self) -> Result<Vec<Heard>, ViewError> {
+        self.read_new(false)?;
+        for (agent, heeded) in &mut self.read {
+            let rest = heeded.listening.rest();
+            self.waiting.extend(rest.into_iter().map(|said| Heard::said(agent, heeded.last.1, said)));
         }
+        Ok(self.due(None))
+    }
+
+    fn due(&mut self, at_ms: Option<u64>) -> Vec<Heard> {
         // The order of one agent's entries is theirs, whatever the clock did.
         self.waiting.make_contiguous().sort_by_key(|heard| heard.at_ms);
+        let due = self.waiting.partition_point(|heard| at_ms.is_none_or(|at_ms| heard.at_ms <= at_ms));
+        self.waiting.drain(..due).collect()
+    }
+
+    /// `looks`: a text that nothing has followed for some looks is told.
+    fn read_new(&mut self, looks: bool) -> Result<(), ViewError> {
+        for agent in self.reader.agents(&self.mission)? {
+            let heeded = self.read.entry(agent.clone()).or_default();
+            let before = heeded.last.0;
+            loop {
+                let page = self.reader.entries(&self.mission, &agent, heeded.last.0, PAGE)?;
+                let Some(last) = page.last() else { break };
+                let upto = (last.seq, last.at_ms);
+                for entry in page {
+                    self.waiting.extend(heeded.hear(&agent, entry));
+                }
+                heeded.last = upto;
+            }
+            if looks && heeded.last.0 == before {
+                let late = heeded.listening.wait();
+                self.waiting.extend(late.into_iter().map(|said| Heard::said(&agent, heeded.last.1, said)));
+            }
+        }
         Ok(())
     }
 }
 
-fn heard(agent: &str, entry: Entry) -> Option<Heard> {
-    let console = match entry.content {
-        Content::Bytes { kind, bytes } if kind == CONSOLE => serde_json::from_slice(&bytes).ok()?,
-        Content::Bytes { .. } => return None,
-        Content::Gap { chunks, bytes, .. } => Console::NotKept { chunks, bytes },
-    };
-    Some(Heard { agent: agent.to_owned(), at_ms: entry.at_ms, console })
-}
-
-impl Heard {
-    /// The same in words. What a program printed is in it as it came: whoever shows it makes it harmless first.
-    pub fn line(&self) -> Line {
-        let text = match &self.console {
-            Console::Begun { by, run, cwd, .. } => {
-                let place = cwd.as_ref().map(|cwd| format!(" (in {cwd})")).unwrap_or_default();
-                let check = if *by == RunBy::Check { "check " } else { "" };
-                format!("{check}$ {}{place}", run.trim_end())
+impl Heeded {
+    fn hear(&mut self, agent: &str, entry: Entry) -> Vec<Heard> {
+        let at_ms = entry.at_ms;
+        let console = match entry.content {
+            Content::Bytes { kind, bytes } if kind == CONSOLE => serde_json::from_slice(&bytes).ok(),
+            Content::Bytes { bytes, .. } => {
+                let said = self.listening.hear(&bytes).into_iter().filter(|said| !said.is_on_console());
+                return said.map(|said| Heard::said(agent, at_ms, said)).collect();
             }
-            Console::Said { stderr, text, .. } => margin(if *stderr { "!| " } else { " | " }, text),
-            Console::LeftOut { bytes, .. } => format!(" | [{bytes} bytes left out]"),
-            Console::Ended { how, ms, hints, .. } => {
-                let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
-                format!("{how} after {}{hints}", duration(*ms))
-            }
-            Console::Recount { says, booked } => format!(
-                "it counts {} tokens in and {} out for this turn; the gateway booked {} and {}, which is what counts",
-                says[0], says[1], booked[0], booked[1]
-            ),
-            Console::Process { how } => format!("its process ended: {how}"),
-            Console::NotKept { chunks, bytes } => {
-                format!("[{chunks} pieces of its transcript, {bytes} bytes, are not kept]")
-            }
+            Content::Gap { chunks, bytes, .. } => Some(Console::NotKept { chunks, bytes }),
         };
-        Line { weight: Weight::Detail, tone: Tone::Plain, agent: Some(self.agent.clone()), task: None, text }
+        // What was said before something was run comes before it.
+        let said = self.listening.rest().into_iter().map(|said| Heard::said(agent, at_ms, said));
+        let console =
+            console.map(|console| Heard { agent: agent.to_owned(), at_ms, what: Something::Console(console) });
+        said.chain(console).collect()
     }
 }
 
-/// Each line of a text behind a mark, so that what a program prints cannot be taken for what muster says.
-fn margin(mark: &str, text: &str) -> String {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.split('\n').map(|line| format!("{mark}{line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+impl Heard {
+    fn said(agent: &str, at_ms: u64, said: Spoken) -> Self {
+        Self { agent: agent.to_owned(), at_ms, what: Something::Spoken(said) }
+    }
+
+    /// The same in words. What an agent said or a program printed is in it as it came: whoever shows it makes it harmless first.
+    pub fn line(&self) -> Line {
+        let (tone, text) = match &self.what {
+            Something::Console(console) => (Tone::Plain, console_words(console)),
+            Something::Spoken(said) => said.words(),
+        };
+        Line { weight: Weight::Detail, tone, agent: Some(self.agent.clone()), task: None, text }
+    }
+
+    /// What the agent is at, in a few words; nothing where this says nothing of it.
+    pub fn brief(&self) -> Option<String> {
+        match &self.what {
+            Something::Spoken(said) => said.brief(),
+            Something::Console(Console::Begun { run, by, .. }) => {
+                let check = if *by == RunBy::Check { "check: " } else { "runs: " };
+                Some(format!("{check}{}", run.trim()))
+            }
+            Something::Console(Console::Ended { .. }) => Some("asks its model".to_owned()),
+            Something::Console(again @ Console::Again { .. }) => Some(console_words(again)),
+            Something::Console(_) => None,
+        }
+    }
+}
+
+fn console_words(console: &Console) -> String {
+    match console {
+        Console::Begun { by, run, cwd, .. } => {
+            let place = cwd.as_ref().map(|cwd| format!(" (in {cwd})")).unwrap_or_default();
+            let check = if *by == RunBy::Check { "check " } else { "" };
+            format!("{check}$ {}{place}", run.trim_end())
+        }
+        Console::Said { stderr, text, .. } => {
+            margin(if *stderr { "!| " } else { " | " }, &few_lines(text, PRINTED_LINES))
+        }
+        Console::LeftOut { bytes, .. } => format!(" | [{bytes} bytes left out]"),
+        Console::Ended { how, ms, hints, .. } => {
+            let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
+            format!("{how} after {}{hints}", duration(*ms))
+        }
+        Console::Recount { says, booked } => format!(
+            "it counts {} tokens in and {} out for this turn; the gateway booked {} and {}, which is what counts",
+            says[0], says[1], booked[0], booked[1]
+        ),
+        Console::Again { upstream, next, of, why, pause_ms } => {
+            format!("asking again ({next} of {of}): {why} from {upstream}, in {}", duration(*pause_ms))
+        }
+        Console::Process { how } => format!("its process ended: {how}"),
+        Console::NotKept { chunks, bytes } => {
+            format!("[{chunks} pieces of its transcript, {bytes} bytes, are not kept]")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -144,10 +225,13 @@ mod tests {
             Console::LeftOut { number: 1, bytes: 12 },
             Console::Ended { number: 1, how: "exit status 1".into(), ms: 1234, bytes: 9, hints: vec!["why".into()] },
             Console::Begun { number: 2, by: RunBy::Check, run, cwd: None },
+            Console::Again { upstream: "main".into(), next: 2, of: 5, why: "503".into(), pause_ms: 500 },
             Console::Process { how: "ended by signal 9".into() },
             Console::NotKept { chunks: 2, bytes: 300 },
         ];
-        let lines = consoles.map(|console| Heard { agent: "builder-1".into(), at_ms: 0, console }.line().text);
+        let lines = consoles.map(|console| {
+            Heard { agent: "builder-1".into(), at_ms: 0, what: Something::Console(console) }.line().text
+        });
         expect![[r#"
             $ make test (in src)
              | one
@@ -160,6 +244,7 @@ mod tests {
             exit status 1 after 1.2 s
             hint: why
             check $ make test
+            asking again (2 of 5): 503 from main, in 500 ms
             its process ended: ended by signal 9
             [2 pieces of its transcript, 300 bytes, are not kept]"#]]
         .assert_eq(&lines.join("\n"));
@@ -168,7 +253,7 @@ mod tests {
     #[test]
     fn as_json_it_is_flat() {
         let console = Console::Said { number: 3, stderr: true, text: "x".into() };
-        let heard = Heard { agent: "a".into(), at_ms: 7, console };
+        let heard = Heard { agent: "a".into(), at_ms: 7, what: Something::Console(console) };
         let expected =
             serde_json::json!({"agent": "a", "at_ms": 7, "console": "said", "number": 3, "stderr": true, "text": "x"});
         assert_eq!(serde_json::to_value(heard).unwrap(), expected);

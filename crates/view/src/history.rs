@@ -8,7 +8,7 @@ use super::{
     trail::Trail,
     words::{first_line, return_evidence, return_word},
 };
-use mission::{AttemptId, By, CheckRun, Fact, Failure, InterruptId, TaskId, Usage};
+use mission::{AttemptId, By, CheckRun, Fact, Failure, InterruptId, TaskId, Usage, Work};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::Recorded;
@@ -42,6 +42,8 @@ pub(super) struct History {
 pub(super) struct TaskHistory {
     pub(super) attempts: Vec<AttemptView>,
     pub(super) merge_commit: Option<String>,
+    /// The last commit that holds work on it.
+    pub(super) work_commit: Option<String>,
     pub(super) checks: Vec<CheckView>,
     pub(super) summary: Option<String>,
     pub(super) why_not: Option<String>,
@@ -166,6 +168,9 @@ impl History {
                 let problem = problem.clone();
                 self.with(*attempt, |one| one.problem = problem);
             }
+            Fact::CheckpointTaken { attempt, commit, .. }
+            | Fact::ChangeQueued { attempt, commit, .. }
+            | Fact::TurnEnded { attempt, work: Work::Changed { commit, .. }, .. } => self.worked(*attempt, commit),
             Fact::TurnStarted { attempt, turn, .. } => self.with(*attempt, |one| one.turns = *turn),
             Fact::ResultClaimed { attempt, summary, .. } => {
                 self.with(*attempt, |one| one.summary = Some(summary.clone()))
@@ -224,6 +229,12 @@ impl History {
         let attempts = self.tasks.get_mut(task).map(|task| &mut task.attempts);
         if let Some(one) = attempts.and_then(|attempts| attempts.get_mut(*index)) {
             change(one);
+        }
+    }
+
+    fn worked(&mut self, attempt: AttemptId, commit: &str) {
+        if let Some((task, _)) = self.attempts.get(&attempt) {
+            self.tasks.entry(*task).or_default().work_commit = Some(commit.to_owned());
         }
     }
 

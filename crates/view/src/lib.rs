@@ -8,6 +8,7 @@
 //! The types here are also what `--json` prints; their field names are stable.
 
 mod allowances;
+mod changes;
 mod console;
 mod consoles;
 mod degraded;
@@ -24,6 +25,7 @@ mod readings;
 mod reasons;
 mod refused;
 mod report;
+mod spoken;
 mod standing;
 mod tail;
 mod tell;
@@ -35,8 +37,9 @@ mod words;
 mod tests;
 
 pub use allowances::BudgetLimitView;
+pub use changes::{FileChange, file_changes};
 pub use console::{CONSOLE, Console, RunBy};
-pub use consoles::{Consoles, Heard};
+pub use consoles::{Consoles, Heard, Something};
 pub use degraded::Degraded;
 pub use explain::Explanation;
 pub use harmless::{escaped, visible};
@@ -49,6 +52,7 @@ pub use readings::{Readings, ViewError};
 pub use reasons::Reason;
 pub use refused::RefusedView;
 pub use report::{NotDone, Report, TaskReport};
+pub use spoken::Spoken;
 pub use standing::{
     AgentView, AnswerWith, Ending, InterruptView, MissionView, MoneyView, QueuedView, SpendView, TallyView, TaskView,
 };

@@ -110,6 +110,9 @@ pub struct TaskView {
     pub attempts: u32,
     /// The commit that merged it.
     pub merge_commit: Option<String>,
+    /// The last commit that holds work on it, in the mission's own store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_commit: Option<String>,
 }
 
 /// One agent.
@@ -320,6 +323,7 @@ fn tasks(history: &History) -> Vec<TaskView> {
             agent: task.and_then(|task| task.last_agent).map(|agent| mission.agent_name(agent).to_owned()),
             attempts: past.map_or(0, |past| past.attempts.len() as u32),
             merge_commit,
+            work_commit: past.and_then(|past| past.work_commit.clone()),
         }
     };
     mission.plan().tasks.iter().zip((0..).map(TaskId)).map(view).collect()

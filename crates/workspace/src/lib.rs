@@ -35,6 +35,7 @@ mod bundle;
 mod check;
 mod checkpoint;
 mod compare;
+mod diff;
 mod error;
 mod git;
 mod inspect;
@@ -61,6 +62,7 @@ mod workspace;
 
 pub use check::{CHECK_TAIL_BYTES, CheckCommand, CheckRun};
 pub use checkpoint::Checkpoint;
+pub use diff::{Comparing, FileDiff};
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{RepoFacts, RepoProblem, inspect};
 pub use layout::{INSIDE_HOME, INSIDE_HUB, INSIDE_WORK, MISSION_BRANCH};
