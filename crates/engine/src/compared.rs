@@ -3,7 +3,7 @@
 use crate::setup;
 use std::path::Path;
 use view::{FileChange, MissionView, TaskView};
-use workspace::{Comparing, CommitId, ErrorKind, FileDiff};
+use workspace::{CommitId, Comparing, ErrorKind, FileDiff};
 
 /// The two commits between which something changed.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ pub(crate) struct Terminal {
     /// Whether what stands on a line can be drawn anew.
     pub(crate) redraws: bool,
     /// Standard error, rather than standard output.
-    pub(super) error: bool,
+    pub(crate) error: bool,
 }
 
 impl Terminal {
