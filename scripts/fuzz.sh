@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the parsers that read what others wrote: `scripts/fuzz.sh TARGET [SECONDS]`, TARGET one of policy, head, hello.
+# Fuzzes the parsers that read what others wrote: `scripts/fuzz.sh TARGET [SECONDS]`, TARGET one of policy, head, hello, trust.
 # Coverage-guided (libFuzzer), on a stable compiler. New inputs go to fuzz/target/new; what is worth keeping comes into the
 # corpus with `scripts/fuzz.sh TARGET merge`.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 need_packages g++=g++
 need_rust
 
-target=${1:?which target: policy, head or hello}
+target=${1:?which target: policy, head, hello or trust}
 amount=${2:-60}
 triple=$(rustc -vV | sed -n 's/^host: //p')
 # What cargo-fuzz passes too; inline counters and comparisons guide the search.

@@ -6,16 +6,20 @@
 
 use crate::{
     policy::{self, CheckedPolicy},
-    source::{Problem, Problems, Source, checker::Checker},
+    source::{Problem, Problems, Source, checker::Checker, repair},
     value::Name,
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 mod ability;
 mod approvals;
 mod budget;
 mod dispatch;
+mod places;
 mod role;
 mod secrets;
 mod spec;
@@ -25,14 +29,22 @@ pub use ability::{CAPABILITIES_MAX, HealthAsk, HealthCheck};
 pub use approvals::{APPROVAL_RULES_MAX, Approval, ApprovalRule, Approvals, Fits};
 pub use budget::{BUDGET_LIMITS_MAX, BudgetLimit, BudgetMeasure, BudgetScope, BudgetWindow};
 pub use dispatch::{Dispatch, RULES_MAX, TaskRule, TaskSize, Weights};
+pub use places::{Places, places, plan_places};
 pub use role::{Role, Runtime, Speaks, WorkspaceKind};
 pub use secrets::{Outgoing, SECRET_NAMES_MAX, Secrets};
 pub use upstream::{Format, Key, Recording, Upstream, UpstreamRules};
 
+pub(crate) use ability::HealthSpec;
 pub(crate) use ability::{capabilities, capability};
-pub(crate) use budget::{PlanBudgetSpec, Subjects, limits as budget_limits};
+pub(crate) use approvals::{ApprovalsSpec, RuleSpec as ApprovalRuleSpec};
+pub(crate) use budget::{
+    BudgetLimitSpec, BudgetSpec, PlanBudgetSpec, Subjects, limits as budget_limits, over as budget_limits_over,
+};
+pub(crate) use dispatch::{DispatchSpec, RuleSpec as DispatchRuleSpec, WeightsSpec};
 pub(crate) use role::{named_roles, roles};
-pub(crate) use spec::{ConfigFile, RoleSpec};
+pub(crate) use secrets::SecretsSpec;
+pub(crate) use spec::{ConfigFile, LimitsSpec, PriceSpec, RoleSpec, RuntimeSpec, WorkspaceSpec};
+pub(crate) use upstream::{TimeoutsSpec, UpstreamSpec, Upstreams};
 
 /// Most upstreams in one file.
 pub const UPSTREAMS_MAX: usize = 64;
@@ -51,6 +63,9 @@ pub const CHECK_MS_DEFAULT: u64 = 10 * 60_000;
 pub struct CheckedConfig {
     /// Where models are reached, by name.
     pub upstreams: BTreeMap<Name, Upstream>,
+    /// The upstream of roles that name none, if that is clear.
+    #[serde(skip)]
+    pub usual_upstream: Option<Name>,
     /// The roles that plans may use, by name; a plan may replace them and add its own.
     pub roles: BTreeMap<Name, Role>,
     /// The most that one mission may spend, in millionths of a US dollar.
@@ -121,26 +136,65 @@ pub struct Price {
 /// # Errors
 /// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
 pub fn load(source: &Source) -> Result<CheckedConfig, Problems> {
+    load_over(source, &CheckedConfig::default())
+}
+
+/// Reads and judges a configuration over another one: where it says nothing, the other holds. Upstreams, roles, prices and
+/// budget limits are replaced one by one, limits number by number, everything else as a whole.
+///
+/// # Errors
+/// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
+pub fn load_over(source: &Source, own: &CheckedConfig) -> Result<CheckedConfig, Problems> {
+    match judged(source, own).map_err(|first| every_problem(source, own, first))? {
+        (config, None) => Ok(config),
+        (_, Some(problems)) => Err(problems),
+    }
+}
+
+/// Everything that is wrong with a text of the wrong shape.
+pub(crate) fn every_problem(source: &Source, own: &CheckedConfig, first: Problems) -> Problems {
+    repair::every_problem::<ConfigFile>(source, first, |mended| judged(mended, own).ok()?.1)
+}
+
+/// The same with the problems beside the value, in which stand-ins are left then.
+pub(crate) fn judged(source: &Source, own: &CheckedConfig) -> Result<(CheckedConfig, Option<Problems>), Problems> {
     let file: ConfigFile = source.parse()?;
     let mut checker = Checker::new(source);
     checker.version(file.version);
-    let upstreams = upstream::upstreams(&mut checker, file.upstreams);
+    let upstreams = upstream::upstreams(&mut checker, file.upstreams, &own.upstreams);
     let budget = file.budget.unwrap_or_default();
-    let roles = role::roles(&mut checker, file.roles, &upstreams, &BTreeMap::new());
+    let mut roles = own.roles.clone();
+    roles.extend(role::roles(&mut checker, file.roles, &upstreams, &own.roles));
+    let limits = budget::limits(&mut checker, budget.limits, &Subjects { roles: &roles, tasks: None });
+    let mut prices = own.prices.clone();
+    prices.extend(spec::prices(&mut checker, file.prices));
     let config = CheckedConfig {
-        budget_limits: budget::limits(&mut checker, budget.limits, &Subjects { roles: &roles, tasks: None }),
+        budget_limits: budget::over(&own.budget_limits, limits),
         roles,
-        upstreams,
-        budget_micros: budget.usd.map(|usd| checker.usd(usd)),
-        budget_warn_percent: checker.number("`warn_percent`", budget.warn_percent, 1..=100),
-        dispatch: file.dispatch.map(|spec| spec.judge(&mut checker)).unwrap_or_default(),
-        limits: file.limits.map(|limits| limits.judge(&mut checker)).unwrap_or_default(),
-        prices: spec::prices(&mut checker, file.prices),
-        checks: file.checks.map(|spec| policy::checks_policy(&mut checker, spec)).unwrap_or_default(),
-        record: file.record.unwrap_or(false),
-        secrets: file.secrets.map(|secrets| secrets.judge(&mut checker)).unwrap_or_default(),
+        usual_upstream: upstreams.usual,
+        upstreams: upstreams.all,
+        budget_micros: budget.usd.map(|usd| checker.usd(usd)).or(own.budget_micros),
+        budget_warn_percent: checker.number("`warn_percent`", budget.warn_percent, 1..=100).or(own.budget_warn_percent),
+        dispatch: match file.dispatch {
+            Some(spec) => spec.judge(&mut checker),
+            None => own.dispatch.clone(),
+        },
+        limits: match file.limits {
+            Some(limits) => limits.judge(&mut checker, &own.limits),
+            None => own.limits.clone(),
+        },
+        prices,
+        checks: match file.checks {
+            Some(spec) => policy::checks_policy(&mut checker, spec),
+            None => own.checks.clone(),
+        },
+        record: file.record.unwrap_or(own.record),
+        secrets: match file.secrets {
+            Some(secrets) => secrets.judge(&mut checker, &own.secrets),
+            None => own.secrets.clone(),
+        },
     };
-    checker.finish(config)
+    Ok((config, checker.told()))
 }
 
 impl CheckedConfig {
@@ -154,7 +208,8 @@ impl CheckedConfig {
             return Ok(());
         }
         let what = "no upstream is configured, so no agent can reach a model";
-        Err(Problems::one(Problem::whole(file, what, format!("write for example\n{EXAMPLE}"))))
+        let fix = format!("write into your own configuration (~/.config/muster/config.yaml), for example\n{EXAMPLE}");
+        Err(Problems::one(Problem::whole(file, what, fix)))
     }
 
     /// The upstreams whose key a program prints: it runs outside any sandbox, so whoever wrote the configuration must be trusted.
@@ -163,6 +218,24 @@ impl CheckedConfig {
             Upstream::Url { key: Key::Command(words), .. } => Some((name, words.as_slice())),
             _ => None,
         })
+    }
+
+    /// The same with every file of its upstreams named from the root, for a file of the folder `dir`: so it can be used
+    /// under a configuration of another folder.
+    #[must_use]
+    pub fn anchored(mut self, dir: &Path) -> Self {
+        for upstream in self.upstreams.values_mut() {
+            match upstream {
+                Upstream::Url { key: Key::File(file), .. } if !file.starts_with("~/") => {
+                    *file = dir.join(&*file).to_string_lossy().into_owned();
+                }
+                Upstream::Scripted { file, .. } | Upstream::Replay { of: Recording::Folder(file), .. } => {
+                    *file = dir.join(&*file);
+                }
+                Upstream::Url { .. } | Upstream::Replay { .. } => {}
+            }
+        }
+        self
     }
 
     /// The files of scripted upstreams, as they were written: relative to the folder of the configuration.

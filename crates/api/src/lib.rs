@@ -13,4 +13,5 @@ pub mod rpc;
 pub mod schema;
 pub mod source;
 pub mod tools;
+pub mod trust;
 pub mod value;

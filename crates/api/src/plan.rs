@@ -5,14 +5,14 @@
 
 use crate::{
     config::{
-        AGENTS_MAX, BudgetLimit, BudgetScope, CheckedConfig, Dispatch, ROLES_MAX, Role, Subjects, Weights,
-        budget_limits, roles,
+        self, AGENTS_MAX, BudgetLimit, BudgetScope, CheckedConfig, Dispatch, ROLES_MAX, Role, Subjects, Upstreams,
+        Weights, budget_limits, budget_limits_over, roles,
     },
-    source::{Place, Problems, Source, checker::Checker},
+    source::{Place, Problems, Source, checker::Checker, repair},
     value::Name,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 mod order;
 mod profile;
@@ -21,7 +21,7 @@ mod task;
 
 pub use profile::Profile;
 
-pub(crate) use spec::PlanFile;
+pub(crate) use spec::{CheckSpec, PlanFile, TaskSpec};
 
 /// Most tasks in one plan, the same as the core allows.
 pub const TASKS_MAX: usize = 10_000;
@@ -108,6 +108,15 @@ pub struct Check {
     pub timeout_ms: u64,
 }
 
+impl CheckedPlan {
+    /// A plan without a task that uses every role of a configuration: for looking at what they need.
+    pub fn of_roles(config: &CheckedConfig) -> Self {
+        let Dispatch { weights, tries_per_role, .. } = config.dispatch;
+        let (roles, budget_limits) = (config.roles.clone(), config.budget_limits.clone());
+        Self { goal: None, roles, tasks: Vec::new(), budget_limits, weights, tries_per_role }
+    }
+}
+
 /// Reads and judges a plan against the configuration that it runs under.
 ///
 /// A role in the plan replaces the configuration's role of the same name as a whole.
@@ -115,12 +124,24 @@ pub struct Check {
 /// # Errors
 /// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
 pub fn load(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Problems> {
+    read(source, config).map_err(|first| match source.parse::<PlanFile>() {
+        Ok(_) => first,
+        Err(_) => repair::every_problem::<PlanFile>(source, first, |mended| read(mended, config).err()),
+    })
+}
+
+fn read(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Problems> {
     let file: PlanFile = source.parse()?;
     let mut checker = Checker::new(source);
     checker.version(file.version);
     let goal = file.goal.map(|goal| checker.text("the goal", goal));
     let mut known = config.roles.clone();
-    known.extend(roles(&mut checker, file.roles, &config.upstreams, &config.roles));
+    known.extend(roles(
+        &mut checker,
+        file.roles,
+        &Upstreams { all: config.upstreams.clone(), usual: config.usual_upstream.clone() },
+        &config.roles,
+    ));
     let tasks_place = file.tasks.place;
     let tasks = task::tasks(&mut checker, file.tasks, &known, config);
     let ids = tasks.iter().map(|task| task.id.as_str()).collect();
@@ -133,6 +154,29 @@ pub fn load(source: &Source, config: &CheckedConfig) -> Result<CheckedPlan, Prob
     checker.finish(CheckedPlan { goal, roles: known, tasks, budget_limits, weights, tries_per_role })
 }
 
+/// Reads and judges a plan and the configuration that it runs under, so that all faults of both are told at once. Without a
+/// configuration, `own` is what it runs under.
+///
+/// # Errors
+/// Everything that is wrong with either.
+pub fn load_both(
+    configured: Option<&Source>,
+    own: &CheckedConfig,
+    source: &Source,
+) -> Result<(CheckedConfig, CheckedPlan), Vec<Problems>> {
+    let judged = configured.map_or_else(|| Ok((own.clone(), None)), |configured| config::judged(configured, own));
+    match judged {
+        Ok((config, None)) => load(source, &config).map(|plan| (config, plan)).map_err(|problems| vec![problems]),
+        Ok((config, Some(problems))) => Err(iter::once(problems).chain(load(source, &config).err()).collect()),
+        // What the plan may name is not known, so only its shape is judged.
+        Err(first) => {
+            let problems = configured.map(|configured| config::every_problem(configured, own, first));
+            let shape = |first| repair::every_problem::<PlanFile>(source, first, |_| None);
+            Err(problems.into_iter().chain(source.parse::<PlanFile>().err().map(shape)).collect())
+        }
+    }
+}
+
 /// The configuration's limits that the plan does not set itself, and the plan's. What is about roles or agents that the plan does not use limits nothing.
 fn both_limits(config: &[BudgetLimit], plan: Vec<BudgetLimit>, roles: &BTreeMap<Name, Role>) -> Vec<BudgetLimit> {
     let concerns = |limit: &BudgetLimit| match &limit.scope {
@@ -140,9 +184,7 @@ fn both_limits(config: &[BudgetLimit], plan: Vec<BudgetLimit>, roles: &BTreeMap<
         BudgetScope::Agent(role, number) => roles.get(role).is_some_and(|role| *number <= role.count),
         BudgetScope::Mission | BudgetScope::Task(_) => true,
     };
-    let same = |a: &BudgetLimit, b: &BudgetLimit| (&a.scope, a.measure, a.per) == (&b.scope, b.measure, b.per);
-    let kept = config.iter().filter(|limit| !plan.iter().any(|own| same(own, limit))).cloned();
-    kept.chain(plan.iter().cloned()).filter(concerns).collect()
+    budget_limits_over(config, plan).into_iter().filter(concerns).collect()
 }
 
 /// The roles of a plan come from two files, so their numbers are judged once more where they meet.

@@ -6,7 +6,7 @@
 //! [`load`] judges what can be judged from the text alone. Whether paths exist and which system calls the kernel has is for
 //! whoever knows the host; every such value keeps its [`Place`], so that they can say where the mistake stands.
 
-use crate::source::{Place, Problems, Source, checker::Checker};
+use crate::source::{Place, Problems, Source, checker::Checker, repair};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,11 @@ pub use permissions::{FileSystem, GitOperations, Mapped, NetworkWord, Permission
 
 use judge::Wider;
 pub(crate) use judge::{checks_policy, role_policy};
-pub(crate) use spec::{PolicySpec, sandbox_schema};
+pub(crate) use limits::LimitsSpec as ProcessLimitsSpec;
+pub(crate) use permissions::PermissionsSpec;
+pub(crate) use spec::{
+    BackendSpec, DockerSpec, ExecSpec, FilesSpec, HostsSpec, IdentitySpec, PathSpec, PolicySpec, sandbox_schema,
+};
 
 /// A policy, judged as far as its text goes. The default changes nothing of its preset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -216,6 +220,13 @@ impl Preset {
 /// # Errors
 /// Everything that is wrong with it; one problem only when the text is not YAML or JSON of the right shape.
 pub fn load(source: &Source) -> Result<CheckedPolicy, Problems> {
+    read(source).map_err(|first| match source.parse::<PolicySpec>() {
+        Ok(_) => first,
+        Err(_) => repair::every_problem::<PolicySpec>(source, first, |mended| read(mended).err()),
+    })
+}
+
+fn read(source: &Source) -> Result<CheckedPolicy, Problems> {
     let spec: PolicySpec = source.parse()?;
     let mut checker = Checker::new(source);
     let policy = judge::policy(&mut checker, spec, Wider::Allowed);

@@ -8,9 +8,16 @@
 //! repeat what the file says beyond a short quotation: a key pasted into the wrong place must not reach a log.
 
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 pub(crate) mod checker;
+pub(crate) mod repair;
 pub(crate) mod shape;
 pub(crate) mod suggest;
 mod syntax;
@@ -19,6 +26,8 @@ mod syntax;
 pub const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most bytes of one text in a file, the same as the core allows.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Linux's flag for an open that does not wait, on every architecture that we build for.
+const O_NONBLOCK: i32 = 0o4000;
 /// How many problems of one file are told; the rest is counted.
 pub const PROBLEMS_SHOWN: usize = 20;
 
@@ -42,9 +51,16 @@ impl Source {
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let name = path.display().to_string();
         let refuse = |what: String, fix: &str| Problems::one(Problem::whole(&name, what, fix));
-        let bytes = std::fs::read(path).map_err(|error| {
+        let unreadable = |error: io::Error| {
             refuse(format!("the file cannot be read: {error}"), "check the path and its permissions")
-        })?;
+        };
+        // Waits for nobody who would have to write into a pipe.
+        let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).map_err(unreadable)?;
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            return Err(refuse("this is not a file".into(), "name a file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| refuse("the file is not text in UTF-8".into(), "save it as UTF-8, or name another file"))?;
         Ok(Self { name, text })
@@ -120,7 +136,8 @@ pub struct Problems {
 }
 
 impl Problems {
-    pub(crate) fn one(problem: Problem) -> Self {
+    /// One problem.
+    pub fn one(problem: Problem) -> Self {
         Self { list: vec![problem], more: 0 }
     }
 

@@ -10,6 +10,7 @@
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
 //!     compared what a mission has changed, as a diff
 //!     prices   the price table of a home
+//!     ready    what a mission lacks, before anything is spent
 //!     kit      whether a program can be an agent here: small missions of this very engine
 //!     host     what this machine has and can enforce, for people
 //!     registry which agents this machine has
@@ -35,6 +36,7 @@ mod meter;
 mod order;
 mod past;
 pub mod prices;
+mod ready;
 mod registry;
 mod replay;
 mod serve;
@@ -57,6 +59,7 @@ pub use mission::Standing;
 pub use order::{BadOrder, Order, Reply};
 pub use policies as sandboxed;
 pub use policies::{Extras, Places};
+pub use ready::{Lack, lacks};
 pub use registry::{AgentEntry, configured, registry};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{

@@ -2,7 +2,7 @@
 //! even when the files it came from have changed. It holds no key: only the name of the variable that does.
 
 use api::config::{Approvals, Speaks};
-use api::{config, plan::CheckedPlan};
+use api::{config, plan::CheckedPlan, value::Name};
 use mission::Limits;
 use policies::{Extras, Places};
 use serde::{Deserialize, Serialize};
@@ -239,8 +239,9 @@ impl Settings {
     /// The settings of a configuration, with the roles as the plan has them.
     pub fn of(config: &config::CheckedConfig, plan: &CheckedPlan, places: Places<'_>) -> Self {
         let roles = plan.roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places)));
-        let upstreams =
-            config.upstreams.iter().map(|(name, upstream)| (name.to_string(), UpstreamSettings::of(upstream, places)));
+        let used = used(config, plan);
+        let upstreams = config.upstreams.iter().filter(|(name, _)| used.contains(name));
+        let upstreams = upstreams.map(|(name, upstream)| (name.to_string(), UpstreamSettings::of(upstream, places)));
         Self {
             roles: roles.collect(),
             upstreams: upstreams.collect(),
@@ -251,6 +252,19 @@ impl Settings {
             secrets: SecretSettings::of(&config.secrets),
         }
     }
+}
+
+/// The upstreams that the plan's roles use, and those that stand in for them: no key of another is looked for.
+fn used<'a>(config: &'a config::CheckedConfig, plan: &'a CheckedPlan) -> Vec<&'a Name> {
+    let mut used: Vec<&Name> = plan.roles.values().filter_map(|role| role.upstream.as_ref()).collect();
+    let mut next = 0;
+    while let Some(upstream) = used.get(next) {
+        next += 1;
+        let others = config.upstreams.get(*upstream).and_then(config::Upstream::rules).map(|rules| &rules.fallback);
+        let new: Vec<&Name> = others.into_iter().flatten().filter(|other| !used.contains(other)).collect();
+        used.extend(new);
+    }
+    used
 }
 
 impl RoleSettings {

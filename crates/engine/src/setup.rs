@@ -231,7 +231,7 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 const KEY_COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// A key from a file that only its owner can read.
-fn file_key(upstream: &str, file: &Path) -> Result<String, SetupError> {
+pub(crate) fn file_key(upstream: &str, file: &Path) -> Result<String, SetupError> {
     let wrong = |detail: String| SetupError::KeyFile { upstream: upstream.to_owned(), file: file.to_owned(), detail };
     let mut opened = File::open(file).map_err(|error| wrong(error.to_string()))?;
     // Asked of the open file: the name may lead elsewhere by now.
@@ -257,7 +257,11 @@ fn printed_key(upstream: &str, words: &[String]) -> Result<String, SetupError> {
 }
 
 /// The cassette, one for all upstreams that answer from it: each call in it is given once.
-fn recorded(of: &Recording, home: &Path, cassettes: &mut BTreeMap<PathBuf, Cassette>) -> Result<Cassette, SetupError> {
+pub(crate) fn recorded(
+    of: &Recording,
+    home: &Path,
+    cassettes: &mut BTreeMap<PathBuf, Cassette>,
+) -> Result<Cassette, SetupError> {
     let dir = match of {
         Recording::Folder(folder) => folder.clone(),
         Recording::Mission(name) => {

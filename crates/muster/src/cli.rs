@@ -4,13 +4,17 @@ use crate::{commands, outcome::Error};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
+mod agents;
 mod reading;
 mod recorded;
 mod sandbox;
+mod trust;
 
+pub(crate) use agents::{AgentsCheckArgs, AgentsCommand, AgentsListArgs};
 pub(crate) use reading::{DiffArgs, ExplainArgs, ReportArgs, ReportFormat, TailArgs};
 pub(crate) use recorded::{PricesCommand, PricesRefresh, PricesShow, ReplayArgs};
 pub(crate) use sandbox::{ExplainAs, FileKind, SandboxCommand, SandboxExplain, SandboxRun};
+pub(crate) use trust::TrustArgs;
 
 /// Turns a goal into merged, verified commits by a team of coding agents.
 #[derive(Debug, Parser)]
@@ -152,6 +156,8 @@ Examples:
   muster config schema plan > plan.schema.json"
     )]
     Config(ConfigCommand),
+    /// Show what a project's files ask for, and trust their exact content.
+    Trust(TrustArgs),
     /// Show what models cost, or take a newer price table.
     #[command(
         subcommand,
@@ -214,48 +220,6 @@ pub(crate) struct JsonArg {
     pub(crate) json: bool,
 }
 
-/// What is wanted of agents.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentsCommand {
-    /// List the agents that are known by name and the roles of the configuration, with version, login and state.
-    List(AgentsListArgs),
-    /// Run the conformance kit against an agent: exit code 0 when every rule holds, 1 when one does not.
-    Check(AgentsCheckArgs),
-}
-
-/// `muster agents list`.
-#[derive(Debug, Args)]
-pub(crate) struct AgentsListArgs {
-    /// The configuration that has the roles; muster.yaml in this folder, if there is one, when left out.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `muster agents check`.
-#[derive(Debug, Args)]
-pub(crate) struct AgentsCheckArgs {
-    /// A role of the configuration, or a program.
-    pub(crate) agent: String,
-    /// The program's arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<String>,
-    /// What the program speaks.
-    #[arg(long, value_parser = ["acp", "codex", "claude", "cursor", "exec"], default_value = "acp")]
-    pub(crate) runtime: String,
-    /// Files and folders of this machine that it needs, shown in its sandbox at the same places.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) show: Vec<PathBuf>,
-    /// The configuration that has the role; muster.yaml in this folder when left out.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// A reading of one mission.
 #[derive(Debug, Args)]
 pub(crate) struct MissionJson {
@@ -299,9 +263,12 @@ pub(crate) struct RunArgs {
     /// The repository to work on.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) repo: PathBuf,
-    /// The configuration (default: muster.yaml in the repository).
+    /// The configuration (default: muster.yaml in this folder or above it, up to the repository's root).
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Trust what the project's files ask for, and remember it: see `muster trust`.
+    #[arg(long)]
+    pub(crate) trust: bool,
     /// The most that may be spent, in US dollars; over the configuration's own.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<String>,
@@ -435,6 +402,9 @@ fn keep_what_is_similar(error: &mut clap::Error) {
 fn run(home: Option<PathBuf>, command: Command) -> Result<crate::outcome::Outcome, Error> {
     // A sandbox keeps nothing, so it needs no home.
     let command = match command {
+        Command::Sandbox(SandboxCommand::Run(args)) => {
+            return commands::sandbox::run(SandboxCommand::Run(SandboxRun { home, ..args }));
+        }
         Command::Sandbox(command) => return commands::sandbox::run(command),
         command => command,
     };
@@ -456,9 +426,10 @@ fn run(home: Option<PathBuf>, command: Command) -> Result<crate::outcome::Outcom
         Command::Retry(args) => commands::act::retry(&home, args),
         Command::Inbox(args) => commands::read::inbox(&home, args),
         Command::Answer(args) => commands::act::answer(&home, args),
-        Command::Config(command) => commands::config::run(command),
+        Command::Config(command) => commands::config::run(&home, command),
+        Command::Trust(args) => commands::trust::run(&home, &args),
         Command::Prices(command) => commands::prices::run(&home, command),
-        Command::Agents(command) => commands::agents::run(command),
+        Command::Agents(command) => commands::agents::run(&home, command),
         Command::Doctor(args) => commands::doctor::run(&home, args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

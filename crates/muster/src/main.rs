@@ -6,8 +6,10 @@
 mod cli;
 mod commands;
 mod outcome;
+mod project;
 mod screen;
 mod secrets;
+mod trust;
 
 use std::process::ExitCode;
 

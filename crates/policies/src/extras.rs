@@ -233,3 +233,26 @@ fn layer_of(layer: policy::Layer) -> Layer {
         policy::Layer::Cgroup => Layer::Cgroup,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_of_a_repository_gets_unasked_is_at_most_what_each_preset_allows() {
+        let unasked = api::trust::LIMITS_UNASKED;
+        for word in [policy::Preset::Worker, policy::Preset::AgentCli, policy::Preset::Check, policy::Preset::ReadOnly]
+        {
+            let (limits, files) = (preset(word).policy().limits, preset(word).policy().filesystem);
+            assert!(unasked.memory_bytes.unwrap() <= limits.memory_bytes);
+            assert!(limits.tree_memory_bytes.is_none_or(|most| unasked.tree_memory_bytes.unwrap() <= most));
+            assert!(u64::from(unasked.processes.unwrap()) <= limits.processes);
+            assert!(u64::from(unasked.open_files.unwrap()) <= limits.open_files);
+            assert!(unasked.file_bytes.unwrap() <= limits.file_bytes);
+            assert!(limits.disk_bytes.is_none_or(|most| unasked.disk_bytes.unwrap() <= most));
+            assert!(unasked.tmp_bytes.unwrap() <= files.tmp_bytes);
+            assert!(limits.wall_ms.is_none_or(|most| unasked.wall_ms.unwrap() <= most));
+            assert!(limits.cpu_s.is_none() && limits.cpu_percent.is_none(), "any limit here is a smaller one");
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod extras;
 mod hints;
 mod lines;
 mod meaning;
+mod runnable;
 mod system;
 mod words;
 
@@ -25,6 +26,7 @@ pub use extras::{Extras, Places};
 pub use hints::{Hint, hints};
 pub use lines::word;
 pub use meaning::{Meaning, Section, layer_name};
+pub use runnable::unrunnable;
 pub use system::is_system;
 pub use words::{duration, table};
 

@@ -1,6 +1,6 @@
 //! What the agents of a role are able to: capabilities, the health that is looked after, and boundaries that their runtime cannot hold.
 
-use super::{Approval, Role, Runtime, Speaks};
+use super::{Approval, Role, Runtime, Speaks, upstream::possible};
 use crate::{
     policy::{CheckedPolicy, Network, Processes, Work},
     source::{
@@ -8,6 +8,7 @@ use crate::{
         shape::{At, DurationText, List, Text},
     },
 };
+use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +44,15 @@ pub enum HealthAsk {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["command"]}, {"required": ["url"]}]))]
-pub(super) struct HealthSpec {
+pub(crate) struct HealthSpec {
     /// A command that is run in a sandbox as the role's agents have it. Exit code 0 is well, 75 degraded, 77 blocked, any other down.
-    command: Option<At<List<Text>>>,
+    pub(crate) command: Option<At<List<Text>>>,
     /// An address that is asked by GET. 2xx is well, 429 and 503 degraded, 401 and 403 blocked, anything else down.
-    url: Option<At<Text>>,
+    pub(crate) url: Option<At<Text>>,
     /// How long after one answer the next is asked for; `60s` when left out.
-    interval: Option<At<DurationText>>,
+    pub(crate) interval: Option<At<DurationText>>,
     /// How long an answer may take; `10s` when left out.
-    timeout: Option<At<DurationText>>,
+    pub(crate) timeout: Option<At<DurationText>>,
 }
 
 pub(super) fn health(checker: &mut Checker, At { value: spec, place }: At<HealthSpec>) -> Option<HealthCheck> {
@@ -60,16 +61,7 @@ pub(super) fn health(checker: &mut Checker, At { value: spec, place }: At<Health
             let words = command.value.0.into_iter();
             Some(HealthAsk::Command(words.map(|word| checker.text("this part of the command", word)).collect()))
         }
-        (None, Some(url)) => {
-            let usable = url.value.0.starts_with("http://") || url.value.0.starts_with("https://");
-            let refused =
-                || Wrong::new(format!("{} is no address", quote(&url.value.0)), "write `http://…` or `https://…`");
-            Some(HealthAsk::Url(checker.take(
-                url.place,
-                usable.then(|| url.value.0.clone()).ok_or_else(refused),
-                String::new(),
-            )))
-        }
+        (None, Some(url)) => Some(HealthAsk::Url(checker.take(url.place, address(&url.value.0), String::new()))),
         _ => {
             checker.wrong(
                 place,
@@ -89,6 +81,17 @@ pub(super) fn health(checker: &mut Checker, At { value: spec, place }: At<Health
         );
     }
     Some(HealthCheck { ask: ask?, interval_ms, timeout_ms })
+}
+
+/// An address that can be asked: with a host, and a port that can be.
+fn address(text: &str) -> Result<String, Wrong> {
+    let refused = || Wrong::new(format!("{} is no address", quote(text)), "write `http://…` or `https://…`");
+    let uri: Uri = text.parse().map_err(|_| refused())?;
+    let host = !uri.host().unwrap_or_default().is_empty() && possible(&uri).is_ok();
+    match matches!(uri.scheme_str(), Some("http" | "https")) && host {
+        true => Ok(text.to_owned()),
+        false => Err(refused()),
+    }
 }
 
 /// What becomes of requests when nothing is said: where only approved commands may run, a person approves them.

@@ -83,25 +83,25 @@ impl Approvals {
 pub(crate) struct ApprovalsSpec {
     /// What becomes of a request that no rule fits; `allow` when left out.
     #[schemars(schema_with = "word_schema")]
-    otherwise: Option<At<NameText>>,
+    pub(crate) otherwise: Option<At<NameText>>,
     /// The first that fits holds.
     #[serde(default)]
     #[schemars(extend("maxItems" = APPROVAL_RULES_MAX))]
-    rules: List<RuleSpec>,
+    pub(crate) rules: List<RuleSpec>,
 }
 
 /// What becomes of requests that fit: those that are `is`, or those that have `contains` somewhere in them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["is"]}, {"required": ["contains"], "properties": {"answer": {"enum": ["ask", "deny"]}}}]))]
-struct RuleSpec {
+pub(crate) struct RuleSpec {
     /// The whole request, as `muster inbox` shows it.
-    is: Option<At<Text>>,
+    pub(crate) is: Option<At<Text>>,
     /// A part of it, such as `git push`; not for `allow`, because whoever asks could put it there.
-    contains: Option<At<Text>>,
+    pub(crate) contains: Option<At<Text>>,
     /// What becomes of it.
     #[schemars(schema_with = "word_schema")]
-    answer: At<NameText>,
+    pub(crate) answer: At<NameText>,
 }
 
 fn word_schema(_: &mut SchemaGenerator) -> Schema {

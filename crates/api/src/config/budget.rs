@@ -76,14 +76,14 @@ pub enum BudgetWindow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BudgetSpec {
     /// US dollars in decimal, at most six decimals.
-    pub(super) usd: Option<At<UsdText>>,
+    pub(crate) usd: Option<At<UsdText>>,
     /// The share of any budget, in percent, at which you are warned; 80 when left out.
     #[schemars(extend("minimum" = 1, "maximum" = 100))]
-    pub(super) warn_percent: Option<At<Whole>>,
+    pub(crate) warn_percent: Option<At<Whole>>,
     /// What a role or an agent may use beside that, or everybody in a window.
     #[serde(default)]
     #[schemars(extend("maxItems" = BUDGET_LIMITS_MAX))]
-    pub(super) limits: List<BudgetLimitSpec>,
+    pub(crate) limits: List<BudgetLimitSpec>,
 }
 
 /// What the tasks of a plan may use.
@@ -102,23 +102,23 @@ pub(crate) struct PlanBudgetSpec {
 #[schemars(extend("oneOf" = [{"required": ["usd"]}, {"required": ["tokens"]}, {"required": ["calls"]}, {"required": ["time"]}]))]
 pub(crate) struct BudgetLimitSpec {
     /// The role whose agents it holds for, together.
-    role: Option<At<NameText>>,
+    pub(crate) role: Option<At<NameText>>,
     /// The agent that it holds for, such as `builder-1`.
-    agent: Option<At<NameText>>,
+    pub(crate) agent: Option<At<NameText>>,
     /// The task that it holds for, in all its attempts; in plans only.
-    task: Option<At<NameText>>,
+    pub(crate) task: Option<At<NameText>>,
     /// US dollars in decimal.
-    usd: Option<At<UsdText>>,
+    pub(crate) usd: Option<At<UsdText>>,
     /// Tokens of model calls, input (cached or not) and output together.
     #[schemars(extend("minimum" = 1))]
-    tokens: Option<At<Whole>>,
+    pub(crate) tokens: Option<At<Whole>>,
     /// Model calls.
     #[schemars(extend("minimum" = 1))]
-    calls: Option<At<Whole>>,
+    pub(crate) calls: Option<At<Whole>>,
     /// Wall time in which at least one turn is on, for example `2h`.
-    time: Option<At<DurationText>>,
+    pub(crate) time: Option<At<DurationText>>,
     /// When counting begins anew: `day` (in UTC), or a time such as `5h` after the first use, as subscriptions count.
-    per: Option<At<Text>>,
+    pub(crate) per: Option<At<Text>>,
 }
 
 /// Where limits stand: what they may be about.
@@ -151,6 +151,13 @@ pub(crate) fn limits(
         limits.push(limit);
     }
     limits
+}
+
+/// The limits of two files, where those of the second take the place of those of the first that are for the same.
+pub(crate) fn over(first: &[BudgetLimit], second: Vec<BudgetLimit>) -> Vec<BudgetLimit> {
+    let same = |a: &BudgetLimit, b: &BudgetLimit| (&a.scope, a.measure, a.per) == (&b.scope, b.measure, b.per);
+    let kept = first.iter().filter(|limit| !second.iter().any(|own| same(own, limit))).cloned();
+    kept.chain(second.iter().cloned()).collect()
 }
 
 fn limit(checker: &mut Checker, spec: BudgetLimitSpec, place: Place, subjects: &Subjects<'_>) -> Option<BudgetLimit> {

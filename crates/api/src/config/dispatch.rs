@@ -82,62 +82,62 @@ pub enum TaskSize {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DispatchSpec {
     /// How much each consideration weighs when roles compete for a task.
-    weights: Option<WeightsSpec>,
+    pub(crate) weights: Option<WeightsSpec>,
     /// How many attempts of one role at a task fail before another that may do it is preferred; 2 when left out.
     #[schemars(extend("minimum" = 1, "maximum" = 100))]
-    tries_per_role: Option<At<Whole>>,
+    pub(crate) tries_per_role: Option<At<Whole>>,
     /// Rules that classify tasks, ahead of the built-in ones.
     #[serde(default)]
     #[schemars(extend("maxItems" = RULES_MAX))]
-    rules: List<RuleSpec>,
+    pub(crate) rules: List<RuleSpec>,
 }
 
 /// How much each consideration weighs; 0 leaves it out.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WeightsSpec {
+pub(crate) struct WeightsSpec {
     /// What agents can do of what is good to have; 4 when left out.
     #[schemars(extend("maximum" = 1_000))]
-    capability: Option<At<Whole>>,
+    pub(crate) capability: Option<At<Whole>>,
     /// How they are; 3 when left out.
     #[schemars(extend("maximum" = 1_000))]
-    health: Option<At<Whole>>,
+    pub(crate) health: Option<At<Whole>>,
     /// How much of their budget is left; 1 when left out.
     #[schemars(extend("maximum" = 1_000))]
-    budget: Option<At<Whole>>,
+    pub(crate) budget: Option<At<Whole>>,
     /// What their model costs; 2 when left out.
     #[schemars(extend("maximum" = 1_000))]
-    price: Option<At<Whole>>,
+    pub(crate) price: Option<At<Whole>>,
     /// How such tasks went before in this repository; 3 when left out.
     #[schemars(extend("maximum" = 1_000))]
-    history: Option<At<Whole>>,
+    pub(crate) history: Option<At<Whole>>,
 }
 
 /// What is said of tasks that fit. Of `words`, `paths`, `text`, `words_min` and `paths_min` all that are there have to fit.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RuleSpec {
+pub(crate) struct RuleSpec {
     /// One of these in the title or the instructions.
     #[serde(default)]
-    words: List<Text>,
+    pub(crate) words: List<Text>,
     /// One of these as a part of a glob that the task may write.
     #[serde(default)]
-    paths: List<Text>,
+    pub(crate) paths: List<Text>,
     /// Whether the task's result is a text (`writes: []`).
-    text: Option<bool>,
+    pub(crate) text: Option<bool>,
     /// At least so many words of instructions.
-    words_min: Option<At<Whole>>,
+    pub(crate) words_min: Option<At<Whole>>,
     /// At least so many globs that the task may write.
-    paths_min: Option<At<Whole>>,
+    pub(crate) paths_min: Option<At<Whole>>,
     /// What kind of work it is.
     #[serde(rename = "type")]
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,63}$"))]
-    task_type: Option<At<Text>>,
+    pub(crate) task_type: Option<At<Text>>,
     /// How large it is.
-    size: Option<TaskSize>,
+    pub(crate) size: Option<TaskSize>,
     /// Capabilities that are good to have for it.
     #[serde(default)]
-    wants: List<Text>,
+    pub(crate) wants: List<Text>,
 }
 
 impl Default for Dispatch {

@@ -1,7 +1,7 @@
 //! Roles: what a kind of agent is for and how it is run.
 
 use super::{
-    AGENTS_MAX, Approvals, HealthCheck, ROLES_MAX, RoleSpec, Upstream, ability, approvals,
+    AGENTS_MAX, Approvals, HealthCheck, ROLES_MAX, RoleSpec, Upstream, Upstreams, ability, approvals,
     spec::{RuntimeSpec, WorkspaceSpec},
 };
 use crate::{
@@ -118,7 +118,7 @@ pub enum WorkspaceKind {
 pub(crate) fn roles(
     checker: &mut Checker,
     specs: Entries<RoleSpec>,
-    upstreams: &BTreeMap<Name, Upstream>,
+    upstreams: &Upstreams,
     others: &BTreeMap<Name, Role>,
 ) -> BTreeMap<Name, Role> {
     let known: Vec<String> =
@@ -151,7 +151,7 @@ pub(crate) fn roles(
     judged
 }
 
-fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Upstream>) -> Role {
+fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &Upstreams) -> Role {
     let At { value: spec, place } = spec;
     let count = checker.number("the number of agents", spec.count, 1..=AGENTS_MAX).unwrap_or(1);
     let output_place = spec.output_tokens.as_ref().map(|tokens| tokens.place);
@@ -175,7 +175,7 @@ fn role(checker: &mut Checker, spec: At<RoleSpec>, upstreams: &BTreeMap<Name, Up
     };
     let usual_health = ability::usual_health(&runtime);
     let upstream = upstream(checker, spec.upstream, place, upstreams);
-    let spoken = upstream.as_ref().and_then(|name| upstreams.get(name)).is_none_or(Upstream::speaks_native);
+    let spoken = upstream.as_ref().and_then(|name| upstreams.all.get(name)).is_none_or(Upstream::speaks_native);
     if runtime == Runtime::Native && !spoken {
         let fix = "name an upstream of another format, or run a program that speaks Gemini's with `runtime: acp`";
         checker.wrong(runtime_place, "our own agent does not speak the format of its upstream", fix);
@@ -283,21 +283,16 @@ fn model(checker: &mut Checker, model: At<Text>) -> String {
 }
 
 /// The upstream that is named, or the only one.
-fn upstream(
-    checker: &mut Checker,
-    named: Option<At<NameText>>,
-    place: Place,
-    upstreams: &BTreeMap<Name, Upstream>,
-) -> Option<Name> {
-    let all = || upstreams.keys().map(Name::as_str);
+fn upstream(checker: &mut Checker, named: Option<At<NameText>>, place: Place, upstreams: &Upstreams) -> Option<Name> {
+    let all = || upstreams.all.keys().map(Name::as_str);
     let Some(named) = named else {
-        if upstreams.len() > 1 {
+        if upstreams.all.len() > 1 && upstreams.usual.is_none() {
             let fix = format!("add `upstream: NAME`: {}", one_of(all()));
             checker.wrong(place, "this role does not say which upstream it uses", fix);
         }
-        return upstreams.keys().next().cloned();
+        return upstreams.usual.clone().or_else(|| upstreams.all.keys().next().cloned());
     };
-    let known = upstreams.keys().find(|name| name.as_str() == named.value.0);
+    let known = upstreams.all.keys().find(|name| name.as_str() == named.value.0);
     if known.is_none() {
         let what = format!("there is no upstream {}", quote(&named.value.0));
         checker.wrong(named.place, what, instead_of(&named.value.0, all()));

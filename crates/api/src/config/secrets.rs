@@ -36,24 +36,26 @@ pub enum Outgoing {
 /// What is masked: provider keys and variables called `*_KEY`, `*_TOKEN`, `*_SECRET` or `*_PASSWORD` always are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SecretsSpec {
+pub(crate) struct SecretsSpec {
     /// More environment variables whose values are secret. The values themselves never stand in a file.
     #[serde(default)]
     #[schemars(extend("maxItems" = SECRET_NAMES_MAX, "items" = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
-    mask: List<Text>,
+    pub(crate) mask: List<Text>,
     /// What becomes of a secret in a request to a model: `mask`, `refuse` or `allow`; `mask` when left out.
-    outgoing: Option<At<Outgoing>>,
+    pub(crate) outgoing: Option<At<Outgoing>>,
 }
 
 impl SecretsSpec {
-    pub(super) fn judge(self, checker: &mut Checker) -> Secrets {
+    /// What `own` masks stays masked.
+    pub(super) fn judge(self, checker: &mut Checker, own: &Secrets) -> Secrets {
         if let Some(name) = self.mask.0.get(SECRET_NAMES_MAX) {
             let count = self.mask.0.len();
             checker.wrong(name.place, format!("there are {count} names"), format!("keep {SECRET_NAMES_MAX}"));
         }
         let names = self.mask.0.into_iter();
-        let mask = names.map(|name| checker.take(name.place, variable(&name.value.0), String::new())).collect();
-        Secrets { mask, outgoing: self.outgoing.map(|at| at.value).unwrap_or_default() }
+        let mut mask = own.mask.clone();
+        mask.extend(names.map(|name| checker.take(name.place, variable(&name.value.0), String::new())));
+        Secrets { mask, outgoing: self.outgoing.map_or(own.outgoing, |at| at.value) }
     }
 }
 

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 mod rules;
 
-use rules::TimeoutsSpec;
+pub(crate) use rules::TimeoutsSpec;
 pub use rules::UpstreamRules;
 
 /// Where a model is reached.
@@ -134,7 +134,7 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Openai,
     Anthropic,
     Gemini,
@@ -171,56 +171,75 @@ impl Kind {
     "if" = {"required": ["pass_through"], "properties": {"pass_through": {"const": true}}},
     "then" = {"properties": {"key_env": false, "key_file": false, "key_command": false, "fallback": {"maxItems": 0}}},
 ))]
-pub(super) struct UpstreamSpec {
+pub(crate) struct UpstreamSpec {
     /// What is spoken there; with `kind` only where it is one of several.
-    format: Option<At<Format>>,
+    pub(crate) format: Option<At<Format>>,
     /// Whose interface it has: what is spoken there and how the key is shown. The address is never implied.
-    kind: Option<At<Kind>>,
+    pub(crate) kind: Option<At<Kind>>,
     /// Address of the server, for example `https://models.example.com/v1`.
     #[schemars(extend("pattern" = "^https?://[^/?#@]+(/[^?#]*)?$"))]
-    base_url: Option<At<Text>>,
+    pub(crate) base_url: Option<At<Text>>,
     /// The environment variable that holds the key. The key itself never stands in a file of ours.
     #[schemars(extend("pattern" = "^[A-Z_][A-Z0-9_]{0,63}$"))]
-    key_env: Option<At<Text>>,
+    pub(crate) key_env: Option<At<Text>>,
     /// The file that holds the key, relative to this one or beginning with `~/`; nobody else may be able to read it.
-    key_file: Option<At<Text>>,
+    pub(crate) key_file: Option<At<Text>>,
     /// The program that prints the key, and its arguments: `[op, read, "op://work/models/key"]`. It runs outside any sandbox, with no
-    /// shell, once for each run; only a configuration that was named with `--config` may say so, never one that came with a repository.
+    /// shell, once for each run; only a person's own configuration may say so, never a file of a repository.
     #[schemars(extend("minItems" = 1, "maxItems" = 64))]
-    key_command: Option<At<List<Text>>>,
+    pub(crate) key_command: Option<At<List<Text>>>,
     /// Whether the agent's own credential is passed on, for programs that are logged in with a subscription.
-    pass_through: Option<At<bool>>,
+    pub(crate) pass_through: Option<At<bool>>,
     /// A file of recorded answers, relative to this one; for tests and demonstrations without a network.
-    scripted: Option<At<Text>>,
+    pub(crate) scripted: Option<At<Text>>,
     /// The recorded calls of a mission (`muster run --record`): the mission's name, or the folder that holds them, written
     /// with a slash (`./cassette`). Answers without a network and at no cost what was asked when they were recorded.
-    replay: Option<At<Text>>,
+    pub(crate) replay: Option<At<Text>>,
     /// The models it serves, `*` standing for any text; any when left out.
     #[schemars(extend("maxItems" = 256))]
-    models: Option<At<List<Text>>>,
+    pub(crate) models: Option<At<List<Text>>>,
     /// Names of your own for its models: `fast: gpt-5-mini`.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 256, "propertyNames" = {"pattern": "^[^*]+$"}))]
-    aliases: Entries<Text>,
+    pub(crate) aliases: Entries<Text>,
     /// The upstreams that are asked in this order when it cannot answer.
     #[schemars(extend("maxItems" = 256))]
-    fallback: Option<At<List<NameText>>>,
+    pub(crate) fallback: Option<At<List<NameText>>>,
     /// How many times a call is tried again; 2 when left out.
     #[schemars(extend("maximum" = 10))]
-    retries: Option<At<Whole>>,
+    pub(crate) retries: Option<At<Whole>>,
     /// How long one call may wait between its tries, all together; `20s` when left out.
-    retry_wait: Option<At<DurationText>>,
+    pub(crate) retry_wait: Option<At<DurationText>>,
     /// How many calls it may get at one time.
     #[schemars(extend("minimum" = 1, "maximum" = 10_000))]
-    concurrency: Option<At<Whole>>,
+    pub(crate) concurrency: Option<At<Whole>>,
     /// How many calls may begin in any minute.
     #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
-    requests_per_minute: Option<At<Whole>>,
+    pub(crate) requests_per_minute: Option<At<Whole>>,
     /// How long it may take.
-    timeouts: Option<TimeoutsSpec>,
+    pub(crate) timeouts: Option<TimeoutsSpec>,
 }
 
-pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> BTreeMap<Name, Upstream> {
+/// The upstreams that roles may name, and the one of a role that names none.
+pub(crate) struct Upstreams {
+    pub(crate) all: BTreeMap<Name, Upstream>,
+    /// The only one of the file, or else the only one that there is.
+    pub(crate) usual: Option<Name>,
+}
+
+impl Upstreams {
+    pub(crate) fn of(all: &BTreeMap<Name, Upstream>) -> Self {
+        let usual = all.keys().next().filter(|_| all.len() == 1).cloned();
+        Self { all: all.clone(), usual }
+    }
+}
+
+/// Those of a file over those of another.
+pub(super) fn upstreams(
+    checker: &mut Checker,
+    specs: Entries<UpstreamSpec>,
+    own: &BTreeMap<Name, Upstream>,
+) -> Upstreams {
     if let Some((name, _)) = specs.0.get(UPSTREAMS_MAX) {
         checker.wrong(name.place, format!("there are {} upstreams", specs.0.len()), format!("keep {UPSTREAMS_MAX}"));
     }
@@ -233,8 +252,12 @@ pub(super) fn upstreams(checker: &mut Checker, specs: Entries<UpstreamSpec>) -> 
         fallbacks.push((known.clone(), names.collect()));
         judged.insert(known, upstream(checker, spec));
     }
-    rules::check_fallbacks(checker, &fallbacks, &judged);
-    judged
+    let only = judged.keys().next().filter(|_| judged.len() == 1).cloned();
+    let own = own.iter().map(|(name, upstream)| (name.clone(), upstream.clone()));
+    let all = own.chain(judged).collect();
+    rules::check_fallbacks(checker, &fallbacks, &all);
+    let usual = only.or(Upstreams::of(&all).usual);
+    Upstreams { all, usual }
 }
 
 fn upstream(checker: &mut Checker, spec: At<UpstreamSpec>) -> Upstream {
@@ -389,7 +412,7 @@ fn base_url_of(text: &str) -> Result<String, Wrong> {
 }
 
 /// Whether a connection to an address could ever be made; what is wrong with it.
-fn possible(uri: &Uri) -> Result<(), &'static str> {
+pub(super) fn possible(uri: &Uri) -> Result<(), &'static str> {
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     let port = authority.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
@@ -449,6 +472,9 @@ mod tests {
             "http://[::zz]/v1",
             "http://a..b/v1",
             "http://a_*/v1",
+            "http://[::1]:65536/v1",
+            "http://a:/v1",
+            "http://:8080/v1",
         ] {
             assert!(base_url_of(text).is_err(), "{text}");
         }

@@ -38,45 +38,45 @@ pub struct ProcessLimits {
 /// What bounds one sandboxed process and everything that it starts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LimitsSpec {
+pub(crate) struct LimitsSpec {
     /// Memory of each process.
-    memory: Option<At<SizeText>>,
+    pub(crate) memory: Option<At<SizeText>>,
     /// Memory of all of them together.
-    tree_memory: Option<At<SizeText>>,
+    pub(crate) tree_memory: Option<At<SizeText>>,
     /// Processes and threads at the same time; two of them are the sandbox's own.
     #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
-    processes: Option<At<Whole>>,
+    pub(crate) processes: Option<At<Whole>>,
     /// Open files of one process.
     #[schemars(extend("minimum" = 16, "maximum" = 1_000_000))]
-    open_files: Option<At<Whole>>,
+    pub(crate) open_files: Option<At<Whole>>,
     /// Largest file.
-    file: Option<At<SizeText>>,
+    pub(crate) file: Option<At<SizeText>>,
     /// What may be written to folders of this machine in all.
-    disk: Option<At<SizeText>>,
+    pub(crate) disk: Option<At<SizeText>>,
     /// Room for temporary files.
-    tmp: Option<At<SizeText>>,
+    pub(crate) tmp: Option<At<SizeText>>,
     /// Processor time of each process.
-    cpu_time: Option<At<DurationText>>,
+    pub(crate) cpu_time: Option<At<DurationText>>,
     /// Share of processor time of all of them together, in percent of one processor.
     #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
-    cpu_percent: Option<At<Whole>>,
+    pub(crate) cpu_percent: Option<At<Whole>>,
     /// Time until all of it is ended.
-    wall: Option<At<DurationText>>,
+    pub(crate) wall: Option<At<DurationText>>,
     /// Memory of each process, in MiB; `memory` says the same with a unit.
     #[schemars(extend("minimum" = 16, "maximum" = 16_777_216))]
-    memory_mib: Option<At<Whole>>,
+    pub(crate) memory_mib: Option<At<Whole>>,
     /// Memory of all of them together, in MiB; `tree_memory` says the same with a unit.
     #[schemars(extend("minimum" = 16, "maximum" = 16_777_216))]
-    tree_memory_mib: Option<At<Whole>>,
+    pub(crate) tree_memory_mib: Option<At<Whole>>,
     /// What may be written to folders of this machine in all, in MiB; `disk` says the same with a unit.
     #[schemars(extend("minimum" = 1, "maximum" = 16_777_216))]
-    disk_mib: Option<At<Whole>>,
+    pub(crate) disk_mib: Option<At<Whole>>,
     /// Largest file, in MiB; `file` says the same with a unit.
     #[schemars(extend("minimum" = 1, "maximum" = 16_777_216))]
-    file_mib: Option<At<Whole>>,
+    pub(crate) file_mib: Option<At<Whole>>,
     /// Room for temporary files, in MiB; `tmp` says the same with a unit.
     #[schemars(extend("minimum" = 1, "maximum" = 16_777_216))]
-    tmp_mib: Option<At<Whole>>,
+    pub(crate) tmp_mib: Option<At<Whole>>,
 }
 
 /// Least memory of a process: with less no program starts.

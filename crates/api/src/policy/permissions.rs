@@ -146,23 +146,23 @@ impl Permissions {
 /// Boundaries in the words of other systems.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PermissionsSpec {
+pub(crate) struct PermissionsSpec {
     /// What may be done with files.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<FileSystem>")]
-    file_system: Option<At<Text>>,
+    pub(crate) file_system: Option<At<Text>>,
     /// What may be connected to.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<NetworkWord>")]
-    network: Option<At<Text>>,
+    pub(crate) network: Option<At<Text>>,
     /// Which commands may be run.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<ShellCommands>")]
-    shell_commands: Option<At<Text>>,
+    pub(crate) shell_commands: Option<At<Text>>,
     /// What may be done with git.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<GitOperations>")]
-    git_operations: Option<At<Text>>,
+    pub(crate) git_operations: Option<At<Text>>,
 }
 
 impl PermissionsSpec {

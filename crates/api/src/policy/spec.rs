@@ -16,55 +16,55 @@ use std::collections::BTreeMap;
 pub(crate) struct PolicySpec {
     /// The version of this file's format.
     #[schemars(extend("maximum" = 1, "minimum" = 1))]
-    pub(super) version: Option<At<Whole>>,
+    pub(crate) version: Option<At<Whole>>,
     /// What everything else changes: `worker` starts no process, `agent-cli` runs commands, `check` builds and tests without
     /// a network, `read-only` looks.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<Preset>")]
-    pub(super) preset: Option<At<NameText>>,
+    pub(crate) preset: Option<At<NameText>>,
     /// Boundaries in the words of other systems; each becomes a part of this policy.
-    pub(super) permissions: Option<At<PermissionsSpec>>,
+    pub(crate) permissions: Option<At<PermissionsSpec>>,
     /// What may be done with the place where work is done.
     #[serde(default)]
     #[schemars(schema_with = "word_schema::<Work>")]
-    pub(super) work: Option<At<NameText>>,
+    pub(crate) work: Option<At<NameText>>,
     /// Files and folders of this machine that are shown inside.
-    pub(super) files: Option<FilesSpec>,
+    pub(crate) files: Option<FilesSpec>,
     /// Files and folders to read and execute: short for `files: {execute: …}`.
     #[serde(default)]
-    pub(super) read: List<Text>,
+    pub(crate) read: List<Text>,
     /// What may be connected to: `none`, `gateway`, `open`, or `{hosts: [HOST:PORT]}`.
     #[serde(default)]
     #[schemars(schema_with = "network_schema")]
-    pub(super) network: Option<At<WordOr<HostsSpec>>>,
+    pub(crate) network: Option<At<WordOr<HostsSpec>>>,
     /// Names and groups (`@worker`) of system calls that are allowed.
     #[serde(default)]
     #[schemars(extend("minItems" = 1, "items" = {"type": "string", "pattern": "^@?[a-z_][a-z0-9_-]{0,63}$"}))]
-    pub(super) allowed_syscalls: Option<At<List<Text>>>,
+    pub(crate) allowed_syscalls: Option<At<List<Text>>>,
     /// Whether it may start others: `none`, `tree`, or `{exec: [PROGRAM]}`.
     #[serde(default)]
     #[schemars(schema_with = "processes_schema")]
-    pub(super) processes: Option<At<WordOr<ExecSpec>>>,
+    pub(crate) processes: Option<At<WordOr<ExecSpec>>>,
     /// What bounds it and everything that it starts.
-    pub(super) limits: Option<At<LimitsSpec>>,
+    pub(crate) limits: Option<At<LimitsSpec>>,
     /// Environment variables that it gets.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
-    pub(super) env: Entries<Value>,
+    pub(crate) env: Entries<Value>,
     /// Names of variables that it gets from whoever starts it, if they have them.
     #[serde(default)]
     #[schemars(extend("items" = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"}))]
-    pub(super) pass: List<Text>,
+    pub(crate) pass: List<Text>,
     /// Who it is inside.
-    pub(super) identity: Option<IdentitySpec>,
+    pub(crate) identity: Option<IdentitySpec>,
     /// What enforces it: `kernel`, or `{docker: {image: NAME}}`.
     #[serde(default)]
     #[schemars(schema_with = "backend_schema")]
-    pub(super) backend: Option<At<WordOr<BackendSpec>>>,
+    pub(crate) backend: Option<At<WordOr<BackendSpec>>>,
     /// Layers of protection that may be missing on the host; whatever is not named here must hold.
     #[serde(default)]
     #[schemars(schema_with = "layers_schema")]
-    pub(super) allow_degraded: List<NameText>,
+    pub(crate) allow_degraded: List<NameText>,
 }
 
 impl PolicySpec {
@@ -98,75 +98,75 @@ impl PolicySpec {
 /// Files and folders of this machine that are shown inside.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FilesSpec {
+pub(crate) struct FilesSpec {
     /// To read.
     #[serde(default)]
     #[schemars(schema_with = "paths_schema")]
-    pub(super) read: List<WordOr<PathSpec>>,
+    pub(crate) read: List<WordOr<PathSpec>>,
     /// To read and write.
     #[serde(default)]
     #[schemars(schema_with = "paths_schema")]
-    pub(super) write: List<WordOr<PathSpec>>,
+    pub(crate) write: List<WordOr<PathSpec>>,
     /// To read and execute.
     #[serde(default)]
     #[schemars(schema_with = "paths_schema")]
-    pub(super) execute: List<WordOr<PathSpec>>,
+    pub(crate) execute: List<WordOr<PathSpec>>,
 }
 
 /// A path that appears inside at another place.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PathSpec {
+pub(crate) struct PathSpec {
     /// The path on this machine.
-    pub(super) host: At<Text>,
+    pub(crate) host: At<Text>,
     /// Where it appears inside.
     #[schemars(extend("pattern" = "^/"))]
-    pub(super) inside: At<Text>,
+    pub(crate) inside: At<Text>,
 }
 
 /// Hosts that may be connected to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HostsSpec {
+pub(crate) struct HostsSpec {
     /// `HOST:PORT`, 443 without a port; `*.` in front of a host stands for any name below it; ` private` after it lets the
     /// name lead to an address of a private network.
-    pub(super) hosts: At<List<Text>>,
+    pub(crate) hosts: At<List<Text>>,
 }
 
 /// Programs that may be executed.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExecSpec {
+pub(crate) struct ExecSpec {
     /// Bare names, looked up in `PATH`, or absolute paths inside.
-    pub(super) exec: At<List<Text>>,
+    pub(crate) exec: At<List<Text>>,
 }
 
 /// Who the process is inside.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct IdentitySpec {
+pub(crate) struct IdentitySpec {
     /// User id.
     #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294u32))]
-    pub(super) uid: Option<At<Whole>>,
+    pub(crate) uid: Option<At<Whole>>,
     /// Group id.
     #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294u32))]
-    pub(super) gid: Option<At<Whole>>,
+    pub(crate) gid: Option<At<Whole>>,
 }
 
 /// A back end that needs to know more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BackendSpec {
+pub(crate) struct BackendSpec {
     /// A container of Docker or Podman.
-    pub(super) docker: DockerSpec,
+    pub(crate) docker: DockerSpec,
 }
 
 /// A container of Docker or Podman.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DockerSpec {
+pub(crate) struct DockerSpec {
     /// The image, as the engine knows it.
-    pub(super) image: At<Text>,
+    pub(crate) image: At<Text>,
 }
 
 fn words<W: Words>() -> Vec<&'static str> {

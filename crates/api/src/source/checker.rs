@@ -101,6 +101,12 @@ impl<'a> Checker<'a> {
         self.number("the version of this file's format", version, 1..=1);
     }
 
+    /// The problems so far, beside a value in which stand-ins are left: for judging another file that depends on it, and for
+    /// nothing else.
+    pub(crate) fn told(self) -> Option<Problems> {
+        (!self.problems.is_empty()).then(|| Problems::of(self.problems, self.more))
+    }
+
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Problems> {
         if self.problems.is_empty() { Ok(value) } else { Err(Problems::of(self.problems, self.more)) }
     }

@@ -271,9 +271,11 @@ fn a_misspelt_key_finds_its_neighbour() {
     check(
         "roles:\n  a:\n    runtme: native\n",
         expect![[r#"
-        muster.yaml:3:5: unknown key `runtme`
-          help: did you mean `runtime`?
-    "#]],
+            muster.yaml:3:5: unknown key `runtme`
+              help: did you mean `runtime`?
+            muster.yaml:3:5: the key `model` is missing
+              help: add `model: …` here
+        "#]],
     );
     check(
         "roles: {a: {runtime: gemini, model: m}}\n",
@@ -303,9 +305,9 @@ fn a_value_of_the_wrong_kind_is_told_in_plain_words() {
     check(
         "roles: {a: {runtime: native, model: 4}}\n",
         expect![[r#"
-        muster.yaml:1:30: this is the integer `4`, not a text
-          help: write a text; put quotes around one that looks like a number or a word like true
-    "#]],
+            muster.yaml:1:30: this is the integer `4`, not a text
+              help: write a text; put quotes around one that looks like a number or a word like true
+        "#]],
     );
     check(
         "roles: {a: {runtime: native, model: m, count: two}}\n",
@@ -420,7 +422,7 @@ fn without_an_upstream_nothing_runs_and_the_answer_is_an_example() {
     let empty = CheckedConfig::default();
     expect![[r#"
         muster.yaml: no upstream is configured, so no agent can reach a model
-          help: write for example
+          help: write into your own configuration (~/.config/muster/config.yaml), for example
           upstreams:
             main:
               format: openai-chat

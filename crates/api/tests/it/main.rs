@@ -6,6 +6,8 @@ mod examples;
 mod plan;
 mod policy;
 mod schema;
+mod trust;
+mod untrusted;
 
 use api::{
     config::CheckedConfig,

@@ -1,7 +1,10 @@
 //! Plan files: what is taken, and what a person is told about the rest.
 
 use crate::{config, plan, told};
-use api::plan::{CheckedPlan, Writes};
+use api::{
+    plan::{CheckedPlan, Writes},
+    source::Source,
+};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
@@ -145,9 +148,11 @@ fn a_plan_of_the_wrong_shape_gives_one_problem() {
     check(
         "tasks: [{id: a, role: builder, instructions: x, dependson: []}]",
         expect![[r#"
-        plan.yaml:1:49: unknown key `dependson`
-          help: did you mean `depends_on`?
-    "#]],
+            plan.yaml:1:9: this task changes files but has no acceptance check
+              help: add `checks: [{run: COMMAND}]`, what must succeed before the change is merged; or `writes: []` for a task that only reports
+            plan.yaml:1:49: unknown key `dependson`
+              help: did you mean `depends_on`?
+        "#]],
     );
     check(
         "tasks: []",
@@ -166,9 +171,11 @@ fn a_plan_of_the_wrong_shape_gives_one_problem() {
     check(
         "tasks: [{id: 1, role: builder, instructions: x}]",
         expect![[r#"
-        plan.yaml:1:10: this is the integer `1`, not a text
-          help: write a text; put quotes around one that looks like a number or a word like true
-    "#]],
+            plan.yaml:1:9: this task changes files but has no acceptance check
+              help: add `checks: [{run: COMMAND}]`, what must succeed before the change is merged; or `writes: []` for a task that only reports
+            plan.yaml:1:10: this is the integer `1`, not a text
+              help: write a text; put quotes around one that looks like a number or a word like true
+        "#]],
     );
     check(
         "tasks: [{id: a, role: builder, instructions: x, checks: [make]}]",
@@ -180,9 +187,9 @@ fn a_plan_of_the_wrong_shape_gives_one_problem() {
     check(
         "tasks: [{id: a, role: builder, instructions: x, checks: make}]",
         expect![[r#"
-        plan.yaml:1:49: this is the text "make", not a list
-          help: write a list: `[one, two]`, or `[]` for an empty one
-    "#]],
+            plan.yaml:1:49: this is the text "make", not a list
+              help: write a list: `[one, two]`, or `[]` for an empty one
+        "#]],
     );
     check(
         "{\"tasks\": [{\"id\": \"a\"]}",
@@ -286,4 +293,60 @@ proptest! {
             Err(problems) => prop_assert!(problems.list.iter().all(|problem| !problem.what.is_empty() && !problem.fix.is_empty())),
         }
     }
+}
+
+#[test]
+fn six_mistakes_are_told_at_once_whatever_they_are() {
+    let text = "goal: g
+tasks:
+  - id: one
+    role: builder
+    instructoins: do it
+    checks: [{run: x, timeout: 60}]
+  - id: two
+    role: bulider
+    instructions: 5
+    best_of: many
+    depends_on: one
+    checks: [{runs: x}]
+";
+    expect![[r#"
+        plan.yaml:5:5: unknown key `instructoins`
+          help: did you mean `instructions`?
+        plan.yaml:6:32: `60` is not a length of time
+          help: write for example `500ms`, `60s`, `5m` or `2h`
+        plan.yaml:8:11: there is no role `bulider`
+          help: did you mean `builder`?
+        plan.yaml:9:5: this is the integer `5`, not a text
+          help: write a text; put quotes around one that looks like a number or a word like true
+        plan.yaml:10:5: this is the text "many", not a whole number
+          help: write a whole number without quotes, zero or more
+        plan.yaml:11:5: this is the text "one", not a list
+          help: write a list: `[one, two]`, or `[]` for an empty one
+        plan.yaml:12:15: unknown key `runs`
+          help: did you mean `run`?
+    "#]]
+    .assert_eq(&told(plan(text)));
+}
+
+#[test]
+fn both_files_are_told_of_at_once() {
+    let configured = Source::new(
+        "muster.yaml",
+        "upstreams: {s: {scripted: s.yaml}}\nrolls: {}\nroles: {a: {runtime: naive, model: m}}\n",
+    );
+    let source = Source::new("plan.yaml", "tasks: [{id: t, role: a, instructions: x, check: []}]\nbudgets: {}\n");
+    let problems = api::plan::load_both(Some(&configured), &Default::default(), &source).unwrap_err();
+    let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        muster.yaml:2:1: unknown key `rolls`
+          help: did you mean `roles`?
+        muster.yaml:3:22: `naive` is not one of the choices
+          help: did you mean `native`?
+        plan.yaml:1:43: unknown key `check`
+          help: did you mean `checks`?
+        plan.yaml:2:1: unknown key `budgets`
+          help: did you mean `budget`?
+    "#]]
+    .assert_eq(&format!("{}\n", text.join("\n")));
 }

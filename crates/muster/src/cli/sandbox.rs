@@ -38,6 +38,12 @@ pub(crate) struct SandboxRun {
     /// A ready policy, with this folder to work in.
     #[arg(long, value_name = "NAME", default_value = "check", value_parser = ["worker", "agent-cli", "check", "read-only"])]
     pub(crate) preset: String,
+    /// Trust what a policy file of this folder or of a repository asks for, and remember it: see `muster trust`.
+    #[arg(long, requires = "policy")]
+    pub(crate) trust: bool,
+    /// Where what is trusted is remembered.
+    #[arg(skip)]
+    pub(crate) home: Option<PathBuf>,
     /// A further folder to read, write and execute in, at its own place.
     #[arg(long, value_name = "DIR")]
     pub(crate) write: Vec<PathBuf>,

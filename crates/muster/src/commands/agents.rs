@@ -1,10 +1,12 @@
 //! `muster agents`: which agents this machine has, and whether a program can be one.
 
-use super::{engine, folder_of, runtime, user_home};
+use super::{engine, runtime, user_home};
 use crate::{
     cli::{AgentsCheckArgs, AgentsCommand, AgentsListArgs},
     outcome::{Error, Outcome},
+    project::{Configured, found},
     screen,
+    trust::Door,
 };
 use api::{
     config::{self, CheckedConfig},
@@ -17,21 +19,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) fn run(command: AgentsCommand) -> Result<Outcome, Error> {
+pub(crate) fn run(home: &Path, command: AgentsCommand) -> Result<Outcome, Error> {
     match command {
-        AgentsCommand::List(args) => list(&args),
-        AgentsCommand::Check(args) => check(&args),
+        AgentsCommand::List(args) => list(home, &args),
+        AgentsCommand::Check(args) => check(home, &args),
     }
 }
 
-fn list(args: &AgentsListArgs) -> Result<Outcome, Error> {
+fn list(home: &Path, args: &AgentsListArgs) -> Result<Outcome, Error> {
     let scratch = Scratch::make()?;
     let program =
         std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
     let launcher = vec![program.into_os_string(), "__sandbox".into()];
     let folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let config = config_of(args.config.as_deref())?;
+    let config = config_to_look_at(args.config.as_deref(), &Door { home: Some(home), trust: false })?;
     let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
     let found = runtime()?.block_on(async {
         let version = env!("CARGO_PKG_VERSION");
@@ -50,15 +52,38 @@ fn list(args: &AgentsListArgs) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-/// The configuration that is named, or the one that is here, and its folder.
-fn config_of(file: Option<&Path>) -> Result<Option<(CheckedConfig, PathBuf)>, Error> {
-    let named = file.is_some();
-    let file = file.unwrap_or(Path::new("muster.yaml"));
-    if !named && !file.exists() {
+/// The configuration that is named, or the one that holds here, as it is on the way in; nothing where there is none.
+fn configured_here(file: Option<&Path>) -> Result<Option<Configured>, Error> {
+    let here = Path::new(".");
+    match file.is_none() && found(here).is_none() {
+        true => {
+            let configured = Configured::own_alone(here)?;
+            Ok(Some(configured).filter(|configured| configured.own.source.is_some()))
+        }
+        false => Configured::read(file, here).map(Some),
+    }
+}
+
+/// The configuration and its folder, if its door is open: to look nobody is asked, and nothing of what is not trusted is run.
+fn config_to_look_at(file: Option<&Path>, door: &Door<'_>) -> Result<Option<(CheckedConfig, PathBuf)>, Error> {
+    let Some(configured) = configured_here(file)? else { return Ok(None) };
+    let (config, needs) = configured.judged()?;
+    if !needs.iter().all(|(given, asks)| door.is_open(given, asks)) {
+        let file = configured.name();
+        screen::note(&format!(
+            "{file}: its roles are not looked at, since nobody has trusted what it asks for; see: muster trust {file}"
+        ));
         return Ok(None);
     }
-    let config = Source::read(file).and_then(|source| config::load(&source)).map_err(Error::usage)?;
-    Ok(Some((config, folder_of(file)?)))
+    Ok(Some((config, configured.folder())))
+}
+
+/// The configuration and its folder, with a person asked where that is needed.
+fn config_to_use(file: Option<&Path>, door: &Door<'_>) -> Result<Option<(CheckedConfig, PathBuf)>, Error> {
+    let Some(configured) = configured_here(file)? else { return Ok(None) };
+    let (config, needs) = configured.judged()?;
+    door.pass(needs)?;
+    Ok(Some((config, configured.folder())))
 }
 
 fn listed(entries: &[AgentEntry]) -> String {
@@ -77,8 +102,8 @@ fn listed(entries: &[AgentEntry]) -> String {
     text
 }
 
-fn check(args: &AgentsCheckArgs) -> Result<Outcome, Error> {
-    let role = role(args)?;
+fn check(home: &Path, args: &AgentsCheckArgs) -> Result<Outcome, Error> {
+    let role = role(args, &Door { home: Some(home), trust: false })?;
     let scratch = Scratch::make()?;
     let verdicts = runtime()?.block_on(async {
         let home = scratch.0.join("home");
@@ -115,9 +140,9 @@ fn judged(verdicts: &[Verdict]) -> String {
 }
 
 /// The role that is checked: the configuration's of this name, or one that the program makes.
-fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
+fn role(args: &AgentsCheckArgs, door: &Door<'_>) -> Result<RoleSettings, Error> {
     let home = user_home().unwrap_or_else(|| PathBuf::from("/"));
-    if let Some((config, config_dir)) = config_of(args.config.as_deref())? {
+    if let Some((config, config_dir)) = config_of_role(args, door)? {
         let places = Places { config_dir: &config_dir, home: &home };
         if let Some(role) = configured(&config, &args.agent, places) {
             return Ok(role);
@@ -151,6 +176,13 @@ fn role(args: &AgentsCheckArgs) -> Result<RoleSettings, Error> {
     let source = Source::new("the command line", described.to_string());
     let config = config::load(&source).map_err(Error::usage)?;
     configured(&config, "agent", places).ok_or_else(|| Error::usage("there is no agent to check"))
+}
+
+/// The configuration for a role of this name. What is plainly a program needs none, so that nobody is asked about one.
+fn config_of_role(args: &AgentsCheckArgs, door: &Door<'_>) -> Result<Option<(CheckedConfig, PathBuf)>, Error> {
+    let named = args.config.is_some();
+    let program = args.agent.contains('/') && !named;
+    if program { Ok(None) } else { config_to_use(args.config.as_deref(), door) }
 }
 
 fn configured(config: &CheckedConfig, name: &str, places: Places<'_>) -> Option<RoleSettings> {

@@ -1,18 +1,18 @@
 //! `muster config`: are these files right, and what may they say.
 
-use super::{folder_of, user_home};
 use crate::{
     cli::{ConfigCommand, FileKind},
     outcome::{Error, Outcome},
+    project::{CONFIG, Texts, all, found},
     screen,
+    trust::{Door, asked},
 };
-use api::{config, plan, policy, schema, source::Source};
-use engine::Places;
-use std::path::{Path, PathBuf};
+use api::{policy, schema, source::Source};
+use std::path::Path;
 
-pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
+pub(crate) fn run(home: &Path, command: ConfigCommand) -> Result<Outcome, Error> {
     match command {
-        ConfigCommand::Check { file, config, r#as } => screen::out(&check(&file, config.as_deref(), r#as)?)?,
+        ConfigCommand::Check { file, config, r#as } => screen::out(&check(home, &file, config.as_deref(), r#as)?)?,
         ConfigCommand::Schema { name } => screen::json(&match name.as_str() {
             "plan" => schema::plan(),
             "policy" => schema::policy(),
@@ -23,43 +23,41 @@ pub(crate) fn run(command: ConfigCommand) -> Result<Outcome, Error> {
 }
 
 /// One line about a file that is right; every problem of one that is not.
-fn check(file: &Path, config: Option<&Path>, given: Option<FileKind>) -> Result<String, Error> {
+fn check(home: &Path, file: &Path, config: Option<&Path>, given: Option<FileKind>) -> Result<String, Error> {
     let source = Source::read(file).map_err(Error::usage)?;
     match given.unwrap_or_else(|| kind(file, source.text())) {
-        FileKind::Config => check_config(file, &source),
-        FileKind::Plan => check_plan(file, &source, config),
+        FileKind::Config => check_config(home, file),
+        FileKind::Plan => check_plan(home, file, config),
         FileKind::Policy => check_policy(file, &source),
     }
 }
 
-/// With what its sandboxes need of this machine.
-fn check_config(file: &Path, source: &Source) -> Result<String, Error> {
-    let config = config::load(source).map_err(Error::usage)?;
-    let (config_dir, home) = (folder_of(file)?, user_home().unwrap_or_else(|| PathBuf::from("/")));
-    let places = Places { config_dir: &config_dir, home: &home };
-    let policies = config.roles.values().map(|role| &role.sandbox).chain([&config.checks]);
-    let fits = |policy| engine::sandboxed::check(source.name(), policy, places);
-    policies.into_iter().try_for_each(fits).map_err(Error::usage)?;
+/// With everything that a run would lack on this machine.
+fn check_config(home: &Path, file: &Path) -> Result<String, Error> {
+    let texts = Texts::read(Some(file), None, folder(file))?;
+    complete(&texts, home)?;
+    let config = texts.config();
     let parts = [
         several(config.upstreams.len(), "upstream", "upstreams"),
         several(config.roles.len(), "role", "roles"),
         config.budget_micros.map_or("no budget".to_owned(), |micros| format!("budget {}", engine::view::money(micros))),
     ];
-    Ok(format!("{}: ok, a configuration: {}", source.name(), parts.join(", ")))
+    Ok(format!("{}: ok, a configuration: {}{}", file.display(), parts.join(", "), trust_needed(&texts, home)?))
 }
 
 /// A plan is judged with the configuration that it would be run under, since roles may come from there.
-fn check_plan(file: &Path, source: &Source, config: Option<&Path>) -> Result<String, Error> {
-    let beside = file.with_file_name("muster.yaml");
-    let config = match config {
-        Some(given) => Some(given),
-        None => Some(beside.as_path()).filter(|beside| beside.exists()),
+fn check_plan(home: &Path, file: &Path, config: Option<&Path>) -> Result<String, Error> {
+    let beside = file.with_file_name(CONFIG);
+    let beside = if beside.exists() { Some(beside) } else { found(folder(file)) };
+    let (under, texts) = match config.map(Path::to_owned).or(beside) {
+        Some(config) => (config.display().to_string(), Texts::read(Some(&config), Some(file), folder(file))?),
+        None => {
+            let texts = Texts::alone(file, folder(file))?;
+            (texts.configured_name().unwrap_or("no configuration").to_owned(), texts)
+        }
     };
-    let loaded = match config {
-        Some(path) => Source::read(path).and_then(|source| config::load(&source)).map_err(Error::usage)?,
-        None => config::CheckedConfig::default(),
-    };
-    let plan = plan::load(source, &loaded).map_err(Error::usage)?;
+    complete(&texts, home)?;
+    let plan = texts.plan();
     let agents: u32 = plan.roles.values().map(|role| role.count).sum();
     let checks: usize = plan.tasks.iter().map(|task| task.checks.len()).sum();
     let parts = [
@@ -68,14 +66,35 @@ fn check_plan(file: &Path, source: &Source, config: Option<&Path>) -> Result<Str
         several(plan.roles.len(), "role", "roles"),
         several(agents as usize, "agent", "agents"),
     ];
-    let under = config.map_or("no configuration".to_owned(), |path| path.display().to_string());
-    Ok(format!("{}: ok, a plan under {under}: {}", source.name(), parts.join(", ")))
+    let more = trust_needed(&texts, home)?;
+    Ok(format!("{}: ok, a plan under {under}: {}{more}", file.display(), parts.join(", ")))
+}
+
+/// The folder of a file, from where its repository is looked for.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Nothing is missing on this machine.
+fn complete(texts: &Texts, home: &Path) -> Result<(), Error> {
+    let problems = texts.lacks(false, None, home);
+    if problems.is_empty() { Ok(()) } else { Err(all(problems.into_iter().map(Some))) }
+}
+
+/// What has to be trusted before it is run, if anything has.
+fn trust_needed(texts: &Texts, home: &Path) -> Result<String, Error> {
+    let door = Door { home: Some(home), trust: false };
+    let open = texts.needs()?.into_iter().filter(|(given, asks)| !door.is_open(given, asks)).collect::<Vec<_>>();
+    if open.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!("\n{}\n  before it is run you are asked once; see `muster trust`", asked(&open)))
 }
 
 /// With what it needs of this machine.
 fn check_policy(file: &Path, source: &Source) -> Result<String, Error> {
     let policy = policy::load(source).map_err(Error::usage)?;
-    super::sandbox::read(file)?;
+    super::sandbox::read(file, None)?;
     let parts = [
         policy.preset.map_or("no preset".to_owned(), |preset| format!("preset {}", preset.word())),
         several(policy.host_paths().count(), "path", "paths"),
@@ -112,7 +131,7 @@ const LIMIT_KEYS: [&str; 10] =
     ["memory", "tree_memory", "processes", "open_files", "file", "disk", "tmp", "cpu_time", "cpu_percent", "wall"];
 
 /// A plan has `tasks` at its top, a configuration never has. A file that is neither yet is judged by its name.
-fn kind(file: &Path, text: &str) -> FileKind {
+pub(super) fn kind(file: &Path, text: &str) -> FileKind {
     let block = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
     };
@@ -207,11 +226,11 @@ mod tests {
             ("processes: {exec: [no-such-program]}\n", "is not found"),
         ] {
             std::fs::write(&policy, text).unwrap();
-            let error = check(&policy, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
+            let error = check(dir.path(), &policy, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
             assert!(error.contains(word), "{error}");
         }
         std::fs::write(&policy, "{}\n").unwrap();
-        assert!(check(&policy, None, Some(FileKind::Policy)).unwrap().contains("a sandbox policy"));
+        assert!(check(dir.path(), &policy, None, Some(FileKind::Policy)).unwrap().contains("a sandbox policy"));
     }
 
     #[test]
@@ -220,14 +239,18 @@ mod tests {
         let plan = dir.path().join("plan.yaml");
         let task = "{id: a, role: builder, instructions: do it, checks: [{run: 'true'}]}";
         std::fs::write(&plan, format!("tasks: [{task}]\n")).unwrap();
-        let error = check(&plan, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
+        let error = check(dir.path(), &plan, None, None).map_err(|error| format!("{error:?}")).unwrap_err();
         assert!(error.contains("plan.yaml:1:"), "{error}");
 
         let config = "upstreams: {main: {scripted: s.yaml}}\nroles: {builder: {runtime: native, model: m}}\n";
         std::fs::write(dir.path().join("muster.yaml"), config).unwrap();
-        let line = check(&plan, None, None).map_err(|error| format!("{error:?}")).unwrap();
+        std::fs::write(dir.path().join("s.yaml"), "version: 1\nreplies: [{when: {}, steps: [{text: done}]}]\n")
+            .unwrap();
+        let line = check(dir.path(), &plan, None, None).map_err(|error| format!("{error:?}")).unwrap();
         assert!(line.ends_with("1 task, 1 check, 1 role, 1 agent"), "{line}");
-        let line = check(&dir.path().join("muster.yaml"), None, None).map_err(|error| format!("{error:?}")).unwrap();
+        let line = check(dir.path(), &dir.path().join("muster.yaml"), None, None)
+            .map_err(|error| format!("{error:?}"))
+            .unwrap();
         assert!(line.ends_with("ok, a configuration: 1 upstream, 1 role, no budget"), "{line}");
     }
 }

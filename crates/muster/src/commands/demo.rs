@@ -7,7 +7,9 @@ use super::{engine, follow, run, runtime};
 use crate::{
     cli::DemoArgs,
     outcome::{Error, Outcome},
+    project::{Files, Named},
     screen::{self, Screen},
+    trust::Door,
 };
 use std::{
     fs,
@@ -39,7 +41,10 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
     let dir = fresh_folder(args.dir)?;
     write_files(&dir)?;
     let sample = dir.join("sample");
-    let files = run::Files::read(&dir.join("muster.yaml"), &dir.join("plan.yaml"), None)?;
+    let (config, plan) = (dir.join("muster.yaml"), dir.join("plan.yaml"));
+    let named = Named { config: Some(&config), plan: &plan, repo: &sample, ceiling: None, budget_micros: None };
+    // Its files are a part of this program.
+    let files = Files::read(&named, &Door { home: None, trust: true }, home)?;
     let goal = files.plan.goal.clone().unwrap_or_else(|| "make every test pass".to_owned());
     runtime()?.block_on(async {
         let screen = Screen::new(run::detail(args.all));
@@ -51,7 +56,7 @@ pub(crate) fn run(home: &Path, args: DemoArgs) -> Result<Outcome, Error> {
         let engine = engine(home)?;
         engine.make_repository(&sample, "A ledger kit with some failing tests").await?;
         let repository = engine::inspect(&sample).await.map_err(Error::usage)?;
-        let mut request = files.request(goal, repository, None)?;
+        let mut request = files.request(goal, repository, None);
         request.settings.record |= args.record;
         let running = engine.begin(request).await?;
         let manner = follow::Manner { wait: false, json: args.json };

@@ -13,6 +13,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod tail;
+pub(crate) mod trust;
 
 use crate::outcome::Error;
 use engine::{Engine, Faults, Setup};
@@ -36,8 +37,11 @@ pub(crate) fn home(given: Option<PathBuf>) -> Result<PathBuf, Error> {
 }
 
 /// The folder of a file, from the root and without `.` and `..`: so are the paths that the file names relative to it.
-pub(crate) fn folder_of(file: &Path) -> Result<PathBuf, Error> {
-    let file = std::path::absolute(file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
+///
+/// # Errors
+/// There is no current folder.
+pub(crate) fn folder_of(file: &Path) -> std::io::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
     let mut folder = PathBuf::new();
     for part in file.parent().unwrap_or(Path::new("/")).components() {
         match part {

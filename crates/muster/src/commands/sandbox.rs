@@ -2,16 +2,14 @@
 //!
 //! Needs no home: nothing is kept.
 
-use super::{folder_of, runtime, user_home};
+use super::{runtime, user_home};
 use crate::{
     cli::{ExplainAs, SandboxCommand, SandboxExplain},
     outcome::{Error, Outcome},
     screen::{self, visible},
+    trust::{Door, Given},
 };
-use api::{
-    policy::{self, Preset},
-    source::Source,
-};
+use api::policy::{self, Preset};
 use engine::{
     Launcher,
     sandboxed::{self, Around, Meaning, Resolved},
@@ -35,7 +33,7 @@ pub(crate) fn run(command: SandboxCommand) -> Result<Outcome, Error> {
 }
 
 fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
-    let resolved = named(&args.file)?;
+    let resolved = named(&args.file, None)?;
     if args.r#as == Some(ExplainAs::Seatbelt) {
         let refused = |missing: Vec<String>| {
             Error::usage(format!(
@@ -59,27 +57,34 @@ fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
 }
 
 /// The policy of a file or, when there is none of that name, of a preset, with the current folder to work in.
-pub(crate) fn named(file: &Path) -> Result<Resolved, Error> {
+/// Without a door it is only looked at.
+pub(crate) fn named(file: &Path, door: Option<&Door<'_>>) -> Result<Resolved, Error> {
     match Preset::named(&file.to_string_lossy()).filter(|_| !file.exists()) {
         Some(preset) => Ok(sandboxed::of_preset(preset, &current_dir()?)),
-        None => read(file),
+        None => read(file, door),
     }
 }
 
 /// The policy of a file, for this host.
-pub(crate) fn read(file: &Path) -> Result<Resolved, Error> {
+/// Without a door it is only looked at.
+pub(crate) fn read(file: &Path, door: Option<&Door<'_>>) -> Result<Resolved, Error> {
     let word = file.components().count() == 1 && file.extension().is_none();
     if word && !file.exists() {
         let what = format!("there is no file {0}, and no preset {0}", visible(&file.to_string_lossy()));
         return Err(Error::usage(format!("{what}\n  help: the presets are worker, agent-cli, check and read-only")));
     }
-    let source = Source::read(file).map_err(Error::usage)?;
-    let checked = policy::load(&source).map_err(Error::usage)?;
-    let file_dir = folder_of(file)?;
+    let work_dir = current_dir()?;
+    let given = Given::policy(file, &work_dir).map_err(Error::usage)?;
+    let (source, file_dir) = (&given.source, &given.folder);
+    let checked = policy::load(source).map_err(Error::usage)?;
+    if let Some(door) = door {
+        let asks = api::trust::of_policy(source).map_err(Error::usage)?;
+        door.pass(vec![(&given, given.needs(asks))])?;
+    }
     let around = Around {
-        file_dir: &file_dir,
+        file_dir,
         home: &user_home().unwrap_or_else(|| PathBuf::from("/")),
-        work_dir: &current_dir()?,
+        work_dir: &work_dir,
         variable: &|name| std::env::var(name).ok(),
     };
     sandboxed::resolve(source.name(), &checked, USUAL, around).map_err(Error::usage)

@@ -43,5 +43,6 @@ mod scenario;
 mod secrets;
 mod space;
 mod thirty;
+mod trust;
 mod upstreams;
 mod workers;

@@ -49,7 +49,7 @@ fn a_key_that_a_program_prints() {
     std::fs::copy(bench.path("muster.yaml"), bench.path("repo/muster.yaml")).unwrap();
     let refused = bench.muster(&["run", "--plan", "plan.yaml", "--repo", "repo"]).expect(2);
     assert!(
-        refused.stderr.contains("outside any sandbox") && refused.stderr.contains("--config"),
+        refused.stderr.contains("outside any sandbox") && refused.stderr.contains(".config/muster/config.yaml"),
         "{}",
         refused.stderr
     );

@@ -44,13 +44,13 @@ pub struct UpstreamRules {
 /// How long an upstream may take.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TimeoutsSpec {
+pub(crate) struct TimeoutsSpec {
     /// To be connected; `10s` when left out.
-    connect: Option<At<DurationText>>,
+    pub(crate) connect: Option<At<DurationText>>,
     /// To begin its answer; `10m` when left out.
-    first_byte: Option<At<DurationText>>,
+    pub(crate) first_byte: Option<At<DurationText>>,
     /// Between two pieces of its answer; `5m` when left out.
-    silence: Option<At<DurationText>>,
+    pub(crate) silence: Option<At<DurationText>>,
 }
 
 pub(super) fn rules(checker: &mut Checker, spec: &mut UpstreamSpec) -> UpstreamRules {

@@ -79,8 +79,11 @@ fn pass_terminal(resolved: &mut Resolved) {
 
 /// The policy that was asked for.
 fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
+    // A sandbox needs no home; without one nothing was trusted before.
+    let home = crate::commands::home(args.home.clone()).ok();
+    let door = crate::trust::Door { home: home.as_deref(), trust: args.trust };
     let mut resolved = match &args.policy {
-        Some(file) => read(file)?,
+        Some(file) => read(file, Some(&door))?,
         None => of_preset(args)?,
     };
     for (dirs, access) in [(&args.read, Access::ReadExecute), (&args.write, Access::WriteExecute)] {
@@ -90,7 +93,7 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
         }
     }
     if let Some(ceiling) = &args.ceiling {
-        resolved.within(&named(ceiling)?).map_err(Error::usage)?;
+        resolved.within(&named(ceiling, Some(&door))?).map_err(Error::usage)?;
     }
     Ok(resolved)
 }
