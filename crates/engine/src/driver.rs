@@ -15,9 +15,9 @@ use crate::{
     masking::Masking,
     order::{BadOrder, Order},
 };
-use mission::{At, Fact, Input, Mission, Rejected, Standing};
+use mission::{At, AttemptId, Fact, Input, Mission, Rejected, Standing};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use store::{Answer, Batch, CallRow, FactRow, MissionKey, Reader, Store, WriteError};
+use store::{Answer, Batch, CallRow, FactRow, MissionKey, Reader, ReservationKey, Store, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Inputs that may wait for the actor before senders wait.
@@ -39,8 +39,28 @@ pub(crate) enum Message {
 pub(crate) struct Tell {
     pub(crate) input: Input,
     /// A model call that belongs to it, written together with the facts.
-    pub(crate) call: Option<(CallRow, Option<Answer>)>,
+    pub(crate) call: Option<Booking>,
     pub(crate) reply: Option<oneshot::Sender<Result<Vec<Fact>, TellError>>>,
+}
+
+/// A model call as it is written into the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Booking {
+    pub(crate) row: CallRow,
+    pub(crate) answer: Option<Answer>,
+    /// What was set aside for it, which is at an end.
+    pub(crate) reservation: Option<ReservationKey>,
+}
+
+impl Booking {
+    /// Adds itself to what is written.
+    pub(crate) fn book(self, batch: Batch) -> Batch {
+        let batch = batch.call(self.row, self.answer);
+        match self.reservation {
+            Some(key) => batch.release(key),
+            None => batch,
+        }
+    }
 }
 
 /// Why something that was told had no effect.
@@ -88,11 +108,7 @@ impl Handle {
         self.tell_with(input, None).await
     }
 
-    pub(crate) async fn tell_with(
-        &self,
-        input: Input,
-        call: Option<(CallRow, Option<Answer>)>,
-    ) -> Result<Vec<Fact>, TellError> {
+    pub(crate) async fn tell_with(&self, input: Input, call: Option<Booking>) -> Result<Vec<Fact>, TellError> {
         let (reply, answer) = oneshot::channel();
         let tell = Tell { input: self.masking.input(input), call, reply: Some(reply) };
         self.sender.send(Message::Tell(Box::new(tell))).await.map_err(|_| TellError::Gone)?;
@@ -281,6 +297,10 @@ impl Driver {
                 hands.start(effect);
             }
         }
+        let over: Vec<AttemptId> = self.mission.lingering_leases().map(|(attempt, _)| attempt).collect();
+        if !over.is_empty() {
+            hands.leases_over(over);
+        }
         // Whoever has an answer must find the progress that belongs to it.
         self.look(false);
         for decided in decided {
@@ -302,8 +322,8 @@ impl Driver {
         if facts.iter().any(changes_status) {
             batch = batch.status(&self.key, at_ms, view::status_word(self.mission.status()));
         }
-        for (call, answer) in decided.iter().filter_map(|decided| decided.tell.call.clone()) {
-            batch = batch.call(call, answer);
+        for booking in decided.iter().filter_map(|decided| decided.tell.call.clone()) {
+            batch = booking.book(batch);
         }
         facts.iter().for_each(|fact| self.faults.pass(Place::BeforeAppend, fact.kind()));
         self.store.commit(batch).await?;

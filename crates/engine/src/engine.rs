@@ -6,7 +6,7 @@ use crate::{
     fault::{Faults, Place},
     hands::{Hands, Tools},
     masking::Masking,
-    meter::{Meter, Notes},
+    meter::{Meter, Notes, Vault},
     order::Order,
     settings::Settings,
     setup::{self, SetupError},
@@ -30,6 +30,7 @@ use tokio::{
 use workspace::{Launcher, RepoFacts, RepoProblem};
 
 mod known;
+mod take_up;
 
 /// Reads a secret by the name of its variable. The engine reads no environment itself.
 pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -324,6 +325,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Tell`] when the mission refuses.
     pub async fn note(&self, key: &MissionKey, order: Order) -> Result<Vec<Fact>, EngineError> {
+        self.settle_unseen(key).await?;
         let (mut mission, seq) = crate::driver::replay_with(&self.store.reader()?, key)?;
         let now = self.clock.now();
         let input = self.masking.input(order.input(&mission).map_err(TellError::Order)?);
@@ -341,7 +343,8 @@ impl Engine {
     fn gateway(&self, settings: &Settings) -> Result<(gateway::Gateway<Meter>, Arc<Meter>), SetupError> {
         let notes = Notes { transcripts: self.transcripts.clone(), masking: self.masking.clone() };
         let version = crate::prices::of_home(self.home())?.version();
-        let meter = Arc::new(Meter::new(self.store.clone(), self.clock, version, notes));
+        let vault = Vault::Store(self.store.clone());
+        let meter = Arc::new(Meter::new(vault, self.clock, Arc::clone(&self.faults), version, notes));
         Ok((setup::gateway(settings, &self.secrets, &self.masking, Arc::clone(&meter), self.home())?, meter))
     }
 
@@ -358,6 +361,7 @@ impl Engine {
             let recorder = gateway::Recorder::open(&dir, (*self.masking.masker()).clone());
             gateway.record(recorder.map_err(SetupError::from)?);
         }
+        self.settle_unseen(&key).await?;
         let (store, faults) = (self.store.clone(), Arc::clone(&self.faults));
         let (driver, handle, progress) =
             Driver::new(Parts { key: key.clone(), store, clock: self.clock, faults, masking: self.masking.clone() })?;
@@ -466,6 +470,16 @@ impl Running {
                 Ok(Err(error)) => Err(error.into()),
             },
         }
+    }
+
+    /// How many model calls are on, and the most that they can cost together, in micro-dollars.
+    pub fn calls_under_way(&self) -> (usize, u64) {
+        self.hands.tools().meter.under_way()
+    }
+
+    /// Books every model call that is on at the most that it can cost, as estimated: for an end that waits for no bill.
+    pub async fn book_the_rest(&self) {
+        self.hands.tools().meter.book_the_rest().await;
     }
 
     /// Returns when every model call has ended and is in the books.

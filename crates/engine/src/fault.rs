@@ -1,7 +1,7 @@
 //! Crash points: named places in the driver at which a test can make the process die, as if by `kill -9`.
 //!
-//! There is one before and one after every append, named by each fact appended, and one at the start and one before the settling of every effect,
-//! named by its kind. A point is armed by its name and a count (`append.after.merged:2`: the second time). Without an armed point they cost a
+//! There is one before and one after every append, named by each fact appended, one at the start and one before the settling of every effect,
+//! named by its kind, and one before and one after what a model call may cost is durable. A point is armed by its name and a count (`append.after.merged:2`: the second time). Without an armed point they cost a
 //! comparison. Nothing else about the program differs, so that what a test kills is the real thing.
 
 use mission::{EffectKind, Fact};
@@ -28,6 +28,8 @@ pub(crate) enum Place {
     AfterAppend,
     EffectStart,
     EffectSettle,
+    BeforeReserve,
+    AfterReserve,
 }
 
 impl Place {
@@ -37,6 +39,8 @@ impl Place {
             Place::AfterAppend => "append.after",
             Place::EffectStart => "effect.start",
             Place::EffectSettle => "effect.settle",
+            Place::BeforeReserve => "reserve.before",
+            Place::AfterReserve => "reserve.after",
         }
     }
 }
@@ -67,6 +71,7 @@ impl Faults {
         };
         named([Place::BeforeAppend, Place::AfterAppend], Fact::VARIANTS)
             .chain(named([Place::EffectStart, Place::EffectSettle], EffectKind::VARIANTS))
+            .chain(named([Place::BeforeReserve, Place::AfterReserve], &["call"]))
     }
 
     /// Passes a point; the process ends here if it is the armed one and its count is reached.
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_fact_and_every_effect_has_two_points() {
-        assert_eq!(Faults::points().count(), 2 * Fact::VARIANTS.len() + 2 * EffectKind::VARIANTS.len());
+        assert_eq!(Faults::points().count(), 2 * Fact::VARIANTS.len() + 2 * EffectKind::VARIANTS.len() + 2);
         assert!(Faults::points().any(|point| point == "append.before.merged"));
         assert!(Faults::points().any(|point| point == "effect.settle.run_turn"));
     }

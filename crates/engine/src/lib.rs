@@ -55,7 +55,7 @@ pub use host::{Guarantee, HostView, Tool};
 pub use kit::Verdict;
 pub use masking::{Masking, Named};
 pub use meter::Meter;
-pub use mission::Standing;
+pub use mission::{Micros, Standing};
 pub use order::{BadOrder, Order, Reply};
 pub use policies as sandboxed;
 pub use policies::{Extras, Places};

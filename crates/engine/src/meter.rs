@@ -1,35 +1,48 @@
 //! The books behind the gateway: money is set aside before a call and settled after it.
 //!
 //! The mission grants leases per attempt; within a lease the meter reserves the worst case of each call, so that calls that run at the same
-//! time cannot pass it together. When a lease is short the mission is asked for more while the call waits. The last bytes of an answer
+//! time cannot pass it together. When a lease is short the mission is asked for more while the call waits. What a call has set aside is durable
+//! before the call goes out ([`open`]), so that an end of the engine leaves nothing unbooked. The last bytes of an answer
 //! reach the agent only when the call and its bill are durable, so that an answer that an agent has seen is never paid twice.
+//!
+//! A provider may bill more than its request allowed. That is booked as it is, people are told, and the next requests for that model are bounded by the
+//! worst ratio seen.
 
 use crate::{
     clock::Clock,
-    driver::{FULL_DISK_PAUSE, Handle, TellError},
+    driver::{Booking, FULL_DISK_PAUSE, Handle, TellError},
+    fault::Faults,
     masking::Masking,
 };
+use accounts::Accounts;
 use agents::acp::Update;
 use allowed::Allowed;
 use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag, Worst};
-use mission::{AttemptId, Fact, Input, Micros, PauseReason, Usage};
+use mission::{AttemptId, Input, Micros, Usage};
+use open::Open;
+pub(crate) use open::{Vault, unseen};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
-use store::{Answer, CallRow, Chunk, Store, Transcripts};
+use store::{Answer, CallRow, Chunk, Transcripts};
 use tokio::sync::Notify;
 use view::{CONSOLE, Console};
 
 /// The engine's ledger for one mission.
 pub struct Meter {
-    store: Store,
+    vault: Vault,
     clock: Clock,
+    faults: Arc<Faults>,
     /// Which price table the gateway uses.
     prices_version: String,
     handle: OnceLock<Handle>,
-    accounts: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<Account>>>>,
+    accounts: Mutex<Accounts>,
+    /// Calls that are on.
+    open: Mutex<BTreeMap<u64, Open>>,
+    /// The most input that was billed for a model, and the most that its request could hold.
+    ratios: Mutex<BTreeMap<String, (u64, u64)>>,
     /// What calls that are on have set aside of allowances. Held while the mission says what is left, so that no two calls get the same.
     allowed: tokio::sync::Mutex<Allowed>,
     /// Attempts with a call in the turn that there was no money for.
@@ -49,45 +62,34 @@ pub(crate) struct Notes {
     pub(crate) masking: Masking,
 }
 
-/// One attempt's money as the meter sees it.
-#[derive(Default)]
-struct Account {
-    /// Left of the lease, reservations not subtracted; `None` until the mission was asked.
-    left: Option<Left>,
-    /// Set aside by call.
-    reserved: BTreeMap<u64, Aside>,
-}
-
-/// What a call has set aside of its attempt's lease.
-#[derive(Clone, Copy)]
-struct Aside {
-    micros: u64,
-    /// The output to which its answer was lowered, if it was.
-    lowered_to: Option<u64>,
-}
-
-#[derive(Clone, Copy)]
-enum Left {
-    Unlimited,
-    Micros(u64),
-}
-
 impl Meter {
-    pub(crate) fn new(store: Store, clock: Clock, prices_version: String, notes: Notes) -> Self {
+    pub(crate) fn new(vault: Vault, clock: Clock, faults: Arc<Faults>, prices_version: String, notes: Notes) -> Self {
         let (accounts, allowed, short, tokens, noted) = Default::default();
-        let (handle, closed) = (OnceLock::new(), Notify::new());
-        Self { store, clock, prices_version, handle, accounts, allowed, short, tokens, closed, notes, noted }
+        let (handle, closed, open, ratios) = (OnceLock::new(), Notify::new(), Mutex::default(), Mutex::default());
+        let meter = Self {
+            vault,
+            clock,
+            faults,
+            prices_version,
+            handle,
+            accounts,
+            open,
+            ratios,
+            allowed,
+            short,
+            tokens,
+            closed,
+            notes,
+            noted,
+        };
+        meter.remember_ratios();
+        meter
     }
 
     /// Says which mission it keeps the books of; once.
     pub(crate) fn serve(&self, handle: Handle) {
         // A second time would be the same mission.
         let _ = self.handle.set(handle);
-    }
-
-    fn account(&self, attempt: u32) -> Arc<tokio::sync::Mutex<Account>> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(attempt).or_default())
     }
 
     fn mission(&self) -> Result<&Handle, Refusal> {
@@ -106,37 +108,6 @@ impl Meter {
         leased
     }
 
-    /// Of the lease; the mission is asked for more when it is short.
-    async fn lease(&self, call: u64, attempt: u32, worst: Worst) -> Result<Worst, Refusal> {
-        let account = self.account(attempt);
-        let mut account = account.lock().await;
-        let left = self.left(&mut account, attempt).await?;
-        let aside = |worst: &Worst, micros| Aside { micros, lowered_to: worst.lowered().and(worst.output_tokens()) };
-        let Left::Micros(left) = left else {
-            account.reserved.insert(call, aside(&worst, 0));
-            return Ok(worst);
-        };
-        let worst = worst.for_money()?;
-        let most = worst.micros().unwrap_or(u64::MAX);
-        let least = worst.least().micros().unwrap_or(most);
-        let free = left.saturating_sub(account.reserved.values().map(|aside| aside.micros).sum());
-        let worst = if free < most {
-            let asked = Input::LeaseAsked {
-                attempt: AttemptId(attempt),
-                micros: Micros(most - free),
-                least: Micros(least.saturating_sub(free)),
-            };
-            let more = self.ask(asked, free >= least).await?;
-            account.left = Some(Left::Micros(left.saturating_add(more)));
-            worst.within(Some(free.saturating_add(more)), None).unwrap_or(worst)
-        } else {
-            worst
-        };
-        let micros = worst.micros().unwrap_or(most);
-        account.reserved.insert(call, aside(&worst, micros));
-        Ok(worst)
-    }
-
     /// A turn of the attempt begins: what it is refused from now on counts.
     pub(crate) fn turn_begins(&self, attempt: u32, resumed: bool) {
         self.short().remove(&attempt);
@@ -146,8 +117,8 @@ impl Meter {
     }
 
     /// Whether a call of the attempt is on.
-    pub(crate) async fn is_calling(&self, attempt: u32) -> bool {
-        !self.account(attempt).lock().await.reserved.is_empty()
+    pub(crate) fn is_calling(&self, attempt: u32) -> bool {
+        self.accounts().get(&attempt).is_some_and(|account| !account.reserved.is_empty())
     }
 
     /// Tokens, input and output, that the calls of the attempt's turn have used so far; nothing when another engine began it.
@@ -172,11 +143,13 @@ impl Meter {
     /// Waits until every call of an attempt is booked, but not longer than `most`: a turn's end gives money back, and what is still to be billed
     /// must not be given to somebody else.
     pub(crate) async fn booked(&self, attempt: u32, most: Duration) {
-        let account = self.account(attempt);
         let all = async {
             loop {
                 let closed = self.closed.notified();
-                if account.lock().await.reserved.is_empty() {
+                tokio::pin!(closed);
+                // From here on no booking is missed.
+                closed.as_mut().enable();
+                if !self.is_calling(attempt) {
                     return;
                 }
                 closed.await;
@@ -187,59 +160,12 @@ impl Meter {
         }
     }
 
-    async fn left(&self, account: &mut Account, attempt: u32) -> Result<Left, Refusal> {
-        if let Some(left) = account.left {
-            return Ok(left);
-        }
-        let look = move |mission: &mission::Mission| {
-            let known = mission.attempt(AttemptId(attempt)).is_some();
-            (known, mission.lease_left(AttemptId(attempt)))
-        };
-        let (known, lease) =
-            self.mission()?.read(look).await.map_err(|error| refusal(503, "engine", &error.to_string()))?;
-        if !known {
-            return Err(refusal(403, "attempt_over", "This attempt is over; its key is worth nothing any more."));
-        }
-        let left = lease.map_or(Left::Unlimited, |lease| Left::Micros(lease.0));
-        account.left = Some(left);
-        Ok(left)
-    }
-
-    /// What the mission grants. `optional`: without more the call goes out with a shorter answer.
-    async fn ask(&self, asked: Input, optional: bool) -> Result<u64, Refusal> {
-        let told = self.mission()?.tell(asked).await;
-        let facts = match told {
-            Err(TellError::Rejected(_)) if optional => return Ok(0),
-            told => told.map_err(|error| refused(&error.to_string()))?,
-        };
-        let granted = facts.iter().find_map(|fact| match fact {
-            Fact::LeaseGranted { micros, .. } => Some(micros.0),
-            _ => None,
-        });
-        let asked = facts.iter().any(|fact| matches!(fact, Fact::Paused { why: PauseReason::Budget }));
-        granted
-            .or(optional.then_some(0))
-            .ok_or_else(|| refused(if asked { "a person is asked for more" } else { "the budget is used up" }))
-    }
-
     /// Whether a call's answer filled all that it was lowered to: it would have gone on if there had been more.
-    async fn was_cut_short(&self, call: u64, attempt: u32, output_tokens: u64) -> bool {
-        let account = self.account(attempt);
-        let account = account.lock().await;
-        let lowered_to = account.reserved.get(&call).and_then(|aside| aside.lowered_to);
+    fn was_cut_short(&self, call: u64, attempt: u32, output_tokens: u64) -> bool {
+        let accounts = self.accounts();
+        let aside = accounts.get(&attempt).and_then(|account| account.reserved.get(&call));
+        let lowered_to = aside.and_then(|aside| aside.lowered_to);
         lowered_to.is_some_and(|most| output_tokens >= most)
-    }
-
-    /// Takes a settled call off the reservations and what it cost off the lease.
-    async fn close(&self, call: u64, attempt: u32, cost: u64) {
-        self.allowed.lock().await.free(call);
-        let account = self.account(attempt);
-        let mut account = account.lock().await;
-        account.reserved.remove(&call);
-        self.closed.notify_waiters();
-        if let Some(Left::Micros(left)) = account.left {
-            account.left = Some(Left::Micros(left.saturating_sub(cost)));
-        }
     }
 
     /// Which prices a cost was computed with.
@@ -268,6 +194,7 @@ impl Meter {
             mission: call.mission.as_str().into(),
             agent: call.agent.clone(),
             attempt: call.attempt,
+            process: call.process,
             digest: call.digest.to_string(),
             model: self.notes.masking.text(&call.model).into_owned(),
             upstream: call.upstream.clone(),
@@ -280,6 +207,7 @@ impl Meter {
             cost_micros,
             cost_source: if usage.estimated { "estimated".to_owned() } else { cost_source.to_owned() },
             prices_version: prices.to_owned(),
+            bound_tokens: None,
             status,
             outcome: outcome.to_owned(),
             duration_ms: settled.ms,
@@ -291,7 +219,8 @@ impl Meter {
 
 impl gateway::Ledger for Meter {
     async fn recall(&self, call: &Call) -> Option<StoredAnswer> {
-        let recalled = self.store.recall(&call.mission.as_str().into(), call.attempt?, &call.digest.to_string());
+        let (mission, digest) = (call.mission.as_str().into(), call.digest.to_string());
+        let recalled = self.vault.store().recall(&mission, call.attempt?, &digest, call.process);
         match recalled {
             Ok(answer) => answer.map(|answer| StoredAnswer {
                 status: answer.status,
@@ -309,7 +238,15 @@ impl gateway::Ledger for Meter {
         let none =
             || refusal(403, "no_task", "You have no task at the moment, so there is nothing to call a model for.");
         let attempt = call.attempt.ok_or_else(none)?;
+        let bound = worst.input_tokens();
+        let worst = self.stretched(&call.model, worst);
         let aside = self.set_aside(call.id, attempt, worst).await;
+        if let Ok(worst) = &aside
+            && let Err(refusal) = self.write_down(call, attempt, worst, bound).await
+        {
+            self.close(call.id, attempt, 0).await;
+            return Err(refusal);
+        }
         aside.map_err(|refusal| match refusal.kind == BUDGET {
             true => {
                 self.short().insert(attempt);
@@ -321,20 +258,25 @@ impl gateway::Ledger for Meter {
 
     async fn settle(&self, settled: Settled) -> Result<(), String> {
         let attempt = settled.call.attempt.ok_or("a call without an attempt was let through")?;
-        let row = self.row(&settled);
+        // The engine ends and has booked it at its worst case.
+        let Some(open) = self.open().remove(&settled.call.id) else { return Ok(()) };
+        let mut row = self.row(&settled);
         let cost = row.cost_micros.map(Micros);
-        let usage = Usage {
+        let mut usage = Usage {
             input_tokens: settled.usage.input_total(),
             cached_tokens: settled.usage.cache_read_tokens,
             output_tokens: settled.usage.output_tokens,
             cost,
+            estimated: settled.usage.estimated,
+            beyond: None,
         };
+        self.compare(&open, &mut usage, &mut row);
         if let Some([input, output]) = self.tokens().get_mut(&attempt) {
             *input += usage.input_tokens;
             *output += usage.output_tokens;
         }
         let call = settled.call.id;
-        if self.was_cut_short(call, attempt, settled.usage.output_tokens).await {
+        if self.was_cut_short(call, attempt, settled.usage.output_tokens) {
             self.short().insert(attempt);
         }
         let answer = settled.answer.map(|answer| Answer {
@@ -345,7 +287,9 @@ impl gateway::Ledger for Meter {
         let handle = self.mission().map_err(|refusal| refusal.message)?;
         let told = loop {
             let input = Input::UsageSettled { attempt: AttemptId(attempt), usage };
-            match handle.tell_with(input, Some((row.clone(), answer.clone()))).await {
+            let reservation = Some(open.reservation.key);
+            let booking = Booking { row: row.clone(), answer: answer.clone(), reservation };
+            match handle.tell_with(input, Some(booking)).await {
                 // The money is spent: the bill waits for room on the disk, and the end of the answer with it.
                 Err(TellError::NoSpace) => tokio::time::sleep(FULL_DISK_PAUSE).await,
                 told => break told,
@@ -423,7 +367,10 @@ fn refusal(status: u16, kind: &str, message: &str) -> Refusal {
     Refusal { status, message: message.to_owned(), kind: kind.to_owned() }
 }
 
+mod accounts;
 mod allowed;
+mod beyond;
+mod open;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::cassette::{Cassette, Recorder};
 use crate::format::Format;
 use crate::health::BreakerState;
+use crate::joined::Joined;
 use crate::ledger::{Call, Digest, Ledger};
 use crate::outgoing::Secrets;
 use crate::own::{json_response, problem, unauthorized};
@@ -156,6 +157,7 @@ pub(crate) struct Core<L> {
     /// Calls between their first word with the ledger and their settlement.
     pub(crate) under_way: watch::Sender<usize>,
     pub(crate) recorder: OnceLock<Recorder>,
+    pub(crate) joined: Joined,
     prices: Prices,
     sessions: Sessions,
     calls: AtomicU64,
@@ -203,6 +205,7 @@ impl<L: Ledger> Gateway<L> {
             refused: AtomicU64::new(0),
             under_way: watch::Sender::new(0),
             recorder: OnceLock::new(),
+            joined: Joined::default(),
             prices: config.prices,
             sessions: Sessions::default(),
             calls: AtomicU64::new(0),
@@ -318,6 +321,7 @@ impl<L: Ledger> Gateway<L> {
             id: self.0.next_id(),
             mission: session.tag().mission.clone(),
             agent: session.tag().agent.clone(),
+            process: session.number(),
             attempt: session.attempt(),
             upstream: first.map(|line| line.name.clone()).unwrap_or_default(),
             format,

@@ -25,7 +25,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn recall(&self, call: &Call) -> impl Future<Output = Option<StoredAnswer>> + Send;
 
     /// Sets aside what the call can use at most, and says what that is: `worst` as it is, or
-    /// [within](Worst::within) what is left. With a shorter answer the request goes out with that number in it.
+    /// [within](Worst::within) what is left. The call goes out when this returns, so that what is set aside has to be
+    /// durable then: whatever ends this process, nothing is sent that the books do not know. With a shorter answer the request goes out with that number in it.
     fn reserve(&self, call: &Call, worst: Worst) -> impl Future<Output = Result<Worst, Refusal>> + Send;
 
     /// Books what the call cost and keeps its answer. Durable when it returns: until then the end of the answer is
@@ -68,6 +69,8 @@ pub struct Call {
     pub mission: String,
     /// The agent of the session.
     pub agent: String,
+    /// The session's number: each process of an agent has one of its own. Once settled, 0 when whoever asked hung up before the end.
+    pub process: u64,
     /// The attempt that the session was bound to when the call came in.
     pub attempt: Option<u32>,
     /// The upstream that is to answer; once settled, the one that did.

@@ -32,6 +32,7 @@ mod count;
 mod gateway;
 mod guard;
 mod health;
+mod joined;
 mod ledger;
 mod mask;
 mod models;

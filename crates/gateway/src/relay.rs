@@ -21,6 +21,7 @@ use crate::books::Books;
 use crate::cassette::{Ending, Heard};
 use crate::gateway::{Candidate, Core};
 use crate::guard::Guard;
+use crate::joined::Place;
 use crate::ledger::{Call, Ledger, Outcome, StoredAnswer};
 use crate::meter::{End, Meter};
 use crate::request::Wanted;
@@ -51,6 +52,16 @@ pub(crate) type HeadSender = oneshot::Sender<Response<Body>>;
 /// Makes the call. Whatever happens, a granted reservation is settled.
 pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, mut order: Order, mut head: HeadSender) {
     let _under_way = UnderWay::begin(&core.under_way);
+    let place = loop {
+        match core.joined.enter(&order.call) {
+            Ok(place) => break place,
+            // The same is being answered: its answer is recalled then.
+            Err(mut on) => tokio::select! {
+                _ = on.wait_for(|over| *over) => {}
+                () = head.closed() => return,
+            },
+        }
+    };
     if let Some(stored) = core.ledger.recall(&order.call).await {
         core.recalled.fetch_add(1, Ordering::Relaxed);
         let _ = head.send(replay(stored));
@@ -70,8 +81,8 @@ pub(crate) async fn run<L: Ledger>(core: Arc<Core<L>>, mut order: Order, mut hea
         books.settle(Outcome::Unreachable, None, None, None).await;
         return;
     }
-    match tries::answer(&mut books, &order, &mut head).await {
-        Tried::Answered(incoming, _place) => pass(books, *incoming, head).await,
+    match tries::answer(&mut books, &order, &mut head, &place).await {
+        Tried::Answered(incoming, _turn) => pass(books, *incoming, head, &place).await,
         Tried::Refused(response) => drop(head.send(*response)),
         Tried::Gone => {}
     }
@@ -111,12 +122,12 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Passes the answer on, then settles it, then lets go of its end.
-async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: HeadSender) {
+async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: HeadSender, place: &Place<'_>) {
     let status = incoming.status;
     let content_type = content_type(&incoming.headers);
     let events = status.is_success() && content_type.starts_with("text/event-stream");
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-    let mut agent = Agent { sender: Some(sender), gone_at: None };
+    let mut agent = Agent { sender: Some(sender), gone_at: None, place };
     let guard = Guard::new(&books.core.secrets.masker, events);
     let mut headers = incoming.headers;
     guard.head(&mut headers);
@@ -145,6 +156,9 @@ async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: Head
     books.keep(Heard { ending, status: Some(status), headers, body: copy.clone() }).await;
     let answer = (outcome == Outcome::Complete).then_some(copy).flatten();
     let answer = answer.map(|body| StoredAnswer { status: status.as_u16(), content_type, body });
+    if agent.gone_at.is_some() {
+        books.call.process = 0;
+    }
     let settled = books.settle(outcome, Some(&meter), answer, flow.first_byte_ms).await;
 
     if !settled || !whole {
@@ -194,7 +208,7 @@ struct Flow {
 
 impl Flow {
     /// Reads to the end, passing on what may pass; false when the answer broke off or took too long.
-    async fn run(&mut self, agent: &mut Agent, patience: &Patience) -> bool {
+    async fn run(&mut self, agent: &mut Agent<'_>, patience: &Patience) -> bool {
         let mut clean = Vec::new();
         let whole = loop {
             let left = patience.end.saturating_duration_since(Instant::now());
@@ -229,7 +243,7 @@ impl Flow {
     }
 
     /// Hands over what may pass of bytes without secrets.
-    async fn pass(&mut self, clean: &mut Vec<Bytes>, agent: &mut Agent, patience: Duration) {
+    async fn pass(&mut self, clean: &mut Vec<Bytes>, agent: &mut Agent<'_>, patience: Duration) {
         let mut ready = Vec::new();
         clean.drain(..).for_each(|chunk| self.hold.feed(chunk, &mut ready));
         for chunk in ready {
@@ -239,13 +253,15 @@ impl Flow {
 }
 
 /// The agent's end of an answer.
-struct Agent {
+struct Agent<'a> {
     sender: Option<mpsc::Sender<Result<Bytes, Broken>>>,
     gone_at: Option<Instant>,
+    place: &'a Place<'a>,
 }
 
-impl Agent {
+impl Agent<'_> {
     fn leave(&mut self) {
+        self.place.leave();
         self.sender = None;
         self.gone_at.get_or_insert_with(Instant::now);
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use http::{HeaderMap, header};
@@ -28,6 +29,7 @@ pub struct Session(Arc<State>);
 
 struct State {
     tag: Tag,
+    number: u64,
     key: SecretString,
     key_hash: [u8; 32],
     bound: Mutex<Bound>,
@@ -49,6 +51,11 @@ impl Session {
     /// Whose session it is.
     pub fn tag(&self) -> &Tag {
         &self.0.tag
+    }
+
+    /// Counts the sessions of the gateway from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     /// Says on which attempt the calls from here on are made; `None`: on none.
@@ -99,7 +106,10 @@ impl fmt::Debug for Session {
 
 /// The open sessions by the hash of their key.
 #[derive(Default)]
-pub(crate) struct Sessions(RwLock<BTreeMap<[u8; 32], Session>>);
+pub(crate) struct Sessions {
+    by_key: RwLock<BTreeMap<[u8; 32], Session>>,
+    opened: AtomicU64,
+}
 
 impl Sessions {
     pub(crate) fn open(&self, tag: Tag) -> Result<Session, getrandom::Error> {
@@ -107,19 +117,20 @@ impl Sessions {
         getrandom::fill(&mut random)?;
         let key = random.iter().fold(String::from("muster-"), |key, byte| key + &format!("{byte:02x}"));
         let key_hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let session = Session(Arc::new(State { tag, key: key.into(), key_hash, bound: Mutex::default() }));
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key_hash, session.clone());
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        let session = Session(Arc::new(State { tag, number, key: key.into(), key_hash, bound: Mutex::default() }));
+        self.by_key.write().unwrap_or_else(PoisonError::into_inner).insert(key_hash, session.clone());
         Ok(session)
     }
 
     pub(crate) fn close(&self, session: &Session) {
         session.lock().closed = true;
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&session.0.key_hash);
+        self.by_key.write().unwrap_or_else(PoisonError::into_inner).remove(&session.0.key_hash);
     }
 
     /// The open session whose key the request carries.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Session> {
-        let sessions = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
         key_hashes(headers).find_map(|hash| sessions.get(&hash).cloned())
     }
 }

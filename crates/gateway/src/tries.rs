@@ -13,6 +13,7 @@ use crate::books::Books;
 use crate::cassette::{Ending, Heard};
 use crate::gateway::Candidate;
 use crate::health::Unwell;
+use crate::joined;
 use crate::ledger::{Again, Ledger};
 use crate::own::problem;
 use crate::pace::Place;
@@ -49,13 +50,18 @@ enum Ended<'a> {
 }
 
 /// Asks until somebody answers.
-pub(crate) async fn answer<'a, L: Ledger>(books: &mut Books<'a, L>, order: &'a Order, head: &mut HeadSender) -> Tried {
+pub(crate) async fn answer<'a, L: Ledger>(
+    books: &mut Books<'a, L>,
+    order: &'a Order,
+    head: &mut HeadSender,
+    asked: &joined::Place<'_>,
+) -> Tried {
     let mut waited = Duration::ZERO;
     let mut best = None;
     for (number, candidate) in order.candidates.iter().enumerate() {
         books.turn_to(candidate);
         let others = number + 1 < order.candidates.len();
-        match ask(books, order, candidate, head, others, &mut waited).await {
+        match ask(books, order, candidate, (&mut *head, asked), others, &mut waited).await {
             Ended::Answered(incoming, place) => return Tried::Answered(incoming, place),
             Ended::Refused(response) => return Tried::Refused(response),
             Ended::Gone => {
@@ -92,7 +98,7 @@ async fn ask<'a, L: Ledger>(
     books: &mut Books<'a, L>,
     order: &'a Order,
     candidate: &'a Candidate,
-    head: &mut HeadSender,
+    (head, asked): (&mut HeadSender, &joined::Place<'_>),
     others: bool,
     waited: &mut Duration,
 ) -> Ended<'a> {
@@ -115,7 +121,7 @@ async fn ask<'a, L: Ledger>(
             return Ended::Refused(response);
         }
         tries += 1;
-        let answered = answer_head(books, outgoing(order, candidate, books), head).await;
+        let answered = answer_head(books, outgoing(order, candidate, books), head, asked).await;
         let failure = judge(books, &answered);
         let Some(failure) = failure else {
             match answered {
@@ -194,13 +200,17 @@ async fn answer_head<L: Ledger>(
     books: &Books<'_, L>,
     outgoing: Outgoing,
     head: &mut HeadSender,
+    asked: &joined::Place<'_>,
 ) -> Result<Incoming, Unanswered> {
     let (line, limits) = (books.line, &books.core.limits);
     let asking = timeout(line.rules.first_byte.unwrap_or(limits.head), line.ask(outgoing));
     tokio::pin!(asking);
     let answered = tokio::select! {
         answered = &mut asking => answered,
-        () = head.closed() => timeout(limits.drain, asking).await.map_err(|_| Unanswered::Lost)?,
+        () = head.closed() => {
+            asked.leave();
+            timeout(limits.drain, asking).await.map_err(|_| Unanswered::Lost)?
+        }
     };
     answered.map_err(|_| Unanswered::Lost)?
 }

@@ -147,9 +147,15 @@ impl Run {
     /// A turn as agents have them: model calls with leases, a message to everybody, a reading, a checkpoint, a claim.
     fn turn(&mut self, effect: EffectId, agent: AgentId, attempt: AttemptId) {
         for _ in 0..self.calls_each {
-            let usage = Usage { input_tokens: 900, cached_tokens: 500, output_tokens: 90, cost: Some(Micros(100)) };
+            let usage = Usage {
+                input_tokens: 900,
+                cached_tokens: 500,
+                output_tokens: 90,
+                cost: Some(Micros(100)),
+                ..Usage::default()
+            };
             if self.mission.lease_left(attempt).is_some_and(|left| left < Micros(100)) {
-                self.tell(Input::LeaseAsked { attempt, micros: Micros(100), least: Micros(100) });
+                self.tell(Input::LeaseAsked { attempt, micros: Micros(100), least: Micros(100), waits: false });
             }
             self.tell(Input::UsageSettled { attempt, usage });
         }

@@ -14,7 +14,7 @@ use crate::{
     input::EffectFailure,
     problem::{Cause, Problem},
     reason::{Failure, StopReason},
-    state::{AttemptState, Mission, Process, Wanted},
+    state::{Attempt, AttemptState, Mission, Process, Wanted},
     timer::Timer,
 };
 
@@ -99,13 +99,19 @@ impl Mission {
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
                 if let Some((id, attempt)) = attempt
                     && matches!(attempt.state, AttemptState::Working { .. })
-                    && attempt.losses >= self.limits().losses_max
+                    && attempt.losses >= self.losses_allowed(attempt)
                 {
                     facts.extend(self.fail_attempt_for(now, id, Failure::Lost, last));
                 }
                 Ok(facts)
             }
         }
+    }
+
+    /// A turn whose result is claimed needs its agent only to have its work taken: that is tried more often.
+    fn losses_allowed(&self, attempt: &Attempt) -> u32 {
+        let most = self.limits().losses_max;
+        if attempt.claim.is_some() { most.saturating_mul(2).saturating_add(2) } else { most }
     }
 
     pub(crate) fn apply_agent_stopping(&mut self, agent: AgentId, effect: EffectId, reason: StopReason) {
@@ -124,12 +130,13 @@ impl Mission {
         }
     }
 
-    /// The process has ended as asked; a turn that had to be ended for taking too long fails its attempt.
+    /// The process has ended as asked; a turn that had to be ended for taking too long fails its attempt, unless its result is claimed.
     fn down(&self, now: At, agent: AgentId) -> Vec<Fact> {
         let mut facts = self.count_at_loss(now, agent);
         facts.push(Fact::AgentDown { agent });
         let attempt = self.agents.get(agent.index()).and_then(|entry| entry.attempt);
-        let state = attempt.and_then(|id| self.attempts.get(&id)).map(|attempt| attempt.state);
+        let open = attempt.and_then(|id| self.attempts.get(&id)).filter(|attempt| attempt.claim.is_none());
+        let state = open.map(|attempt| attempt.state);
         if let (Some(id), Some(AttemptState::Working { cancelled: Some(StopReason::TimedOut), .. })) = (attempt, state)
         {
             facts.extend(self.fail_attempt(now, id, Failure::TimedOut));

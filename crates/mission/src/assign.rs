@@ -3,8 +3,9 @@
 use crate::{
     fact::Fact,
     id::{AgentId, At, AttemptId, Micros, TaskId},
+    ledger::Lease,
     reason::{Brief, Choice, PauseReason},
-    state::{Attempt, AttemptState, Lease, Mission, TaskState},
+    state::{Attempt, AttemptState, Mission, TaskState},
     timer::Timer,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,8 @@ impl Mission {
         let pass_over = Some(best.2) == failed_by && second.is_some();
         let &(failures, cold, agent) = if pass_over { second? } else { best };
         let lease = self.first_lease(task);
-        if lease == Some(Micros(0)) {
+        // What others have set aside may come back; their calls are waited for before a person is asked.
+        if lease == Some(Micros(0)) && self.ledger.leased == Micros(0) {
             return Some(Fact::Paused { why: PauseReason::Budget });
         }
         Some(Fact::Assigned {
@@ -70,6 +72,7 @@ impl Mission {
                 brief: Brief::Task,
                 returned: None,
                 resumed: false,
+                claimed: false,
                 returns: 0,
                 nudges: 0,
                 losses: 0,

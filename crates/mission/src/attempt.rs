@@ -69,10 +69,14 @@ impl Mission {
         attempt.turns = turn;
         attempt.resumed = resumed;
         attempt.state = AttemptState::Working { effect, cancelled: None };
-        if !resumed {
+        // What was recorded holds, whatever became of the turn; only a turn that asks for something new begins without it.
+        if !resumed && attempt.brief != Brief::Continue {
             attempt.claim = None;
+        }
+        if !resumed {
             attempt.question = None;
         }
+        attempt.claimed = attempt.claim.is_some();
         let agent = attempt.agent;
         self.uncancelled.insert(id);
         self.working += 1;
@@ -143,17 +147,15 @@ impl Mission {
         let problem = problem.map(|problem| Box::new(problem.bounded()));
         facts.push(Fact::TurnEnded { attempt: id, stop, work: work.clone(), problem: problem.clone() });
         // Some say that they are done when they were told to stop. Without a result it is what we told them.
-        let stop =
-            if stop == Stop::Done && cancelled.is_some() && attempt.claim.is_none() { Stop::Cancelled } else { stop };
+        let claimed = attempt.claim.is_some();
+        let stop = if stop == Stop::Done && cancelled.is_some() && !claimed { Stop::Cancelled } else { stop };
         let follows = match (stop, cancelled) {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             // A rival is done; it is put aside next.
             _ if self.is_beaten(attempt.task) || self.is_overtaken(attempt.task) => self.after_cut(id, attempt),
             (Stop::Done, _) => self.judge(now, id, attempt, work, said),
-            // What was claimed before nothing more could be called is judged as it is; only last words are missing.
-            (Stop::Budget, _) | (_, Some(StopReason::Limited | StopReason::Budget)) if attempt.claim.is_some() => {
-                self.judge(now, id, attempt, work, None)
-            }
+            // The agent was told that its result is recorded: however its turn ends, that is judged; only last words are missing.
+            _ if claimed => self.judge(now, id, attempt, work, None),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
             // However an agent takes it that its model is gone.
             (Stop::Cancelled, Some(_)) | (_, Some(StopReason::Limited | StopReason::Budget)) => {
@@ -424,7 +426,7 @@ impl Mission {
         self.forget_limit(attempt.agent, id);
         self.forget_spending(id);
         self.timers.clear(Timer::Limit(id));
-        self.ledger.leased = self.ledger.leased.less(attempt.lease.left());
+        self.lease_lingers(id, &attempt);
         if let Some(entry) = self.agents.get_mut(attempt.agent.index()) {
             entry.attempt = None;
             entry.past_attempt = Some((id, attempt.task));
@@ -462,9 +464,9 @@ pub(crate) fn moot_question(attempt: &Attempt) -> Option<Fact> {
     Some(Fact::InterruptAnswered { interrupt: question.interrupt, answer: Answer::Deny, by: By::Moot })
 }
 
-/// The brief after a turn that was cut short. An agent without a conversation has not been told anything yet.
+/// The brief after a turn that was cut short. An agent without a conversation has not been told anything yet, unless it has claimed a result.
 fn cut_brief(attempt: &Attempt) -> Brief {
-    if attempt.session.is_some() { Brief::Continue } else { attempt.brief.clone() }
+    if attempt.session.is_some() || attempt.claim.is_some() { Brief::Continue } else { attempt.brief.clone() }
 }
 
 #[cfg(test)]

@@ -3,13 +3,19 @@
 //! The mission sets money aside for attempts (leases); the gateway spends within a lease and asks for more before it would pass it. So what is
 //! settled and what is set aside never pass the cap together, whatever agents do. A call whose price is not known counts its tokens and an
 //! unknown; it is never taken for free of charge. At the cap the mission pauses and asks; it neither dies nor overshoots.
+//!
+//! A lease outlives its attempt, for a call may outlive its turn: it stays set aside until the gateway gives it back, which it does when it has booked
+//! every call of the attempt, or when an engine that takes the mission up has booked those that were on when the last one ended. What a lease
+//! holds and no call needs comes back as well before a person is asked: `LeaseAsked` says whether calls are on that may give something back, and
+//! only where nothing may come back does the mission pause.
 
 use crate::{
     allowance::Measure,
     decide::{Decision, Rejected},
     fact::Fact,
     id::{At, AttemptId, Micros, TaskId},
-    input::{Answer, Usage},
+    input::Answer,
+    ledger::Ledger,
     reason::{About, Outcome, PauseReason},
     state::{Mission, Status},
 };
@@ -39,8 +45,8 @@ impl Mission {
         Some(own.less(attempt.lease.granted))
     }
 
-    /// Grants what is asked or more, or what there is if that is enough, or asks a person.
-    pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros, least: Micros) -> Decision {
+    /// Grants what is asked or more, or what there is if that is enough, or asks a person once nothing else may come back.
+    pub(crate) fn lease_asked(&self, id: AttemptId, asked: Micros, least: Micros, waits: bool) -> Decision {
         if !self.attempts.contains_key(&id) {
             return Err(Rejected::UnknownAttempt(id));
         }
@@ -61,6 +67,7 @@ impl Mission {
             return Ok(some.then_some(Fact::LeaseGranted { attempt: id, micros }).into_iter().collect());
         }
         match self.status {
+            Status::Running if waits => Err(Rejected::BudgetHeld),
             Status::Running => Ok(vec![Fact::Paused { why: PauseReason::Budget }]),
             Status::Paused(_) => Err(self.budget_refusal()),
             Status::Empty | Status::Closing(_) | Status::Closed(_) => Err(Rejected::Over),
@@ -81,24 +88,6 @@ impl Mission {
         }
     }
 
-    /// A settled call moves money from set aside to spent. A bill that comes after its attempt is over is spent all the same.
-    pub(crate) fn apply_usage_settled(&mut self, id: AttemptId, usage: &Usage) {
-        let ledger = &mut self.ledger;
-        ledger.calls += 1;
-        ledger.unknown += u64::from(usage.cost.is_none());
-        ledger.input_tokens = ledger.input_tokens.saturating_add(usage.input_tokens);
-        ledger.output_tokens = ledger.output_tokens.saturating_add(usage.output_tokens);
-        let cost = usage.cost.unwrap_or_default();
-        ledger.settled = ledger.settled.plus(cost);
-        self.count_usage(id, usage);
-        let ledger = &mut self.ledger;
-        if let Some(attempt) = self.attempts.get_mut(&id) {
-            let before = attempt.lease.left();
-            attempt.lease.spent = attempt.lease.spent.plus(cost);
-            ledger.leased = ledger.leased.less(before.less(attempt.lease.left()));
-        }
-    }
-
     /// What people are told when much of the budget is spent, until they are.
     pub(crate) fn budget_warning(&self) -> Option<Fact> {
         let ledger = &self.ledger;
@@ -111,10 +100,12 @@ impl Mission {
     /// The question that a pause at the cap owes, until it is asked.
     pub(crate) fn budget_question(&self, now: At) -> Option<Fact> {
         let cap = self.ledger.cap?;
+        let Ledger { settled, leased, .. } = self.ledger;
+        let aside = if leased > Micros(0) { format!("{leased} is set aside for other work, ") } else { String::new() };
+        let left = cap.less(settled).less(leased);
         let question = format!(
-            "The budget of {cap} is used up ({} spent, {} set aside). Approve to allow as much again, answer with an amount of dollars, or deny to end \
-             the mission with what is merged.",
-            self.ledger.settled, self.ledger.leased
+            "The budget of {cap} does not cover the next model call: {settled} is spent, {aside}{left} is left. Approve to allow as much again, answer \
+             with an amount of dollars, or deny to end the mission with what is merged."
         );
         self.ask_once(now, About::Budget, question, Answer::Deny, self.limits().interrupt_ms)
     }

@@ -93,11 +93,14 @@ pub enum Rejected {
     /// The same was asked and is not answered yet.
     #[error("interrupt {0} asks the same already")]
     PermissionOpen(InterruptId),
-    /// The mission's budget is used up.
-    #[error("the budget is used up; interrupt {0} asks for more")]
+    /// The mission's budget does not cover the call.
+    #[error("the budget does not cover this; interrupt {0} asks for more")]
     BudgetExhausted(InterruptId),
+    /// Too little is free at the moment; calls that are on will give back what they do not use.
+    #[error("what is left of the budget is set aside for calls that are on")]
+    BudgetHeld,
     /// The attempt may not spend more.
-    #[error("the task's own budget is used up")]
+    #[error("the task's own budget does not cover this")]
     TaskBudgetExhausted,
     /// No such allowance, or it does not bound this attempt.
     #[error("there is no allowance {0} for this")]
@@ -181,7 +184,8 @@ impl Mission {
             Input::EffectFailed { effect, failure, error, problem } => {
                 self.effect_failed(now, effect, failure, error, problem)
             }
-            Input::LeaseAsked { attempt, micros, least } => self.lease_asked(attempt, micros, least),
+            Input::LeaseAsked { attempt, micros, least, waits } => self.lease_asked(attempt, micros, least, waits),
+            Input::LeaseReturned { attempt, micros } => self.lease_returned(attempt, micros),
             Input::AllowanceShort { attempt, allowance } => self.allowance_short(now, attempt, allowance),
             Input::RateLimited { attempt, until } => self.rate_limited(now, attempt, until),
             Input::HealthChecked { role, state, reason } => self.health_checked(now, role, state, reason),
@@ -326,6 +330,7 @@ impl Mission {
             }
             Fact::EgressRefused { agent, .. } => self.apply_egress_refused(*agent),
             Fact::LeaseGranted { attempt, micros } => self.apply_lease_granted(*attempt, *micros),
+            Fact::LeaseReturned { attempt, micros } => self.apply_lease_returned(*attempt, *micros),
             Fact::UsageSettled { attempt, usage } => self.apply_usage_settled(*attempt, usage),
             Fact::AttemptLimited { attempt, until, own, .. } => self.apply_attempt_limited(*attempt, *until, *own),
             Fact::AttemptReleased { attempt } => self.apply_attempt_released(*attempt),
@@ -358,7 +363,7 @@ impl Mission {
             Fact::Closing { outcome, .. } => self.status = Status::Closing(*outcome),
             Fact::PublishStarted { effect, .. } => self.apply_publish_started(*effect),
             Fact::Published { .. } | Fact::PublishAbandoned => self.apply_publish_over(),
-            Fact::Closed { outcome } => self.status = Status::Closed(*outcome),
+            Fact::Closed { outcome } => self.apply_closed(*outcome),
         }
     }
 

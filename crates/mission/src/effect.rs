@@ -46,6 +46,8 @@ pub enum EffectKind {
         turn: u32,
         /// Whether this turn was begun before and lost.
         resumed: bool,
+        /// Whether the agent has claimed its result already: then it is asked nothing, and what its workspace holds is taken.
+        claimed: bool,
         /// The conversation to go on with.
         session: Option<String>,
         /// The commit that the attempt's work begins at.
@@ -141,6 +143,7 @@ impl Mission {
             task: attempt.task,
             turn: attempt.turns,
             resumed: attempt.resumed,
+            claimed: attempt.claimed,
             session: attempt.session.clone(),
             base: attempt.base.clone(),
             writes: self.plan.tasks.get(attempt.task.index())?.writes.clone(),

@@ -1,5 +1,4 @@
 //! What was decided. The journal stores facts and nothing else; state, restart, audit, screens and reports are readings of them.
-//!
 //! Facts are forever: variants and optional fields may be added, nothing may be renamed or removed.
 
 use crate::{
@@ -11,7 +10,6 @@ use crate::{
     reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason},
 };
 use serde::{Deserialize, Serialize};
-
 mod asks;
 
 /// Something decided. A variant with an `effect` asks the world for it; whom it is about are its fields `agent`, `attempt`,
@@ -275,6 +273,13 @@ pub enum Fact {
     LeaseGranted {
         attempt: AttemptId,
         /// How much more.
+        micros: Micros,
+    },
+    /// Money set aside for an attempt is free again: no call of it needs it.
+    LeaseReturned {
+        /// Which attempt; it may be over.
+        attempt: AttemptId,
+        /// How much.
         micros: Micros,
     },
     /// A call is settled.

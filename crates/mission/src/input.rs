@@ -167,6 +167,16 @@ pub enum Input {
         micros: Micros,
         /// How much would do: with it the call goes out with a shorter answer. At most `micros`.
         least: Micros,
+        /// Whether the call waits for what other calls have set aside: then nobody is asked yet.
+        waits: bool,
+    },
+    /// The gateway gives back what it does not need of an attempt's lease: the attempt is over and its calls are booked, or others are short.
+    /// → `LeaseReturned`
+    LeaseReturned {
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// How much. More than there is means all of it.
+        micros: Micros,
     },
     /// The gateway has a call that does not fit what is left of an allowance, and nothing is set aside that may come back.
     /// → `AllowanceUsedUp` and a `budget` interrupt, or `AttemptLimited` until the window ends
@@ -418,6 +428,12 @@ pub struct Usage {
     pub output_tokens: u64,
     /// What it cost; nothing when the price is not known, which is not the same as zero.
     pub cost: Option<Micros>,
+    /// Whether the provider's bill was not seen: these are the most that the call can have used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// By how much the provider's bill passes what the request allowed, and was set aside for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<Micros>,
 }
 
 /// A person's answer.

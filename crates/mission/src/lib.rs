@@ -28,10 +28,10 @@
 //! | `AgentStopped` | → `AgentDown`, and `AttemptFailed` when its turn took too long |
 //! | `SessionOpened` | → `SessionOpened` |
 //! | `ResultSubmitted`, `CheckpointTaken` | → `ResultClaimed`, `CheckpointTaken` |
-//! | `TurnEnded` done or out of money, with claim, or done with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths or files that cannot be taken over) ⇒ `VerifyStarted` ✱`VerifyChange` |
+//! | `TurnEnded` however, with claim, or done with last words where the result is a text | → `TurnEnded`, `ChangeQueued` (or `TaskDone`, or `TurnOwed` about outside paths or files that cannot be taken over) ⇒ `VerifyStarted` ✱`VerifyChange` |
 //! | `TurnEnded` done, without | → `TurnEnded`, `TurnOwed` (nudge, answer, files that cannot be taken over) or `AttemptParked` or `AttemptFailed` |
-//! | `TurnEnded` cancelled, or out of money without claim | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
-//! | `TurnEnded` otherwise | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up; for a lasting cause `RoleStopped` ⇒ `Assigned` to another role, or `InterruptRaised` |
+//! | `TurnEnded` cancelled or out of money, without claim | → `TurnEnded`, `TurnOwed` (continue, answer), `AttemptParked` (its question is open) or `AttemptFailed` |
+//! | `TurnEnded` otherwise, without claim | → `TurnEnded`, `AttemptFailed`, and `InterruptRaised` when the attempts are used up; for a lasting cause `RoleStopped` ⇒ `Assigned` to another role, or `InterruptRaised` |
 //! | `ChangeChecked` passed | → `ChangeVerified` ✱`MergeChange` |
 //! | `ChangeChecked` failed, conflict, rejected | → `ChangeReturned` (turn owed), or also `AttemptFailed` ⇒ `VerifyStarted` of the next |
 //! | `ChangeMerged` | → `Merged` ⇒ for its rivals `TurnCancelling`, `InterruptAnswered`, `TaskSuperseded`…; `VerifyStarted`, `Assigned`…, or `Closing` |
@@ -40,7 +40,8 @@
 //! | `PermissionAsked` | → `InterruptRaised` (permission), `TurnExtended`; asked again after an answer: `InterruptRaised`, `InterruptAnswered` |
 //! | `EgressRefused` | → `EgressRefused`, of which each agent has so many |
 //! | `Answered` | → `InterruptAnswered`, then `RoleReleased`, `RoleGivenUp` ⇒ `TaskFailed`…, `TurnOwed`, `TurnExtended`, `TaskReopened`, `TaskFailed` ⇒ `TaskSkipped`…, `BudgetRaised` + `Resumed`, `AllowanceRaised` ⇒ `TurnStarted`…, `AllowanceDenied` ⇒ `AttemptFailed`…, `TaskFailed`…, `Closing`, `PublishAbandoned` |
-//! | `LeaseAsked` | → `LeaseGranted`, or `Paused` ⇒ `InterruptRaised` (budget) |
+//! | `LeaseAsked` | → `LeaseGranted`; refused while other calls may give something back; or `Paused` ⇒ `InterruptRaised` (budget) |
+//! | `LeaseReturned` | → `LeaseReturned` |
 //! | `AllowanceShort` | → `AllowanceUsedUp`, `InterruptRaised` (budget); in a window `AllowanceUsedUp`, `AttemptLimited`, `TurnCancelling` |
 //! | `HealthChecked` | → `HealthChanged` ⇒ `Assigned`… when it lets a task be given out |
 //! | `UsageSettled` | → `WindowBegan`…, `UsageSettled`, `AllowanceWarned`… ⇒ `BudgetWarned` |
@@ -72,6 +73,7 @@ mod fact;
 mod id;
 mod input;
 mod interrupt;
+mod ledger;
 mod limited;
 pub mod limits;
 mod merge;
@@ -99,12 +101,13 @@ pub use effect::{Effect, EffectKind};
 pub use fact::Fact;
 pub use id::{AgentId, AllowanceId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId};
 pub use input::{Answer, CheckRun, EffectFailure, Input, Opening, Refusal, Stop, To, Topic, Usage, Verdict, Work};
+pub use ledger::{Lease, Ledger};
 pub use limits::Limits;
 pub use plan::{Check, Plan, PlanError, Role, TaskSpec, Writes};
 pub use problem::{Cause, Problem};
 pub use reason::{About, Brief, By, Choice, Failure, Outcome, PauseReason, Return, StopReason};
 pub use spending::{Room, Spent, Stance};
 pub use state::{
-    Agent, Attempt, AttemptState, Change, ChangeState, Interrupt, Lease, Ledger, Message, Mission, Process, Status,
-    Tally, Task, TaskState,
+    Agent, Attempt, AttemptState, Change, ChangeState, Interrupt, Message, Mission, Process, Status, Tally, Task,
+    TaskState,
 };

@@ -6,11 +6,12 @@ use crate::{
     fact::Fact,
     id::{At, EffectId},
     input::{EffectFailure, Opening},
+    ledger::Ledger,
     limits::{SETTINGS_BYTES_MAX, TEXT_BYTES_MAX},
     plan::Plan,
     problem::Problem,
     reason::{Failure, Outcome, PauseReason},
-    state::{Agent, InFlight, Ledger, Mission, Process, Publication, Status, Task, TaskState, Wanted},
+    state::{Agent, InFlight, Mission, Process, Publication, Status, Task, TaskState, Wanted},
     timer::Timer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -115,7 +115,8 @@ impl Mission {
     }
 
     fn covering_attempt(&self, id: AttemptId) -> Vec<AllowanceId> {
-        let on = self.attempts.get(&id).map(|attempt| (attempt.agent, attempt.task));
+        let lingering = || self.lingering.get(&id).map(|over| (over.agent, over.task));
+        let on = self.attempts.get(&id).map(|attempt| (attempt.agent, attempt.task)).or_else(lingering);
         // A bill may come when its attempt is over; each agent's last one is remembered for it.
         let over = || {
             let agents = self.agents.iter().enumerate();

@@ -5,8 +5,9 @@
 
 use crate::{
     dispatch::{Past, health::Health, pools::Pools, rivals::Rivals},
-    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, Micros, RoleId, TaskId},
+    id::{AgentId, At, AttemptId, ChangeId, EffectId, InterruptId, MessageId, RoleId, TaskId},
     input::{Answer, Opening},
+    ledger::{Lease, Ledger, Lingering},
     plan::Plan,
     reason::{About, Brief, Outcome, PauseReason, Return, StopReason},
     spending::Spending,
@@ -34,6 +35,8 @@ pub struct Mission {
     pub(crate) inbox_bytes: usize,
     pub(crate) interrupts: BTreeMap<InterruptId, Interrupt>,
     pub(crate) ledger: Ledger,
+    /// Leases of attempts that are over, of which calls may still be billed.
+    pub(crate) lingering: BTreeMap<AttemptId, Lingering>,
     pub(crate) spending: Spending,
     pub(crate) health: Vec<Health>,
     /// Roles that nothing is given to for a lasting cause.
@@ -221,6 +224,8 @@ pub struct Attempt {
     /// Why its last change came back, if one did.
     pub(crate) returned: Option<Return>,
     pub(crate) resumed: bool,
+    /// Whether the turn's result was claimed before the turn was begun anew: it needs no more than to be taken.
+    pub(crate) claimed: bool,
     pub(crate) returns: u32,
     pub(crate) nudges: u32,
     pub(crate) losses: u32,
@@ -257,22 +262,6 @@ pub(crate) struct Question {
     pub(crate) interrupt: InterruptId,
     pub(crate) text: String,
     pub(crate) answer: Option<String>,
-}
-
-/// Money set aside for an attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lease {
-    /// What it was given in all.
-    pub granted: Micros,
-    /// What its calls have cost.
-    pub spent: Micros,
-}
-
-impl Lease {
-    /// What is set aside and not spent.
-    pub fn left(self) -> Micros {
-        self.granted.less(self.spent)
-    }
 }
 
 /// One change in the merge queue.
@@ -322,34 +311,6 @@ pub struct Interrupt {
     pub deadline: At,
     /// The default.
     pub default: Answer,
-}
-
-/// The mission's money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// The most that may be spent, if there is a most.
-    pub cap: Option<Micros>,
-    /// What calls have cost.
-    pub settled: Micros,
-    /// Whether people were warned that this cap comes near.
-    pub warned: bool,
-    /// What is set aside for attempts and not spent.
-    pub leased: Micros,
-    /// Calls settled.
-    pub calls: u64,
-    /// Calls whose cost is not known.
-    pub unknown: u64,
-    /// Input tokens, cached ones included.
-    pub input_tokens: u64,
-    /// Output tokens.
-    pub output_tokens: u64,
-}
-
-impl Ledger {
-    /// What can still be set aside; without a cap there is no end.
-    pub fn available(&self) -> Option<Micros> {
-        self.cap.map(|cap| cap.less(self.settled).less(self.leased))
-    }
 }
 
 /// Tasks by how they stand.
@@ -405,9 +366,11 @@ impl Mission {
         let (role, process, failures) = (agent.role, agent.process, agent.failures);
         let attempt = agent.attempt.and_then(|attempt| Some((attempt, self.attempts.get(&attempt)?)));
         let owing = attempt.filter(|(_, attempt)| matches!(attempt.state, AttemptState::Owed { .. }));
-        let due = owing.filter(|(_, attempt)| attempt.limited.is_none() && self.may_go_on(id, attempt.task));
+        // What is claimed is taken without another call.
+        let may_go_on = |attempt: &Attempt| attempt.claim.is_some() || self.may_go_on(id, attempt.task);
+        let due = owing.filter(|(_, attempt)| attempt.limited.is_none() && may_go_on(attempt));
         let owed = due.map(|(attempt, _)| attempt);
-        let held = attempt.map(|(attempt, on)| (attempt, on.task, owing.is_some()));
+        let held = attempt.map(|(attempt, on)| (attempt, on.task, owing.is_some() && on.claim.is_none()));
         let usable = matches!(process, Process::Cold | Process::Up | Process::Starting);
         let free = agent.attempt.is_none() && usable && self.may_work(id);
         let warm = matches!(process, Process::Up | Process::Starting);

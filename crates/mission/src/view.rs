@@ -3,8 +3,9 @@
 use crate::{
     id::{AgentId, AttemptId, InterruptId, Micros, RoleId, TaskId},
     input::Opening,
+    ledger::Ledger,
     plan::Plan,
-    state::{Agent, Attempt, Change, Interrupt, Ledger, Mission, Status, Tally, Task},
+    state::{Agent, Attempt, Change, Interrupt, Mission, Status, Tally, Task},
 };
 
 impl Mission {

@@ -4,6 +4,7 @@ use crate::{
     call::{Answer, CallRow, PackedAnswer},
     error::WriteError,
     fact::{FactRow, MissionKey, MissionRow},
+    reservation::{self, Reservation, ReservationKey},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ enum Item {
     Facts { mission: MissionKey, first_seq: u64, at_ms: u64, facts: Vec<FactRow> },
     Status { mission: MissionKey, at_ms: u64, status: String },
     Call(Box<CallRow>, Option<PackedAnswer>),
+    Reserve(Box<Reservation>),
+    Release(ReservationKey),
 }
 
 impl Batch {
@@ -61,6 +64,18 @@ impl Batch {
         self.with(Item::Call(Box::new(call), answer), bytes)
     }
 
+    /// And what a call that is about to go out can use at most.
+    #[must_use]
+    pub fn reserve(self, reservation: Reservation) -> Self {
+        self.with(Item::Reserve(Box::new(reservation)), 0)
+    }
+
+    /// And the end of a reservation: its call is booked.
+    #[must_use]
+    pub fn release(self, key: ReservationKey) -> Self {
+        self.with(Item::Release(key), 0)
+    }
+
     /// Bytes of the bodies, as they will be stored.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -86,6 +101,8 @@ impl Batch {
                 }
                 Item::Status { mission, at_ms, status } => update_status(connection, mission, *at_ms, status)?,
                 Item::Call(call, answer) => insert_call(connection, epoch, call, answer.as_ref())?,
+                Item::Reserve(reservation) => reservation::insert(connection, reservation)?,
+                Item::Release(key) => reservation::delete(connection, *key)?,
             }
         }
         Ok(())
@@ -156,8 +173,8 @@ fn insert_call(
     let mut insert = connection.prepare_cached(
         "INSERT INTO calls (mission, epoch, agent, attempt, digest, model, format, input_tokens, output_tokens,
              cache_read_tokens, cache_write_tokens, cost_micros, cost_source, prices_version, status, outcome,
-             duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream)
-         SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21
+             duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream, process, bound_tokens)
+         SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23
          FROM missions WHERE id = ?1",
     )?;
     let inserted = insert.execute(params![
@@ -182,6 +199,8 @@ fn insert_call(
         call.at_ms,
         call.reasoning_tokens,
         call.upstream,
+        call.process,
+        call.bound_tokens,
     ])?;
     if inserted == 0 {
         return Err(WriteError::UnknownMission(call.mission.clone()));

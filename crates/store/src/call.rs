@@ -17,6 +17,8 @@ pub struct CallRow {
     pub agent: String,
     /// The attempt it worked on; `None` outside of attempts. Such a call is never recalled.
     pub attempt: Option<u32>,
+    /// Which of its processes made it, by a number that is unique in its epoch; 0: the answer is for whoever asks next, because the agent went before it had it.
+    pub process: u64,
     /// What the request was: a hash over method, path and body, as hex.
     pub digest: String,
     /// The model asked for.
@@ -42,6 +44,8 @@ pub struct CallRow {
     pub cost_source: String,
     /// Which prices it was computed with: a table and its version, or `configured`; empty when none were.
     pub prices_version: String,
+    /// The most input tokens that the request could hold, when the provider reports more than that.
+    pub bound_tokens: Option<u64>,
     /// The HTTP status; 0 when there was no answer.
     pub status: u16,
     /// How it ended, in one word.

@@ -49,6 +49,17 @@ impl Home {
     }
 }
 
+impl Home {
+    /// The process that has taken the home for writing, if it is still there.
+    pub fn writer(dir: impl AsRef<Path>) -> Option<u32> {
+        let owner: Owner = serde_json::from_str(&std::fs::read_to_string(dir.as_ref().join("lock")).ok()?).ok()?;
+        // A process that has ended and was not waited for yet has no more say: `Z` after its name in parentheses.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).ok()?;
+        let ended = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+        (!ended).then_some(owner.pid)
+    }
+}
+
 /// The right to write in a home. Held as long as any clone lives, a [`crate::Store`] or [`crate::Transcripts`] included.
 #[derive(Clone, Debug)]
 pub struct HomeLock {
@@ -115,6 +126,7 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains(&format!("in use by process {}", std::process::id())), "{text}");
         assert!(text.contains("MUSTER_HOME"), "{text}");
+        assert_eq!(Home::writer(&home), Some(std::process::id()));
         drop(lock);
         Home::lock(&home).unwrap();
     }
@@ -125,6 +137,9 @@ mod tests {
         std::fs::write(dir.path().join("lock"), r#"{"pid":1,"command":"muster run"}"#).unwrap();
         let lock = Home::lock(dir.path()).unwrap();
         assert_eq!(lock.dir(), dir.path().canonicalize().unwrap());
+        drop(lock);
+        std::fs::write(dir.path().join("lock"), r#"{"pid":4194999,"command":"muster run"}"#).unwrap();
+        assert_eq!((Home::writer(dir.path()), Home::writer("/nowhere")), (None, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     error::{OpenError, ReadError},
     fact::{MissionKey, MissionRow, StoredFact},
     file::JOURNAL,
+    reservation::{self, Reservation},
     spend::{self, Spend},
     tail::Tail,
 };
@@ -16,6 +17,19 @@ use std::{path::Path, vec};
 
 /// Facts in one read of [`Reader::facts`].
 const PAGE: usize = 1024;
+
+/// The worst bill of a model that passed what its request allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// Who billed it.
+    pub upstream: String,
+    /// For which model.
+    pub model: String,
+    /// Input tokens reported.
+    pub reported: u64,
+    /// Input tokens that the request could hold at most.
+    pub bound: u64,
+}
 
 /// A connection to a journal that cannot write. `Send`, not `Sync`: one for each thread. Its calls block on the disk.
 pub struct Reader {
@@ -110,7 +124,8 @@ impl Reader {
         let mut select = self.connection.prepare_cached(
             "SELECT key, epoch, EXISTS (SELECT 1 FROM answers WHERE call = key), agent, attempt, digest, model, format,
                  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, cost_source,
-                 prices_version, status, outcome, duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream
+                 prices_version, status, outcome, duration_ms, first_byte_ms, at_ms, reasoning_tokens, upstream, process,
+                 bound_tokens
              FROM calls WHERE mission = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
         )?;
         let calls = select.query_map(params![key, after, limit], |row| stored_call(row, mission))?;
@@ -125,21 +140,57 @@ impl Reader {
         spend::of(&self.connection, self.key(mission)?)
     }
 
-    /// The newest stored answer to a request that is older than `epoch`; see [`crate::Store::recall`].
-    pub(crate) fn answer_before(
+    /// What is set aside for a mission's calls that may be on, the oldest first. Those of an epoch that has ended are on no more: nobody has seen their
+    /// bill, and whoever takes the mission up books them.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownMission`], [`ReadError::Sqlite`].
+    pub fn reservations(&self, mission: &MissionKey) -> Result<Vec<Reservation>, ReadError> {
+        reservation::of(&self.connection, mission, self.key(mission)?)
+    }
+
+    /// The number of the newest epoch; the writer of every other one is gone.
+    ///
+    /// # Errors
+    /// [`ReadError::Sqlite`].
+    pub fn newest_epoch(&self) -> Result<u64, ReadError> {
+        let mut select = self.connection.prepare_cached("SELECT coalesce(max(epoch), 0) FROM epochs")?;
+        Ok(select.query_row([], |row| row.get(0))?)
+    }
+
+    /// The worst bill of each model, of any mission, that passed what its request could hold.
+    ///
+    /// # Errors
+    /// [`ReadError::Sqlite`].
+    pub fn beyond(&self) -> Result<Vec<Beyond>, ReadError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT upstream, model, reported, bound_tokens, max(reported * 1.0 / max(bound_tokens, 1)) FROM
+                 (SELECT upstream, model, bound_tokens,
+                      coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) AS reported
+                  FROM calls WHERE bound_tokens IS NOT NULL)
+             GROUP BY upstream, model",
+        )?;
+        let rows = select.query_map([], |row| {
+            Ok(Beyond { upstream: row.get(0)?, model: row.get(1)?, reported: row.get(2)?, bound: row.get(3)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest stored answer to a request that another process of the agent was given, or nobody; see [`crate::Store::recall`].
+    pub(crate) fn answer_to_others(
         &self,
         mission: &MissionKey,
         attempt: u32,
         digest: &str,
-        epoch: u64,
+        (epoch, process): (u64, u64),
     ) -> Result<Option<Answer>, ReadError> {
         let mut select = self.connection.prepare_cached(
             "SELECT answers.status, content_type, coding, size, body
              FROM missions JOIN calls ON calls.mission = missions.key JOIN answers ON answers.call = calls.key
-             WHERE missions.id = ?1 AND attempt = ?2 AND digest = ?3 AND epoch < ?4
+             WHERE missions.id = ?1 AND attempt = ?2 AND digest = ?3 AND (epoch < ?4 OR process <> ?5)
              ORDER BY calls.key DESC LIMIT 1",
         )?;
-        let mut rows = select.query(params![mission.as_str(), attempt, digest, epoch])?;
+        let mut rows = select.query(params![mission.as_str(), attempt, digest, epoch, process])?;
         rows.next()?.map(Answer::unpack).transpose()
     }
 
@@ -241,6 +292,8 @@ fn stored_call(row: &Row<'_>, mission: &MissionKey) -> rusqlite::Result<StoredCa
         at_ms: row.get(19)?,
         reasoning_tokens: row.get(20)?,
         upstream: row.get(21)?,
+        process: row.get(22)?,
+        bound_tokens: row.get(23)?,
     };
     Ok(StoredCall { key: row.get(0)?, epoch: row.get(1)?, answered: row.get(2)?, call })
 }

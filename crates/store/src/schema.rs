@@ -8,7 +8,7 @@ pub(crate) const JOURNAL_ID: i32 = 0x4d53_544a;
 /// What SQLite finds at the start of `transcripts.db` ("MSTT").
 pub(crate) const TRANSCRIPTS_ID: i32 = 0x4d53_5454;
 
-pub(crate) const JOURNAL_STEPS: &[M<'static>] = &[M::up(JOURNAL_1), M::up(JOURNAL_2)];
+pub(crate) const JOURNAL_STEPS: &[M<'static>] = &[M::up(JOURNAL_1), M::up(JOURNAL_2), M::up(JOURNAL_3)];
 pub(crate) const TRANSCRIPTS_STEPS: &[M<'static>] = &[M::up(TRANSCRIPTS_1)];
 
 /// The first format.
@@ -90,6 +90,34 @@ CREATE TABLE answers (
 pub(crate) const JOURNAL_2: &str = "
 ALTER TABLE calls ADD COLUMN reasoning_tokens INTEGER;
 ALTER TABLE calls ADD COLUMN upstream TEXT NOT NULL DEFAULT '';
+";
+
+/// What is set aside for calls that are on, which process of its agent made a call, and bills that passed what the request allowed.
+pub(crate) const JOURNAL_3: &str = "
+-- one row for each model call that may be on; taken out in the transaction that books the call
+CREATE TABLE reservations (
+    epoch          INTEGER NOT NULL REFERENCES epochs (epoch),
+    number         INTEGER NOT NULL,
+    mission        INTEGER NOT NULL REFERENCES missions (key),
+    agent          TEXT    NOT NULL,
+    attempt        INTEGER NOT NULL,
+    digest         TEXT    NOT NULL,
+    model          TEXT    NOT NULL,
+    upstream       TEXT    NOT NULL,
+    format         TEXT    NOT NULL,
+    input_tokens   INTEGER,
+    output_tokens  INTEGER,
+    cost_micros    INTEGER,
+    prices_version TEXT    NOT NULL,
+    at_ms          INTEGER NOT NULL,
+    PRIMARY KEY (epoch, number)
+) STRICT, WITHOUT ROWID;
+
+-- 0: nobody's any more, for the agent went before it had the whole answer
+ALTER TABLE calls ADD COLUMN process INTEGER NOT NULL DEFAULT 0;
+-- the most input that the request could hold, where the provider reports more
+ALTER TABLE calls ADD COLUMN bound_tokens INTEGER;
+CREATE INDEX calls_beyond ON calls (upstream, model) WHERE bound_tokens IS NOT NULL;
 ";
 
 const TRANSCRIPTS_1: &str = "

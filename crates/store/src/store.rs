@@ -8,6 +8,7 @@ use crate::{
     file::{self, JOURNAL},
     home::HomeLock,
     reader::Reader,
+    reservation::ReservationKey,
     worker::Worker,
     writer::{Progress, Request, Writer},
 };
@@ -15,7 +16,10 @@ use rusqlite::{Connection, OptionalExtension};
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 use tokio::{
     runtime,
@@ -69,13 +73,14 @@ struct Shared {
     progress: Arc<Progress>,
     lock: HomeLock,
     epoch: u64,
+    reservations: AtomicU64,
     previous_end: PreviousEnd,
 }
 
-/// Answers of earlier epochs, and those that this one has used up.
+/// Answers given to processes that are gone, and those that processes of this epoch have used up.
 struct Recall {
     reader: Reader,
-    used: BTreeSet<(MissionKey, u32, String)>,
+    used: BTreeSet<(MissionKey, u32, String, u64)>,
 }
 
 impl Store {
@@ -111,6 +116,7 @@ impl Store {
             progress,
             lock: lock.clone(),
             epoch,
+            reservations: AtomicU64::new(0),
             previous_end,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -179,24 +185,35 @@ impl Store {
         self.commit(Batch::new().call(call, answer)).await
     }
 
-    /// The newest answer that an *earlier* epoch stored for this request of this attempt, once: an agent that was killed
-    /// while it read an answer asks the same again and must not pay twice, whereas an agent that asks the same again on
-    /// purpose must get a new answer.
+    /// A name for a reservation that is about to be made.
+    pub fn reservation(&self) -> ReservationKey {
+        ReservationKey { epoch: self.shared.epoch, number: self.shared.reservations.fetch_add(1, Relaxed) + 1 }
+    }
+
+    /// The newest answer that *another* process of the agent was given for this request of this attempt, once: an agent that was killed
+    /// while it read an answer asks the same again and must not pay twice, whereas a process that asks the same again on
+    /// purpose must get a new answer. `process` is the one that asks, as in [`CallRow::process`]; those of earlier epochs are others.
     ///
-    /// Which answers are used up is kept in memory alone. That is exact, because an epoch ends with its process: in the
-    /// next epoch the agent may have died again before it took the answer in, so it has to be there once more.
+    /// Which answers are used up is kept in memory alone. That is exact, because a process ends with its epoch: the
+    /// next one may have to be given the answer once more.
     ///
     /// Reads at once on the calling thread (an index look-up).
     ///
     /// # Errors
     /// [`ReadError`] when the ledger cannot be read; the answer is not used up then.
-    pub fn recall(&self, mission: &MissionKey, attempt: u32, digest: &str) -> Result<Option<Answer>, ReadError> {
+    pub fn recall(
+        &self,
+        mission: &MissionKey,
+        attempt: u32,
+        digest: &str,
+        process: u64,
+    ) -> Result<Option<Answer>, ReadError> {
         let mut recall = self.shared.recall.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (mission.clone(), attempt, digest.to_owned());
+        let key = (mission.clone(), attempt, digest.to_owned(), process);
         if recall.used.contains(&key) {
             return Ok(None);
         }
-        let answer = recall.reader.answer_before(mission, attempt, digest, self.shared.epoch)?;
+        let answer = recall.reader.answer_to_others(mission, attempt, digest, (self.shared.epoch, process))?;
         if answer.is_some() {
             recall.used.insert(key);
         }

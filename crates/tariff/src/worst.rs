@@ -111,6 +111,25 @@ impl Worst {
         bounded.then(|| costs.max().map_or(0, micros_up))
     }
 
+    /// The most input tokens; `None` when they have no limit.
+    pub fn input_tokens(&self) -> Option<u64> {
+        self.input_tokens
+    }
+
+    /// The same with an input that is larger in the ratio of `reported` to `bound`: a provider that has reported more input than a request of so many
+    /// could hold may do so again.
+    #[must_use]
+    pub fn stretched(&self, reported: u64, bound: u64) -> Worst {
+        if reported <= bound {
+            return self.clone();
+        }
+        let longer = |amount: u128| (amount.saturating_mul(u128::from(reported))).div_ceil(u128::from(bound.max(1)));
+        let tokens = |tokens: u64| u64::try_from(longer(tokens.into())).unwrap_or(u64::MAX);
+        let line = |(input, each): &(u128, u64)| (longer(*input), *each);
+        let lines = self.lines.as_ref().map(|lines| lines.iter().map(line).collect());
+        Worst { lines, input_tokens: self.input_tokens.map(tokens), ..self.clone() }
+    }
+
     /// Input and output tokens together; `None` when one of them has no limit.
     pub fn tokens(&self) -> Option<u64> {
         Some(self.input_tokens?.saturating_add(self.output_tokens?))
@@ -209,6 +228,14 @@ mod tests {
         assert_eq!(lowered(Some(100_000), Some(6_000)), Some((Some(5_000), Some(78_000))));
         assert_eq!(lowered(Some(64_440), None), Some((Some(4_096), Some(64_440))));
         assert_eq!([lowered(Some(64_439), None), lowered(None, Some(5_095))], [None, None]);
+    }
+
+    #[test]
+    fn a_bill_that_passed_its_request_stretches_the_next() {
+        let call = worst(1_000, 2_000);
+        let longer = call.stretched(2_500, 1_000);
+        assert_eq!((longer.input_tokens(), longer.micros()), (Some(2_500), Some(37_500)));
+        assert_eq!((call.stretched(900, 1_000), call.stretched(3, 0).input_tokens()), (call.clone(), Some(3_000)));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::{
     standing::{InterruptView, MissionView},
     tail::Follow,
 };
-use std::path::Path;
-use store::{MissionKey, MissionRow, OpenError, ReadError, Reader, Recorded, StoredCall};
+use mission::{AttemptId, Fact, Micros, Usage};
+use std::path::{Path, PathBuf};
+use store::{Home, MissionKey, MissionRow, OpenError, ReadError, Reader, Recorded, Reservation, Spend, StoredCall};
 
 /// The name of the newest mission.
 const LAST: &str = "last";
@@ -17,6 +18,7 @@ const LAST: &str = "last";
 /// The journal of a home, opened for reading.
 pub struct Readings {
     reader: Reader,
+    home: PathBuf,
 }
 
 /// Why something cannot be read.
@@ -69,7 +71,7 @@ impl Readings {
     /// # Errors
     /// [`ViewError::Open`], also when nothing was ever run there.
     pub fn open(home: &Path) -> Result<Self, ViewError> {
-        Ok(Self { reader: Reader::open(home)? })
+        Ok(Self { reader: Reader::open(home)?, home: home.to_owned() })
     }
 
     /// The full name of the mission of this name: `last` for the newest, a whole name, or the beginning of exactly one.
@@ -97,7 +99,7 @@ impl Readings {
     pub fn mission(&self, name: &str) -> Result<MissionView, ViewError> {
         let row = self.row(name)?;
         let history = self.history(&row.key)?;
-        Ok(MissionView::of(&row, &history, &self.reader.spend(&row.key)?))
+        Ok(MissionView::of(&row, &history, &self.spend(&row.key)?))
     }
 
     /// A mission's report.
@@ -107,7 +109,7 @@ impl Readings {
     pub fn report(&self, name: &str) -> Result<Report, ViewError> {
         let row = self.row(name)?;
         let history = self.history(&row.key)?;
-        let view = MissionView::of(&row, &history, &self.reader.spend(&row.key)?);
+        let view = MissionView::of(&row, &history, &self.spend(&row.key)?);
         Ok(Report::of(view, history))
     }
 
@@ -168,7 +170,52 @@ impl Readings {
         for recorded in self.reader.facts(key, 0)?.decoded() {
             history.follow(&recorded?);
         }
+        let (seq, at_ms) = history.last;
+        for unseen in self.unseen(key)? {
+            let usage = Usage {
+                input_tokens: unseen.input_tokens.unwrap_or_default(),
+                output_tokens: unseen.output_tokens.unwrap_or_default(),
+                cost: unseen.cost_micros.map(Micros),
+                estimated: true,
+                ..Usage::default()
+            };
+            let fact = Fact::UsageSettled { attempt: AttemptId(unseen.attempt), usage };
+            history.follow(&Recorded { seq, at_ms, fact });
+        }
         Ok(history)
+    }
+
+    /// Calls that were on when their engine ended. They are booked when the mission is taken up, and read as if they were.
+    fn unseen(&self, key: &MissionKey) -> Result<Vec<Reservation>, ViewError> {
+        let mut open = self.reader.reservations(key)?;
+        if !open.is_empty() {
+            // An engine that is there sees the bills of its own calls.
+            let seen = Home::writer(&self.home).map(|_| self.reader.newest_epoch()).transpose()?;
+            open.retain(|reservation| Some(reservation.key.epoch) != seen);
+        }
+        Ok(open)
+    }
+
+    fn spend(&self, key: &MissionKey) -> Result<Vec<Spend>, ViewError> {
+        let mut spends = self.reader.spend(key)?;
+        for unseen in self.unseen(key)? {
+            let row = unseen.at_worst(unseen.at_ms);
+            spends.push(Spend {
+                agent: row.agent,
+                model: row.model,
+                cost_source: row.cost_source,
+                prices_version: row.prices_version,
+                calls: 1,
+                unpriced_calls: u64::from(row.cost_micros.is_none()),
+                cost_micros: row.cost_micros.unwrap_or_default(),
+                input_tokens: row.input_tokens.unwrap_or_default(),
+                output_tokens: row.output_tokens.unwrap_or_default(),
+                reasoning_tokens: 0,
+                cache_read_tokens: 0,
+                cache_write_tokens: 0,
+            });
+        }
+        Ok(spends)
     }
 }
 

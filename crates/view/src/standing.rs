@@ -198,6 +198,12 @@ pub struct MoneyView {
     pub calls: u64,
     /// Calls whose cost is not known, which is not the same as free.
     pub unknown_calls: u64,
+    /// Calls whose bill was not seen; `spent_micros` has the most that they can have cost.
+    pub estimated_calls: u64,
+    /// The part of `spent_micros` that is such an estimate.
+    pub estimated_micros: u64,
+    /// By how much bills have passed what their requests allowed.
+    pub beyond_micros: u64,
     /// Input tokens, cached ones included.
     pub input_tokens: u64,
     /// Output tokens.
@@ -478,6 +484,9 @@ impl MoneyView {
             calls: ledger.calls,
             unknown_calls: ledger.unknown,
             invented,
+            estimated_calls: ledger.estimated_calls,
+            estimated_micros: ledger.estimated.0,
+            beyond_micros: ledger.beyond.0,
             limits: BudgetLimitView::all(mission),
             input_tokens: ledger.input_tokens,
             output_tokens: ledger.output_tokens,

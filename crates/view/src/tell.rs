@@ -189,10 +189,8 @@ impl Teller {
                 (Notice, format!("may not connect to {host}:{port}: {reason}{times}{last}"))
             }
             Fact::LeaseGranted { micros, .. } => (Detail, format!("gets {micros} more")),
-            Fact::UsageSettled { usage, .. } => {
-                let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
-                (Detail, format!("model call: {} in, {} out, {cost}", usage.input_tokens, usage.output_tokens))
-            }
+            Fact::LeaseReturned { micros, .. } => (Detail, format!("gives {micros} back")),
+            Fact::UsageSettled { usage, .. } => told_usage(usage),
             Fact::AttemptLimited { lasts_ms, own, .. } => {
                 let why = if *own { "its budget allows" } else { "the provider takes" };
                 (Notice, format!("waits: {why} no more calls for {}", duration(*lasts_ms)))
@@ -262,4 +260,30 @@ impl Teller {
 fn few_words(choice: &Choice) -> String {
     let Choice { free, failures, .. } = choice;
     format!("{free} free, {} before", count(u64::from(*failures), "failure", "failures"))
+}
+
+/// A model call. What its provider billed beyond what the request allowed is for everybody to see.
+fn told_usage(usage: &mission::Usage) -> (Weight, String) {
+    let cost = usage.cost.map_or("cost unknown".to_owned(), |cost| cost.to_string());
+    let used = format!("{} in, {} out, {cost}", usage.input_tokens, usage.output_tokens);
+    match usage.beyond {
+        Some(more) if more > mission::Micros(0) => (
+            Weight::Notice,
+            format!(
+                "a model call was billed at more than its request allows ({used}): {more} more than was set aside for it; further requests for this \
+                 model set more aside"
+            ),
+        ),
+        Some(_) => (
+            Weight::Notice,
+            format!(
+                "the provider reports more input than the request holds ({used}), within what was set aside; further requests for this model set more \
+                 aside"
+            ),
+        ),
+        None if usage.estimated => {
+            (Weight::Detail, format!("model call whose bill was not seen, at the most that it can have cost: {used}"))
+        }
+        None => (Weight::Detail, format!("model call: {used}")),
+    }
 }

@@ -53,7 +53,7 @@ fn turn(attempt: u32, effect: u64) -> Fact {
 }
 
 fn used(attempt: u32, cost: Option<u64>) -> Fact {
-    let usage = Usage { input_tokens: 1_000, cached_tokens: 0, output_tokens: 50, cost: cost.map(Micros) };
+    let usage = Usage { input_tokens: 1_000, output_tokens: 50, cost: cost.map(Micros), ..Usage::default() };
     Fact::UsageSettled { attempt: AttemptId(attempt), usage }
 }
 

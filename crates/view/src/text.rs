@@ -96,6 +96,13 @@ impl MoneyView {
         if self.unknown_calls > 0 {
             let _ = write!(text, ", {} of them of unknown price", self.unknown_calls);
         }
+        if self.estimated_calls > 0 {
+            let calls = count(self.estimated_calls, "call whose bill was not seen", "calls whose bills were not seen");
+            let _ = write!(text, ", {} of it estimated ({calls})", money(self.estimated_micros));
+        }
+        if self.beyond_micros > 0 {
+            let _ = write!(text, ", {} of it billed beyond what requests allowed", money(self.beyond_micros));
+        }
         if self.leased_micros > 0 {
             let _ = write!(text, ", {} set aside", money(self.leased_micros));
         }

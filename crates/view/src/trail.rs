@@ -130,6 +130,7 @@ impl Trail {
             | Fact::CheckpointTaken { attempt, .. }
             | Fact::AttemptFailed { attempt, .. }
             | Fact::LeaseGranted { attempt, .. }
+            | Fact::LeaseReturned { attempt, .. }
             | Fact::AttemptLimited { attempt, .. }
             | Fact::AttemptReleased { attempt }
             | Fact::UsageSettled { attempt, .. }

@@ -246,12 +246,13 @@ impl Driver {
                 return self.disk_is_full(decided);
             }
             if self.world.strikes(faults.crash_before) {
-                return self.crash(decided);
+                return self.crash();
             }
         }
         self.append(&facts)?;
+        decided.iter().filter(|decided| decided.outcome.is_ok()).for_each(|decided| self.world.booked(&decided.tell));
         if self.world.strikes(faults.crash_after) {
-            return self.crash(Vec::new());
+            return self.crash();
         }
         if !early {
             self.start_effects(&facts)?;
@@ -260,6 +261,8 @@ impl Driver {
             outcome.iter().flatten().for_each(|fact| self.world.told(fact));
             self.world.answered(tell, outcome, &self.mission);
         }
+        let over = self.world.leases_over(&self.mission);
+        self.inbox.extend(over);
         self.check(&facts)
     }
 
@@ -327,23 +330,30 @@ impl Driver {
     }
 
     /// The engine is killed, and started again.
-    fn crash(&mut self, lost: Vec<Decided>) -> Result<(), Violation> {
+    fn crash(&mut self) -> Result<(), Violation> {
         if self.trace {
-            eprintln!("{:>9} killed; {} inputs with it", self.world.now, lost.len());
+            eprintln!("{:>9} killed", self.world.now);
         }
         self.crashes += 1;
         self.mission = Mission::replay(&self.journal);
-        let untold = lost.into_iter().map(|decided| decided.tell).chain(std::mem::take(&mut self.inbox));
-        self.world.crash(untold);
+        self.inbox.clear();
+        self.world.crash();
         self.take_up()
     }
 
     /// Tells the core what it does not know: its beginning, or that a new engine has it. A crash in the middle of it begins it again.
     fn take_up(&mut self) -> Result<(), Violation> {
+        let crashes = self.crashes;
+        // What was on when the last engine ended is booked before anything else happens.
+        while let Some(unseen) = self.world.unseen() {
+            self.tell_now(unseen)?;
+            if crashes != self.crashes {
+                return Ok(());
+            }
+        }
         if self.mission.standing() == Standing::Closed {
             return Ok(());
         }
-        let crashes = self.crashes;
         if self.mission.opening().is_none() {
             let opening = Box::new(self.world.scenario.opening.clone());
             self.tell_now(Input::Open(opening))?;

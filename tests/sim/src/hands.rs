@@ -21,6 +21,7 @@ impl World {
             Event::TurnOver(agent, turn, stop) => self.turn_over(agent, turn, stop).into_iter().collect(),
             Event::Stopped(agent, effect) => self.agent_stopped(agent, effect),
             Event::Move(effect, change, from, to) => self.move_branch(effect, change, &from, to),
+            Event::GiveBack(attempt) => self.give_back(attempt, mission).into_iter().collect(),
             Event::Publish(effect, commit) => {
                 self.published = Some(commit);
                 self.report(Input::ResultPublished { effect });
@@ -161,11 +162,13 @@ impl World {
                 return Some(Tell { input, origin: Origin::Lease { agent, turn } });
             }
         };
-        let left = mission.lease_left(attempt).map_or(u64::MAX, |left| left.0);
+        let left = mission.lease_left(attempt).map_or(u64::MAX, |left| left.0.saturating_sub(self.held(attempt)));
         let asks = left < worst || (left == u64::MAX && self.strikes(100));
         if asks {
             let micros = Micros(if left < worst { worst - left } else { worst });
-            let input = Input::LeaseAsked { attempt, micros, least: micros };
+            // Nobody is asked while calls are on that may give something back.
+            let waits = !self.aside.is_empty();
+            let input = Input::LeaseAsked { attempt, micros, least: micros, waits };
             let place = (turn, self.log_of(agent, turn)?.done);
             if self.asked_for.insert(place) {
                 return Some(Tell { input, origin: Origin::Lease { agent, turn } });
@@ -176,8 +179,9 @@ impl World {
         }
         self.bills.paid += cost.unwrap_or(0);
         self.bills.calls += 1;
-        let usage = Usage { input_tokens: 10, cached_tokens: 5, output_tokens: 2, cost: cost.map(Micros) };
-        self.aside.push(Aside { attempt, usage, of: aside });
+        let usage =
+            Usage { input_tokens: 10, cached_tokens: 5, output_tokens: 2, cost: cost.map(Micros), ..Usage::default() };
+        self.aside.push(Aside { attempt, usage, worst, of: aside, unseen: false });
         let input = Input::UsageSettled { attempt, usage };
         if self.strikes(self.scenario.faults.late_bill) {
             self.step_done(agent, turn);
@@ -208,13 +212,45 @@ impl World {
         Fits::Yes(of)
     }
 
-    /// The books have a call: what was set aside for it is free.
-    fn booked(&mut self, input: &Input) {
-        let Input::UsageSettled { attempt, usage } = input else { return };
-        let place = self.aside.iter().position(|aside| (aside.attempt, aside.usage) == (*attempt, *usage));
-        if let Some(place) = place {
-            self.aside.remove(place);
+    /// What is set aside for the calls of an attempt.
+    fn held(&self, attempt: AttemptId) -> u64 {
+        self.aside.iter().filter(|aside| aside.attempt == attempt).map(|aside| aside.worst).sum()
+    }
+
+    /// The books have a call: what was set aside for it is free, in the same transaction.
+    pub fn booked(&mut self, tell: &Tell) {
+        let Input::UsageSettled { attempt, usage } = &tell.input else { return };
+        let is_it = |aside: &Aside| match usage.estimated {
+            true => aside.unseen && (aside.attempt, aside.at_worst()) == (*attempt, *usage),
+            false => !aside.unseen && (aside.attempt, aside.usage) == (*attempt, *usage),
+        };
+        if let Some(place) = self.aside.iter().position(is_it) {
+            let aside = self.aside.remove(place);
+            let cost = |usage: Usage| usage.cost.unwrap_or_default().0;
+            self.bills.over += cost(*usage).saturating_sub(cost(aside.usage));
         }
+    }
+
+    /// Calls whose bill nobody will see, because their engine is gone: the first of them, as it is booked.
+    pub fn unseen(&self) -> Option<Input> {
+        let aside = self.aside.iter().find(|aside| aside.unseen)?;
+        Some(Input::UsageSettled { attempt: aside.attempt, usage: aside.at_worst() })
+    }
+
+    /// Attempts that are over and have no call on: what is left of their leases goes back.
+    pub fn leases_over(&mut self, mission: &Mission) -> Vec<Tell> {
+        let over = mission.lingering_leases().filter(|(attempt, _)| self.held(*attempt) == 0).map(|(id, _)| id);
+        let over: Vec<AttemptId> = over.filter(|attempt| !self.returning.contains(attempt)).collect();
+        self.returning.extend(over.iter().copied());
+        let all = Micros(u64::MAX);
+        let tell = |attempt| Tell { input: Input::LeaseReturned { attempt, micros: all }, origin: Origin::Once };
+        over.into_iter().map(tell).collect()
+    }
+
+    /// Of an attempt that is on: what no call of it needs.
+    fn give_back(&mut self, attempt: AttemptId, mission: &Mission) -> Option<Tell> {
+        let micros = mission.lease_left(attempt)?.less(Micros(self.held(attempt)));
+        Some(Tell { input: Input::LeaseReturned { attempt, micros }, origin: Origin::Once })
     }
 
     fn step_done(&mut self, agent: AgentId, turn: EffectId) {
@@ -226,6 +262,7 @@ impl World {
 
     /// What was told is durable, or refused by the core, and whoever told it learns so.
     pub fn answered(&mut self, tell: &Tell, outcome: &Result<Vec<Fact>, Rejected>, mission: &Mission) {
+        self.returned(tell);
         match &tell.origin {
             Origin::Step { agent, turn, key } => {
                 if self.log_of(*agent, *turn).is_none() {
@@ -243,15 +280,21 @@ impl World {
                 self.step_done(*agent, *turn);
                 self.soon(Event::Step(*agent, *turn));
             }
+            Origin::Lease { agent, turn } if *outcome == Err(Rejected::BudgetHeld) => {
+                let place = self.log_of(*agent, *turn).map(|log| (*turn, log.done));
+                place.map(|place| self.asked_for.remove(&place));
+                let others: Vec<AttemptId> = mission.attempts().map(|(id, _)| id).collect();
+                others.into_iter().for_each(|attempt| self.soon(Event::GiveBack(attempt)));
+                self.soon(Event::Step(*agent, *turn));
+            }
             Origin::Lease { agent, turn } => {
                 let granted = outcome.iter().flatten().any(|fact| matches!(fact, Fact::LeaseGranted { .. }));
                 let next =
                     if granted { Event::Step(*agent, *turn) } else { Event::TurnOver(*agent, *turn, Stop::Budget) };
                 self.soon(next);
             }
-            Origin::Bill(None) => self.booked(&tell.input),
+            Origin::Bill(None) => {}
             Origin::Bill(Some((agent, turn))) => {
-                self.booked(&tell.input);
                 if self.log_of(*agent, *turn).is_some() {
                     self.step_done(*agent, *turn);
                     self.soon(Event::Step(*agent, *turn));
@@ -273,6 +316,7 @@ impl World {
 
     /// The disk was full: nothing was recorded, and whoever told it learns so.
     pub fn not_recorded(&mut self, tell: &Tell) {
+        self.returned(tell);
         match &tell.origin {
             Origin::Step { agent, turn, .. } | Origin::Lease { agent, turn } => {
                 if let Some(log) = self.log_of(*agent, *turn) {
@@ -282,6 +326,12 @@ impl World {
                 }
             }
             Origin::Report | Origin::Bill(_) | Origin::Once | Origin::Again(..) => {}
+        }
+    }
+
+    fn returned(&mut self, tell: &Tell) {
+        if let Input::LeaseReturned { attempt, .. } = &tell.input {
+            self.returning.remove(attempt);
         }
     }
 
@@ -326,8 +376,26 @@ enum Fits {
 #[derive(Clone, Debug)]
 pub struct Aside {
     attempt: AttemptId,
+    /// What it turns out to use.
     usage: Usage,
+    /// What it can cost at most.
+    worst: u64,
     of: Vec<(AllowanceId, u64)>,
+    /// Its engine is gone, and its bill with it.
+    unseen: bool,
+}
+
+impl Aside {
+    /// The engine ends.
+    pub fn unseen(&mut self) {
+        self.unseen = true;
+    }
+
+    /// As it is booked when its bill is not seen. Where the price is unknown it stays so.
+    fn at_worst(&self) -> Usage {
+        let cost = self.usage.cost.map(|cost| cost.max(Micros(self.worst)));
+        Usage { cost, estimated: true, ..self.usage }
+    }
 }
 
 /// Input and output of every call.

@@ -96,7 +96,7 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
         9 => Input::MessagesRead { agent: AgentId(99), key: key(), count: 1 },
         10 => Input::InterruptAsked { agent, key: "k".repeat(300), question: "?".into(), default: None },
         11 => Input::ResultSubmitted { agent, key: key(), summary: "x".repeat(70_000) },
-        12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50), least: Micros(1 << 50) },
+        12 => Input::LeaseAsked { attempt, micros: Micros(1 << 50), least: Micros(1 << 50), waits: false },
         20 => Input::PermissionAsked { agent, key: "k".repeat(300), request: key() },
         19 => Input::HealthChecked { role: RoleId(99), state: HealthState::Down, reason: key() },
         18 => Input::AllowanceShort { attempt, allowance: AllowanceId(99) },

@@ -24,6 +24,8 @@ pub enum Rule {
     CapHolds,
     /// What is used of an allowance never passes it.
     AllowancesHold,
+    /// What an agent was told is recorded is judged, however its turn ends.
+    ClaimsHold,
     /// The ledger is the sum of the bills; what is set aside is the sum of the leases.
     BooksMatch,
     /// A message is given to each recipient exactly once.
@@ -147,7 +149,9 @@ fn allowances_hold(mission: &Mission, world: &World) -> Result<(), Violation> {
     }
     // Nobody who was told no still has something to do.
     let denied = mission.attempts().find(|(_, attempt)| {
+        // What is claimed is taken without another call.
         matches!(attempt.state, AttemptState::Owed { .. })
+            && attempt.claim.is_none()
             && mission.status() == Status::Running
             && mission.allowances().any(|(_, allowance, spent)| {
                 spent.stance == Stance::Denied
@@ -173,8 +177,9 @@ fn books_match(mission: &Mission, shadow: &Shadow) -> Result<(), Violation> {
     hold(Rule::BooksMatch, booked == (shadow.settled, shadow.calls), || {
         format!("the ledger has {booked:?}, the bills say {} in {} calls", shadow.settled, shadow.calls)
     })?;
+    let over: u64 = mission.lingering_leases().map(|(_, left)| left.0).sum();
     let leases: u64 = if ledger.cap.is_some() {
-        mission.attempts().filter_map(|(id, _)| mission.lease_left(id)).map(|left| left.0).sum()
+        over + mission.attempts().filter_map(|(id, _)| mission.lease_left(id)).map(|left| left.0).sum::<u64>()
     } else {
         ledger.leased.0
     };
@@ -312,7 +317,7 @@ pub fn check_closed(world: &World) -> Result<(), Violation> {
     hold(Rule::ClosedIsQuiet, on.is_none(), || format!("{on:?} outlives the mission"))
 }
 
-/// When a mission is over its accounts are complete: every bill is booked but for those that died with an engine, the branch is where the journal
+/// When a mission is over its accounts are complete: every bill is booked, those that died with an engine at their worst, the branch is where the journal
 /// says, every message was given or still waits, and the result is where it belongs.
 ///
 /// # Errors
@@ -320,8 +325,8 @@ pub fn check_closed(world: &World) -> Result<(), Violation> {
 pub fn check_end(mission: &Mission, world: &World, shadow: &Shadow) -> Result<(), Violation> {
     let (bills, ledger) = (world.bills, mission.ledger());
     // Nonsense bills are free of charge and are not the provider's.
-    let paid = ledger.settled.0 + bills.lost;
-    hold(Rule::BooksMatch, paid == bills.paid, || format!("{bills:?} but {} settled", ledger.settled))?;
+    let booked = bills.paid + bills.over;
+    hold(Rule::BooksMatch, ledger.settled.0 == booked, || format!("{bills:?} but {} settled", ledger.settled))?;
     hold(Rule::BooksMatch, ledger.leased.0 == 0, || format!("{} is still set aside", ledger.leased))?;
     // A move that was given up because the mission ended may have happened; the result is what the journal says.
     hold(Rule::LinearMerges, shadow.merge_given_up || world.moves == shadow.merges, || {

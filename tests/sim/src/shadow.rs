@@ -2,7 +2,7 @@
 
 use crate::rules::{Rule, Violation, broken};
 use mission::{
-    AgentId, AttemptId, ChangeId, EffectId, Fact, Failure, MessageId, Plan, RoleId, TaskId, To, Work, Writes,
+    AgentId, AttemptId, Brief, ChangeId, EffectId, Fact, Failure, MessageId, Plan, RoleId, TaskId, To, Work, Writes,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,6 +28,8 @@ pub struct Shadow {
     /// Tasks done.
     pub done: BTreeSet<TaskId>,
     skipped: BTreeSet<TaskId>,
+    /// Attempts whose turn's result is recorded and not judged yet.
+    claimed: BTreeSet<AttemptId>,
     keys: BTreeSet<String>,
     /// Agents whose last refusal is recorded.
     enough: BTreeSet<AgentId>,
@@ -68,6 +70,7 @@ impl Shadow {
             return Err(broken(Rule::CallsOnce, format!("{fact:?} is not the first with its key")));
         }
         self.is_quiet(fact)?;
+        self.claims_hold(fact)?;
         match fact {
             Fact::Planned { plan } => {
                 self.agents = plan.agents().map(|(agent, role, _)| (agent, role)).collect();
@@ -125,6 +128,26 @@ impl Shadow {
             Some(role) => Err(broken(Rule::StoppedIsQuiet, format!("{fact:?} while {role} is stopped"))),
             None => Ok(()),
         }
+    }
+
+    fn claims_hold(&mut self, fact: &Fact) -> Result<(), Violation> {
+        let forgets = |what: &str| Err(broken(Rule::ClaimsHold, format!("{what}: {fact:?}")));
+        match fact {
+            Fact::ResultClaimed { attempt, .. } => drop(self.claimed.insert(*attempt)),
+            Fact::ChangeQueued { attempt, .. } | Fact::TaskDone { attempt, .. } => drop(self.claimed.remove(attempt)),
+            Fact::TurnOwed { attempt, brief: Brief::Returned(_) } => drop(self.claimed.remove(attempt)),
+            Fact::TurnOwed { attempt, brief: Brief::Nudge } if self.claimed.contains(attempt) => {
+                return forgets("reminded to submit after it did");
+            }
+            Fact::AttemptFailed {
+                attempt,
+                reason: Failure::TimedOut | Failure::NothingSubmitted | Failure::Stopped(_),
+                ..
+            } if self.claimed.remove(attempt) => return forgets("its result was recorded"),
+            Fact::AttemptFailed { attempt, .. } => drop(self.claimed.remove(attempt)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Whether this is the last attempt of the agent, or the one before it.

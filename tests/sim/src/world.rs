@@ -84,6 +84,8 @@ pub enum Event {
     Move(EffectId, ChangeId, String, String),
     /// The result is put into the user's repository.
     Publish(EffectId, String),
+    /// The gateway gives back what an attempt does not need of its lease.
+    GiveBack(AttemptId),
 }
 
 /// An agent's process and what it does.
@@ -126,10 +128,8 @@ pub struct Bills {
     pub paid: u64,
     /// Calls made.
     pub calls: u64,
-    /// What an engine took with it when it died, in micro-dollars.
-    pub lost: u64,
-    /// Calls that an engine took with it.
-    pub lost_calls: u64,
+    /// By how much calls that an engine died over were booked too high, in micro-dollars.
+    pub over: u64,
 }
 
 /// The world as it truly is.
@@ -145,7 +145,7 @@ pub struct World {
     pub bodies: BTreeMap<AgentId, Body>,
     /// Session logs.
     pub logs: BTreeMap<(AttemptId, u32), Log>,
-    /// What calls that are on have set aside of allowances, as the gateway holds it.
+    /// What calls that are on have set aside, as the gateway holds it, and durably so: it outlives an engine.
     pub(crate) aside: Vec<Aside>,
     /// Every effect ever asked for, as it was first asked.
     pub asked: BTreeMap<EffectId, Effect>,
@@ -163,6 +163,8 @@ pub struct World {
     pub broken: Option<Violation>,
     /// Who waits for permission.
     pub(crate) permits: BTreeMap<InterruptId, (AgentId, EffectId)>,
+    /// Attempts whose lease is being given back.
+    pub(crate) returning: BTreeSet<AttemptId>,
     /// At which steps of which turns more money was asked for.
     pub(crate) asked_for: BTreeSet<(EffectId, usize)>,
 }
@@ -189,6 +191,7 @@ impl World {
             received: BTreeMap::new(),
             broken: None,
             permits: BTreeMap::new(),
+            returning: BTreeSet::new(),
             asked_for: BTreeSet::new(),
         }
     }
@@ -225,21 +228,12 @@ impl World {
     }
 
     /// The engine is killed: whatever it had in memory is gone, and every sandbox with it.
-    pub fn crash(&mut self, untold: impl Iterator<Item = Tell>) {
-        let events = std::mem::take(&mut self.events);
-        let planned = events.into_values().filter_map(|event| match event {
-            Event::Tell(tell) => Some(tell),
-            _ => None,
-        });
-        for tell in planned.chain(untold) {
-            if let (Input::UsageSettled { usage, .. }, Origin::Bill(_)) = (&tell.input, &tell.origin) {
-                self.bills.lost += usage.cost.map_or(0, |cost| cost.0);
-                self.bills.lost_calls += 1;
-            }
-        }
+    pub fn crash(&mut self) {
+        self.events.clear();
         self.bodies.clear();
-        self.aside.clear();
+        self.aside.iter_mut().for_each(Aside::unseen);
         self.permits.clear();
+        self.returning.clear();
         self.now += self.rng.range(1, 5_000);
     }
 
@@ -311,7 +305,9 @@ impl World {
 
     fn run_turn(&mut self, effect: Effect) {
         let id = effect.id;
-        let EffectKind::RunTurn { agent, attempt, task, turn, base, session, .. } = effect.kind else { return };
+        let EffectKind::RunTurn { agent, attempt, task, turn, claimed, base, session, .. } = effect.kind else {
+            return;
+        };
         let body = self.bodies.entry(agent).or_default();
         if let Some(on) = &body.turn {
             let detail = format!("{agent} is given {id} while {} is on", on.effect);
@@ -343,7 +339,8 @@ impl World {
             let session = format!("session-{attempt}");
             self.report(Input::SessionOpened { attempt, session });
         }
-        self.soon(Event::Step(agent, id));
+        // What is claimed is only to be taken.
+        self.soon(if claimed { Event::TurnOver(agent, id, Stop::Done) } else { Event::Step(agent, id) });
     }
 
     fn cancel_turn(&mut self, effect: EffectId, agent: AgentId, turn: EffectId) {

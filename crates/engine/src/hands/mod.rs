@@ -26,7 +26,7 @@ use agent::{Live, Slot};
 pub use body::modelled::{Modelled, ModelledAgent};
 use futures::FutureExt;
 use gateway::Gateway;
-use mission::{AgentId, Effect, EffectFailure, EffectKind, Fact, Input, Problem};
+use mission::{AgentId, AttemptId, Effect, EffectFailure, EffectKind, Fact, Input, Problem};
 use permit::Permits;
 use std::{
     collections::BTreeMap,
@@ -109,6 +109,11 @@ impl Hands {
         self.permits.heard(fact);
     }
 
+    /// Attempts that are over still have money set aside, which goes back when their calls are booked.
+    pub(crate) fn leases_over(&self, attempts: Vec<AttemptId>) {
+        self.tools.meter.over(attempts);
+    }
+
     /// Begins an effect and returns at once.
     pub(crate) fn start(self: &Arc<Self>, effect: Effect) {
         let stoppable = matches!(effect.kind, EffectKind::StartAgent { .. } | EffectKind::RunTurn { .. });
@@ -143,11 +148,7 @@ impl Hands {
         match kind {
             EffectKind::PrepareRepository { base, .. } => self.prepare(id, &base).await.map(Some),
             EffectKind::StartAgent { agent } => self.start_agent(id, agent).await.map(Some),
-            EffectKind::RunTurn { agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief } => {
-                let order =
-                    turn::Order { id, agent, attempt, task, turn, resumed, session, base, writes, prompt, task_brief };
-                self.run_turn(order).await
-            }
+            EffectKind::RunTurn { .. } => self.run_turn(turn::Order::of(id, kind)?).await,
             EffectKind::CancelTurn { agent, turn } => {
                 self.cancel_turn(agent, turn);
                 Ok(None)

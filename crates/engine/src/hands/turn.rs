@@ -3,7 +3,7 @@
 use super::{Failed, Hands, agent::Live, commit};
 use agents::acp::{AgentError, SessionId, Usage};
 use api::{acp_meta, globs::Globs};
-use mission::{AgentId, AttemptId, Cause, EffectId, Input, Problem, Stop, TaskId, Work, Writes};
+use mission::{AgentId, AttemptId, Cause, EffectId, EffectKind, Input, Problem, Stop, TaskId, Work, Writes};
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
@@ -27,6 +27,7 @@ pub(super) struct Order {
     pub(super) task: TaskId,
     pub(super) turn: u32,
     pub(super) resumed: bool,
+    pub(super) claimed: bool,
     pub(super) session: Option<String>,
     pub(super) base: String,
     pub(super) writes: Writes,
@@ -41,7 +42,11 @@ impl Hands {
         live.gateway.bind(Some(order.attempt.0));
         live.broker.open();
         self.tools.meter.turn_begins(order.attempt.0, order.resumed);
-        let outcome = self.turn(&live, &order).await;
+        // What was claimed before the turn was lost is only to be taken: its agent is asked nothing, and nothing is paid for.
+        let outcome = match order.claimed {
+            true => Ok(Told { stop: Stop::Done, said: None, usage: None, problem: None }),
+            false => self.turn(&live, &order).await,
+        };
         // What the workspace holds must be still when it is looked at.
         live.broker.close().await;
         live.gateway.bind(None);
@@ -65,7 +70,7 @@ impl Hands {
     async fn silence(&self, live: &Live, attempt: u32) -> u64 {
         let Some(ms) = self.tools.settings.silence_ms else { return std::future::pending().await };
         loop {
-            let calling = self.tools.meter.is_calling(attempt).await;
+            let calling = self.tools.meter.is_calling(attempt);
             match live.activity.left(Duration::from_millis(ms), calling) {
                 Some(left) => tokio::time::sleep(left).await,
                 None => return ms,
@@ -202,6 +207,27 @@ struct Opened {
 }
 
 impl Order {
+    /// Of an effect that runs a turn.
+    pub(super) fn of(id: EffectId, kind: EffectKind) -> Result<Self, Failed> {
+        let EffectKind::RunTurn {
+            agent,
+            attempt,
+            task,
+            turn,
+            resumed,
+            claimed,
+            session,
+            base,
+            writes,
+            prompt,
+            task_brief,
+        } = kind
+        else {
+            return Err(Failed::fatal("this is not a turn"));
+        };
+        Ok(Self { id, agent, attempt, task, turn, resumed, claimed, session, base, writes, prompt, task_brief })
+    }
+
     /// What an agent has to know that has lost its conversation.
     fn lost(&self) -> String {
         let turns = match self.turn {

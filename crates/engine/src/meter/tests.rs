@@ -1,14 +1,15 @@
 //! Ten thousand random ledgers: several attempts with several calls at once, refusals, broken answers, unknown prices, people who allow more, and
-//! engines that die with calls under way. What is reserved and spent never passes what was granted, nothing passes the cap, and the books agree.
+//! engines that die with calls under way. What is reserved and spent never passes what was granted, nothing passes the cap, the books agree, and they have
+//! every call that went out: those whose engine died at their worst case.
 
-use super::*;
+use super::{accounts::Left, *};
 use crate::driver::{Message, Tell};
 use gateway::{Digest, Ledger};
 use mission::{
     About, AgentId, Allowance, Answer as Said, Check, EffectId, Limits, Measure, Mission, Opening, Per, Plan, Role,
     RoleId, Scope, TaskId, TaskSpec, Writes,
 };
-use store::{Batch, Home, MissionRow, TranscriptOptions};
+use store::{Batch, Home, MissionRow, Reservation, Store, TranscriptOptions};
 use tokio::{sync::mpsc, task::JoinSet};
 
 const LEDGERS: u64 = 10_000;
@@ -37,8 +38,10 @@ impl Chance {
 /// What is durable: the mission as its facts made it, and the rows that were written with them.
 struct Books {
     mission: Mission,
-    facts: Vec<Fact>,
+    facts: Vec<mission::Fact>,
     rows: Vec<CallRow>,
+    /// What is set aside for calls that are on, beside the facts in the journal.
+    open: Arc<Mutex<Vec<Reservation>>>,
 }
 
 impl Books {
@@ -65,7 +68,7 @@ impl Books {
             settings: String::new(),
         };
         let roles = vec![Role { name: "builder".into(), count: AGENTS, ..Role::default() }];
-        let mut books = Self { mission: Mission::default(), facts: Vec::new(), rows: Vec::new() };
+        let mut books = Self { mission: Mission::default(), facts: Vec::new(), rows: Vec::new(), open: Arc::default() };
         books.tell(Input::Open(Box::new(opening))).unwrap();
         books
             .tell(Input::ProposePlan(Box::new(Plan {
@@ -80,13 +83,18 @@ impl Books {
     }
 
     /// What a driver does, without a disk; the cap holds after every decision.
-    fn tell(&mut self, input: Input) -> Result<Vec<Fact>, TellError> {
+    fn tell(&mut self, input: Input) -> Result<Vec<mission::Fact>, TellError> {
         let facts = self.mission.decide(Clock.now(), input)?;
         self.facts.extend(facts.iter().cloned());
         let ledger = self.mission.ledger();
         let cap = ledger.cap.unwrap_or(Micros(u64::MAX));
         assert!(ledger.settled.plus(ledger.leased) <= cap, "{ledger:?}");
         Ok(facts)
+    }
+
+    fn book(&mut self, booking: Booking) {
+        self.open.lock().unwrap().retain(|open| Some(open.key) != booking.reservation);
+        self.rows.push(booking.row);
     }
 }
 
@@ -100,6 +108,7 @@ struct Engine {
 impl Engine {
     fn start(books: Books, store: &Store, transcripts: &Transcripts) -> Self {
         let (sender, mut inbox) = mpsc::channel(64);
+        let vault = Vault::Memory(store.clone(), Arc::clone(&books.open));
         let books = Arc::new(Mutex::new(books));
         let kept = Arc::clone(&books);
         tokio::spawn(async move {
@@ -110,7 +119,7 @@ impl Engine {
                     Message::Tell(tell) => {
                         let Tell { input, call, reply } = *tell;
                         let told = books.tell(input);
-                        books.rows.extend(call.filter(|_| told.is_ok()).map(|(row, _)| row));
+                        call.filter(|_| told.is_ok()).into_iter().for_each(|booking| books.book(booking));
                         // A caller that is gone wants no answer.
                         let _ = reply.map(|reply| reply.send(told));
                     }
@@ -120,18 +129,26 @@ impl Engine {
         let masking = Masking::default();
         let handle = Handle::of("m".into(), sender, masking.clone());
         let notes = Notes { transcripts: transcripts.clone(), masking };
-        let meter = Meter::new(store.clone(), Clock, "table-1".into(), notes);
+        let meter = Meter::new(vault, Clock, Arc::new(Faults::none()), "table-1".into(), notes);
         meter.serve(handle.clone());
         Self { meter: Arc::new(meter), books, handle }
     }
 
     /// The engine dies: what is not durable is gone, and the next one settles what died with it.
     fn kill(self) -> Books {
-        let Books { facts, rows, .. } = std::mem::replace(
-            &mut *self.books.lock().unwrap(),
-            Books { mission: Mission::default(), facts: vec![], rows: vec![] },
-        );
-        let mut books = Books { mission: Mission::replay(&facts), facts, rows };
+        let nothing = Books { mission: Mission::default(), facts: vec![], rows: vec![], open: Arc::default() };
+        let Books { facts, rows, open, .. } = std::mem::replace(&mut *self.books.lock().unwrap(), nothing);
+        let left = open.lock().unwrap().clone();
+        let mut books =
+            Books { mission: Mission::replay(&facts), facts, rows, open: Arc::new(Mutex::new(left.clone())) };
+        for reservation in &left {
+            let (input, booking) = unseen(reservation, 0);
+            books.tell(input).unwrap();
+            books.book(booking);
+        }
+        for (attempt, micros) in books.mission.lingering_leases().collect::<Vec<_>>() {
+            books.tell(Input::LeaseReturned { attempt, micros }).unwrap();
+        }
         // It refuses when there is nothing to settle.
         let _ = books.tell(Input::EngineStarted);
         books
@@ -143,6 +160,8 @@ impl Engine {
 struct Seen {
     by_source: BTreeMap<String, (u64, u64)>,
     refused: u64,
+    /// Calls that were sent, and what each was worth to the provider, whether its engine lived to see the bill or not.
+    paid: BTreeMap<u64, u64>,
 }
 
 /// One line of calls of one attempt, one after the other.
@@ -152,6 +171,7 @@ async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, see
             id: ids + number,
             mission: "m".into(),
             agent: format!("builder-{attempt}"),
+            process: 1,
             attempt: Some(attempt),
             upstream: "u".into(),
             format: Format::OpenAiChat,
@@ -167,11 +187,14 @@ async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, see
             seen.lock().unwrap().refused += 1;
             continue;
         };
-        within_the_lease(&meter, attempt).await;
+        within_the_lease(&meter, attempt);
+        let settled = settled(call, worst.micros().unwrap_or(700), &mut chance);
+        if let Cost::Known { micros, .. } = settled.cost {
+            seen.lock().unwrap().paid.insert(settled.call.id, micros);
+        }
         for _ in 0..chance.below(4) {
             tokio::task::yield_now().await;
         }
-        let settled = settled(call, worst.micros().unwrap_or(700), &mut chance);
         let (source, cost) = match settled.cost {
             Cost::Known { micros, .. } if settled.usage.estimated => ("estimated".to_owned(), micros),
             Cost::Known { micros, source } => (source.word().to_owned(), micros),
@@ -183,13 +206,13 @@ async fn lane(meter: Arc<Meter>, attempt: u32, ids: u64, mut chance: Chance, see
             let sum = seen.by_source.entry(source).or_default();
             *sum = (sum.0 + 1, sum.1 + cost);
         }
-        within_the_lease(&meter, attempt).await;
+        within_the_lease(&meter, attempt);
     }
 }
 
-async fn within_the_lease(meter: &Meter, attempt: u32) {
-    let account = meter.account(attempt);
-    let account = account.lock().await;
+fn within_the_lease(meter: &Meter, attempt: u32) {
+    let accounts = meter.accounts();
+    let Some(account) = accounts.get(&attempt) else { return };
     if let Some(Left::Micros(left)) = account.left {
         let reserved: u64 = account.reserved.values().map(|aside| aside.micros).sum();
         assert!(reserved <= left, "{reserved} are reserved of {left}");
@@ -303,6 +326,9 @@ fn agree(books: &Books, seen: &Seen) {
     }
     let ledger = books.mission.ledger();
     let all: u64 = by_source.values().map(|sum| sum.1).sum();
+    let paid: u64 = seen.paid.values().sum();
+    assert!(paid <= all, "{paid} were paid for, {all} are booked");
+    assert!(books.open.lock().unwrap().is_empty(), "a call is still set aside");
     assert_eq!((ledger.settled, ledger.calls), (Micros(all), books.rows.len() as u64));
     assert_eq!(ledger.unknown, by_source.get("unknown").map_or(0, |sum| sum.0));
     for (source, (calls, micros)) in &seen.by_source {

@@ -15,7 +15,7 @@ fn of(scope: Scope, measure: Measure, most: u64) -> Allowance {
 }
 
 fn call(input_tokens: u64) -> Input {
-    let usage = Usage { input_tokens, output_tokens: 10, cost: Some(Micros(100)), cached_tokens: 0 };
+    let usage = Usage { input_tokens, output_tokens: 10, cost: Some(Micros(100)), ..Usage::default() };
     Input::UsageSettled { attempt: AttemptId(0), usage }
 }
 
@@ -57,8 +57,8 @@ fn one_that_is_used_up_asks_a_person_and_everything_else_goes_on() {
     check(
         and(tokens_for_a(), [call(60), short(0), short(0)]),
         expect![[r#"
-        refused: the budget is used up; interrupt i0 asks for more
-    "#]],
+            refused: the budget does not cover this; interrupt i0 asks for more
+        "#]],
     );
     // Its turn is owed, and not begun before the answer.
     check(

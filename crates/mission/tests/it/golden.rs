@@ -31,6 +31,13 @@ fn the_journal_of_0_1_0_still_reads_the_same() {
             ),
             calls: 17,
             unknown: 4,
+            estimated_calls: 0,
+            estimated: Micros(
+                0,
+            ),
+            beyond: Micros(
+                0,
+            ),
             input_tokens: 170,
             output_tokens: 34,
         }

@@ -10,6 +10,8 @@ enum Step {
     Spend(u8, u64),
     Fail(u8),
     Raise(u64),
+    GiveBack(u8, u64),
+    Settle,
     Wake,
 }
 
@@ -19,6 +21,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..4u8, 0..2_000u64).prop_map(|(agent, micros)| Step::Spend(agent, micros)),
         1 => (0..4u8).prop_map(Step::Fail),
         1 => (1..5_000u64).prop_map(Step::Raise),
+        2 => (0..4u8, 1..2_000u64).prop_map(|(agent, micros)| Step::GiveBack(agent, micros)),
+        1 => Just(Step::Settle),
         1 => Just(Step::Wake),
     ]
 }
@@ -33,7 +37,8 @@ fn take(play: &mut Play, step: &Step) -> u64 {
         Step::Ask(agent, micros) => {
             let Some(attempt) = attempt_of(&play.mission, agent) else { return 0 };
             let before = play.mission.lease_left(attempt).unwrap();
-            let outcome = play.tell(Input::LeaseAsked { attempt, micros: Micros(micros), least: Micros(micros) });
+            let outcome =
+                play.tell(Input::LeaseAsked { attempt, micros: Micros(micros), least: Micros(micros), waits: false });
             let granted = outcome.iter().flatten().any(|fact| matches!(fact, Fact::LeaseGranted { .. }));
             let left = play.mission.lease_left(attempt).unwrap();
             assert!(!granted || left >= before.plus(Micros(micros)), "granted less than was asked for");
@@ -65,6 +70,26 @@ fn take(play: &mut Play, step: &Step) -> u64 {
             play.tell(answer(id, Answer::Text(format!("0.{micros:06}")))).unwrap();
             0
         }
+        Step::GiveBack(agent, micros) => {
+            let Some(attempt) = attempt_of(&play.mission, agent) else { return 0 };
+            let before = play.mission.lease_left(attempt).unwrap();
+            let told = play.tell(Input::LeaseReturned { attempt, micros: Micros(micros) });
+            assert_eq!(told.is_ok(), before > Micros(0), "{told:?}");
+            assert_eq!(play.mission.lease_left(attempt), Some(before.less(Micros(micros))));
+            0
+        }
+        // Bills of calls that outlived their attempts, and what is left of their leases then.
+        Step::Settle => {
+            let mut paid = 0;
+            for (attempt, left) in play.mission.lingering_leases().collect::<Vec<_>>() {
+                let usage = Usage { cost: Some(Micros(left.0 / 2)), estimated: true, ..Usage::default() };
+                play.tell(Input::UsageSettled { attempt, usage }).unwrap();
+                paid += left.0 / 2;
+                drop(play.tell(Input::LeaseReturned { attempt, micros: left }));
+            }
+            assert_eq!(play.mission.lingering_leases().count(), 0);
+            paid
+        }
         Step::Wake => {
             drop(play.tell(Input::Woke));
             0
@@ -78,9 +103,9 @@ fn a_task_has_its_own_budget_where_the_mission_has_none() {
     let mut play = Play::new([open(None), plan(2, tasks), prepared()]);
     let (bounded, free) = (AttemptId(0), AttemptId(1));
     assert_eq!((play.mission.lease_left(bounded), play.mission.lease_left(free)), (Some(Micros(0)), None));
-    play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60) }).unwrap();
+    play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60), waits: false }).unwrap();
     assert_eq!(play.mission.lease_left(bounded), Some(Micros(60)));
-    let more = play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60) });
+    let more = play.tell(Input::LeaseAsked { attempt: bounded, micros: Micros(60), least: Micros(60), waits: false });
     assert_eq!(more, Err(Rejected::TaskBudgetExhausted));
 }
 
@@ -120,7 +145,8 @@ proptest! {
             prop_assert_eq!(ledger.settled, Micros(paid));
             prop_assert!(ledger.settled.plus(ledger.leased) <= ledger.cap.unwrap());
             let leases: u64 = play.mission.attempts().filter_map(|(id, _)| play.mission.lease_left(id)).map(|left| left.0).sum();
-            prop_assert_eq!(ledger.leased, Micros(leases));
+            let over: u64 = play.mission.lingering_leases().map(|(_, left)| left.0).sum();
+            prop_assert_eq!(ledger.leased, Micros(leases + over));
         }
         prop_assert_eq!(Mission::replay(&play.journal), play.mission);
     }

@@ -89,13 +89,17 @@ fn an_agent_that_was_told_nothing_yet_is_told_its_task_again() {
 
 #[test]
 fn money_spent_beyond_a_lease_does_not_stay_set_aside() {
-    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(50), least: Micros(50) };
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(50), least: Micros(50), waits: false };
     let usage = Usage { cost: Some(Micros(140)), ..Usage::default() };
     let mut play = Play::new([open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)]);
     play.tell(Input::UsageSettled { attempt: AttemptId(0), usage }).unwrap();
     play.tell(lease).unwrap();
     assert_eq!(play.mission.lease_left(AttemptId(0)), Some(play.mission.ledger().leased));
     play.tell(ended(2, Stop::Refusal)).unwrap();
+    // A call of it may still be on: what is left is free when the gateway says so.
+    let left = play.mission.ledger().leased;
+    assert_eq!(play.mission.lingering_leases().collect::<Vec<_>>(), [(AttemptId(0), left)]);
+    play.tell(Input::LeaseReturned { attempt: AttemptId(0), micros: left }).unwrap();
     assert_eq!(play.mission.ledger().leased, Micros(0));
 }
 
@@ -154,7 +158,7 @@ fn a_task_that_is_doomed_twice_is_skipped_once() {
 #[test]
 fn a_mission_begins_to_end_once() {
     let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999) };
+    let lease = Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999), waits: false };
     check(
         and(work, [lease, Input::Cancel, answer(0, Answer::Deny)]),
         expect![[r#"
@@ -186,12 +190,13 @@ fn a_move_of_the_branch_that_may_have_happened_is_not_given_up() {
 #[test]
 fn a_refusal_for_want_of_money_names_the_question_about_it() {
     let work = vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = || Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999) };
+    let lease =
+        || Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(9_999), least: Micros(9_999), waits: false };
     check(
         and(work.clone(), [lease(), asked("q"), lease()]),
         expect![[r#"
-        refused: the budget is used up; interrupt i0 asks for more
-    "#]],
+            refused: the budget does not cover this; interrupt i0 asks for more
+        "#]],
     );
     check(
         and(work, [Input::Pause, lease()]),

@@ -578,7 +578,12 @@ fn answered() {
 #[test]
 fn lease_asked_and_the_cap() {
     let work = || vec![open(Some(3_200)), plan(1, vec![task("a", &[])]), prepared(), ready(1)];
-    let lease = |micros| Input::LeaseAsked { attempt: AttemptId(0), micros: Micros(micros), least: Micros(micros) };
+    let lease = |micros| Input::LeaseAsked {
+        attempt: AttemptId(0),
+        micros: Micros(micros),
+        least: Micros(micros),
+        waits: false,
+    };
     check(
         and(work(), [lease(1)]),
         expect![[r#"
@@ -595,7 +600,7 @@ fn lease_asked_and_the_cap() {
         and(work(), [lease(3_101)]),
         expect![[r#"
             paused why=budget
-            interrupt_raised interrupt=0 about=budget question=The budget of $0.0032 is used up ($0.00 spent, $0.0001 set a deadline=86405000 default=deny key=null
+            interrupt_raised interrupt=0 about=budget question=The budget of $0.0032 does not cover the next model call: $0 deadline=86405000 default=deny key=null
         "#]],
     );
     check(
@@ -623,14 +628,14 @@ fn lease_asked_and_the_cap() {
     check(
         and(work(), [lease(3_101), lease(3_101)]),
         expect![[r#"
-        refused: the budget is used up; interrupt i0 asks for more
-    "#]],
+            refused: the budget does not cover this; interrupt i0 asks for more
+        "#]],
     );
 }
 
 #[test]
 fn usage_settled() {
-    let usage = Usage { input_tokens: 7, cached_tokens: 0, output_tokens: 2, cost: Some(Micros(5)) };
+    let usage = Usage { input_tokens: 7, output_tokens: 2, cost: Some(Micros(5)), ..Usage::default() };
     check(
         and(at_work(), [Input::UsageSettled { attempt: AttemptId(0), usage }]),
         expect![[r#"

@@ -5,14 +5,19 @@ use crate::{
     screen::{self, Screen},
 };
 use engine::{
-    Engine, Order, Running, Standing,
+    Engine, Micros, Order, Running, Standing,
     view::{Consoles, Heard, Readings, Teller},
 };
 use std::{path::Path, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
-/// How long model calls that outlive their turn are waited for at the end.
-const CALLS_LIMIT: Duration = Duration::from_secs(10);
+mod signals;
+
+use signals::Signals;
+
+/// How long the bills of model calls that outlive their turn are waited for at the end; what is on then is booked at its worst case.
+const BILLS_LIMIT: Duration = Duration::from_secs(60);
+/// How long an end at once may take to book what is on. What it does not manage is booked when the mission is taken up.
+const BOOKING_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long what is printed in a sandbox may stay unseen.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
@@ -26,8 +31,8 @@ pub(crate) struct Manner {
     pub(crate) json: bool,
 }
 
-/// Follows until the mission is over, or waits for a person. The first Ctrl-C pauses it, the second ends this process at once; either way
-/// it can be resumed.
+/// Follows until the mission is over, or waits for a person. The first Ctrl-C, SIGTERM or SIGHUP pauses it, the second ends this process at once;
+/// either way it can be resumed, and every model call that went out is booked.
 pub(crate) async fn to_the_end(
     engine: &Engine,
     running: Running,
@@ -50,7 +55,7 @@ pub(crate) async fn quietly(engine: &Engine, running: Running, screen: &Screen) 
     }
 }
 
-/// What happened; nothing when Ctrl-C was pressed twice.
+/// What happened; nothing when it was ended at once.
 async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: bool) -> Result<Option<Story>, Error> {
     let name = running.handle.key().to_string();
     screen.say(&format!("mission {name}"));
@@ -68,8 +73,7 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
         ));
     }
     let mut progress = running.progress.clone();
-    // Made once: a signal that came between two of them would be lost.
-    let mut ctrl_c = signal(SignalKind::interrupt()).map_err(Error::failed)?;
+    let mut signals = Signals::listen()?;
     let mut tick = tokio::time::interval(CONSOLE_PAUSE);
     let mut interrupted = false;
     let mut told_full = false;
@@ -92,8 +96,11 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
             _ = tick.tick(), if screen.shows_all() => {}
-            _ = ctrl_c.recv() => {
-                if interrupted { return Ok(None) }
+            () = signals.next() => {
+                if interrupted {
+                    end_at_once(&running, &name, screen).await;
+                    return Ok(None);
+                }
                 interrupted = true;
                 screen.say("pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once)");
                 // A mission that is paused or over already needs no pausing.
@@ -101,14 +108,55 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
             }
         }
     }
-    // An agent that was cut short leaves calls that are paid for: their bills and answers are still to be kept.
-    tokio::select! {
-        _ = tokio::time::timeout(CALLS_LIMIT, running.calls_settled()) => {}
-        _ = ctrl_c.recv() => {}
-    }
+    wait_for_bills(&running, &mut signals, screen).await;
     engine.transcripts_kept().await;
     story.show_new(&name, screen)?;
     Ok(Some(story))
+}
+
+/// An agent that was cut short leaves calls that are paid for: their bills and answers are still to be kept.
+async fn wait_for_bills(running: &Running, signals: &mut Signals, screen: &Screen) {
+    let (calls, micros) = running.calls_under_way();
+    if calls > 0 {
+        screen.say(&format!(
+            "waiting for the {} on, up to {} in all: at most {} s, then booked as estimated (Ctrl-C to book now)",
+            if calls == 1 {
+                "bill of the model call that is".to_owned()
+            } else {
+                format!("bills of {calls} model calls that are")
+            },
+            Micros(micros),
+            BILLS_LIMIT.as_secs()
+        ));
+    }
+    let settled = tokio::select! {
+        settled = tokio::time::timeout(BILLS_LIMIT, running.calls_settled()) => settled.is_ok(),
+        () = signals.next() => false,
+    };
+    if !settled {
+        book_the_rest(running, screen).await;
+    }
+}
+
+/// Ends without waiting for anybody.
+async fn end_at_once(running: &Running, name: &str, screen: &Screen) {
+    book_the_rest(running, screen).await;
+    screen.say(&format!("ended at once; it goes on where it was with: muster resume {name}"));
+}
+
+async fn book_the_rest(running: &Running, screen: &Screen) {
+    let (calls, micros) = running.calls_under_way();
+    if calls == 0 {
+        return;
+    }
+    let booked = tokio::time::timeout(BOOKING_LIMIT, running.book_the_rest()).await.is_ok();
+    let when = if booked { "booked" } else { "to be booked when the mission is taken up" };
+    let calls = if calls == 1 {
+        "1 model call whose bill was".to_owned()
+    } else {
+        format!("{calls} model calls whose bills were")
+    };
+    screen.say(&format!("{calls} not seen: {when} as estimated, at {}", Micros(micros)));
 }
 
 /// The facts shown so far.

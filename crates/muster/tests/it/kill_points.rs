@@ -120,6 +120,7 @@ fn fact_behind(point: &str) -> Option<&str> {
         "verify_change" => "verify_started",
         "merge_change" => "change_verified",
         "publish" => "publish_started",
+        "call" => "usage_settled",
         _ => return None,
     })
 }

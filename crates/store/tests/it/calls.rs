@@ -1,7 +1,7 @@
 //! The ledger of model calls, and answers that need not be paid twice.
 
 use crate::{Fixture, mission, rows};
-use store::{Answer, Batch, CallRow, MissionKey, WriteError, wait};
+use store::{Answer, Batch, CallRow, MissionKey, Reservation, WriteError, wait};
 
 fn call(mission: &MissionKey, attempt: u32, digest: &str) -> CallRow {
     CallRow {
@@ -10,6 +10,7 @@ fn call(mission: &MissionKey, attempt: u32, digest: &str) -> CallRow {
         attempt: Some(attempt),
         digest: digest.to_owned(),
         model: "scripted-1".to_owned(),
+        process: 1,
         upstream: "script".to_owned(),
         format: "openai-chat".to_owned(),
         input_tokens: Some(100),
@@ -20,6 +21,7 @@ fn call(mission: &MissionKey, attempt: u32, digest: &str) -> CallRow {
         cost_micros: Some(1_500),
         cost_source: "table".to_owned(),
         prices_version: "2026-01".to_owned(),
+        bound_tokens: None,
         status: 200,
         outcome: "complete".to_owned(),
         duration_ms: 900,
@@ -37,19 +39,74 @@ fn an_answer_of_an_earlier_epoch_is_recalled_once() {
     let fixture = Fixture::new();
     let (store, m) = fixture.store_with_mission();
     wait(store.put_call(call(&m, 1, "d"), Some(answer("paid")))).unwrap();
-    assert_eq!(store.recall(&m, 1, "d").unwrap(), None, "the same epoch asks for a new one");
+    assert_eq!(store.recall(&m, 1, "d", 1).unwrap(), None, "the same epoch asks for a new one");
     drop(store);
 
     let store = fixture.store();
-    assert_eq!(store.recall(&m, 2, "d").unwrap(), None, "another attempt");
-    assert_eq!(store.recall(&m, 1, "e").unwrap(), None, "another request");
-    assert_eq!(store.recall(&"x".into(), 1, "d").unwrap(), None, "another mission");
-    assert_eq!(store.recall(&m, 1, "d").unwrap(), Some(answer("paid")));
-    assert_eq!(store.recall(&m, 1, "d").unwrap(), None, "used up");
+    assert_eq!(store.recall(&m, 2, "d", 1).unwrap(), None, "another attempt");
+    assert_eq!(store.recall(&m, 1, "e", 1).unwrap(), None, "another request");
+    assert_eq!(store.recall(&"x".into(), 1, "d", 1).unwrap(), None, "another mission");
+    assert_eq!(store.recall(&m, 1, "d", 1).unwrap(), Some(answer("paid")));
+    assert_eq!(store.recall(&m, 1, "d", 1).unwrap(), None, "used up");
     drop(store);
 
     let store = fixture.store();
-    assert_eq!(store.recall(&m, 1, "d").unwrap(), Some(answer("paid")), "used up for one epoch only");
+    assert_eq!(store.recall(&m, 1, "d", 1).unwrap(), Some(answer("paid")), "used up for one epoch only");
+}
+
+#[test]
+fn an_answer_of_another_process_is_recalled_in_the_same_epoch() {
+    let fixture = Fixture::new();
+    let (store, m) = fixture.store_with_mission();
+    wait(store.put_call(call(&m, 1, "d"), Some(answer("paid")))).unwrap();
+    assert_eq!(store.recall(&m, 1, "d", 2).unwrap(), Some(answer("paid")));
+    assert_eq!(store.recall(&m, 1, "d", 2).unwrap(), None, "used up for that process");
+    assert_eq!(store.recall(&m, 1, "d", 3).unwrap(), Some(answer("paid")), "and not for the next");
+    // What nobody had the whole of is for whoever asks next, the same process included.
+    wait(store.put_call(CallRow { process: 0, ..call(&m, 1, "e") }, Some(answer("late")))).unwrap();
+    assert_eq!(store.recall(&m, 1, "e", 1).unwrap(), Some(answer("late")));
+}
+
+#[test]
+fn a_reservation_lasts_until_its_call_is_booked() {
+    let fixture = Fixture::new();
+    let (store, m) = fixture.store_with_mission();
+    let made = |store: &store::Store| Reservation {
+        mission: m.clone(),
+        key: store.reservation(),
+        agent: "parser".to_owned(),
+        attempt: 1,
+        digest: "d".to_owned(),
+        model: "scripted-1".to_owned(),
+        upstream: "script".to_owned(),
+        format: "openai-chat".to_owned(),
+        input_tokens: Some(400),
+        output_tokens: Some(4_096),
+        cost_micros: Some(70_000),
+        prices_version: "2026-01".to_owned(),
+        at_ms: 1_700_000_000_000,
+    };
+    let (first, second) = (made(&store), made(&store));
+    wait(store.commit(Batch::new().reserve(first.clone()))).unwrap();
+    wait(store.commit(Batch::new().reserve(second.clone()))).unwrap();
+    let batch = Batch::new().call(call(&m, 1, "d"), None).release(first.key);
+    wait(store.commit(batch)).unwrap();
+    drop(store);
+    // The next writer counts anew, and finds what the last one left.
+    let store = fixture.store();
+    let third = made(&store);
+    wait(store.commit(Batch::new().reserve(third.clone()))).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.reservations(&m).unwrap(), [second.clone(), third]);
+    assert!(second.key.epoch < reader.newest_epoch().unwrap());
+    let row = second.at_worst(1_700_000_060_000);
+    assert_eq!((row.cost_micros, row.cost_source.as_str(), row.duration_ms), (Some(70_000), "estimated", 60_000));
+    // Booking it twice is harmless.
+    for _ in 0..2 {
+        wait(store.commit(Batch::new().release(second.key))).unwrap();
+    }
+    let lost = Reservation { mission: "x".into(), ..made(&store) };
+    assert!(matches!(wait(store.commit(Batch::new().reserve(lost))), Err(WriteError::UnknownMission(_))));
 }
 
 #[test]
@@ -60,7 +117,7 @@ fn the_newest_complete_answer_is_recalled() {
     wait(store.put_call(call(&m, 1, "d"), Some(answer("second")))).unwrap();
     wait(store.put_call(CallRow { status: 0, outcome: "broken off".to_owned(), ..call(&m, 1, "d") }, None)).unwrap();
     drop(store);
-    assert_eq!(fixture.store().recall(&m, 1, "d").unwrap(), Some(answer("second")));
+    assert_eq!(fixture.store().recall(&m, 1, "d", 1).unwrap(), Some(answer("second")));
 }
 
 #[test]
@@ -78,7 +135,7 @@ fn answers_come_back_byte_for_byte() {
     drop(store);
     let store = fixture.store();
     for (n, body) in bodies.iter().enumerate() {
-        assert_eq!(&store.recall(&m, 1, &n.to_string()).unwrap().unwrap().body, body);
+        assert_eq!(&store.recall(&m, 1, &n.to_string(), 1).unwrap().unwrap().body, body);
     }
 }
 

@@ -9,6 +9,8 @@ use store::{MissionKey, OpenError, Reader, Store, TranscriptOptions, Transcripts
 const JOURNAL_1: &str = include_str!("../fixtures/journal-1.sql");
 /// The same of version 2.
 const JOURNAL_2: &str = include_str!("../fixtures/journal-2.sql");
+/// The same of version 3.
+const JOURNAL_3: &str = include_str!("../fixtures/journal-3.sql");
 
 #[test]
 fn a_journal_of_format_1_is_read_and_continued() {
@@ -24,6 +26,20 @@ fn a_journal_of_format_2_is_read_and_continued() {
     assert_eq!((call.reasoning_tokens, call.upstream.as_str()), (Some(12), "script"));
 }
 
+#[test]
+fn a_journal_of_format_3_is_read_and_continued() {
+    let reader = is_read_and_continued(JOURNAL_3);
+    let call = reader.calls(&"pagination".into(), 0, 1).unwrap().remove(0).call;
+    assert_eq!((call.process, call.bound_tokens), (3, Some(900)));
+    let open = reader.reservations(&"pagination".into()).unwrap().remove(0);
+    assert_eq!(
+        (open.key.epoch, open.key.number, open.cost_micros, open.output_tokens),
+        (2, 7, Some(9_000), Some(4_096))
+    );
+    let beyond = reader.beyond().unwrap().remove(0);
+    assert_eq!((beyond.upstream.as_str(), beyond.reported, beyond.bound), ("script", 1_000, 900));
+}
+
 fn is_read_and_continued(journal: &str) -> Reader {
     let fixture = Fixture::new();
     let old = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
@@ -36,7 +52,7 @@ fn is_read_and_continued(journal: &str) -> Reader {
     let kinds: Vec<String> = reader.facts(&m, 0).unwrap().map(|fact| fact.unwrap().kind).collect();
     assert_eq!(kinds, ["opened", "planned", "engine_restarted"]);
     assert_eq!(reader.mission(&m).unwrap().status, "running");
-    assert_eq!(store.recall(&m, 1, "00ff").unwrap().unwrap().body, b"{\"choices\":[]}");
+    assert_eq!(store.recall(&m, 1, "00ff", 3).unwrap().unwrap().body, b"{\"choices\":[]}");
     append_each(&store, &m, 1);
     assert_eq!(reader.spend(&m).unwrap()[0].cost_micros, 1234);
     // Open files stay readable when their folder goes with the fixture.
@@ -77,7 +93,7 @@ fn the_format_of_this_version_is_that_of_the_newest_fixture() {
     let fixture = Fixture::new();
     drop(fixture.store());
     let old = Connection::open_in_memory().unwrap();
-    old.execute_batch(JOURNAL_2).unwrap();
+    old.execute_batch(JOURNAL_3).unwrap();
     let new = Connection::open(fixture.dir.path().join("journal.db")).unwrap();
     assert_eq!(schema(&old), schema(&new), "a released step was changed, or a fixture of the new format is missing");
 }
