@@ -472,16 +472,6 @@ impl Running {
         }
     }
 
-    /// How many model calls are on, and the most that they can cost together, in micro-dollars.
-    pub fn calls_under_way(&self) -> (usize, u64) {
-        self.hands.tools().meter.under_way()
-    }
-
-    /// Books every model call that is on at the most that it can cost, as estimated: for an end that waits for no bill.
-    pub async fn book_the_rest(&self) {
-        self.hands.tools().meter.book_the_rest().await;
-    }
-
     /// Returns when every model call has ended and is in the books.
     pub async fn calls_settled(&self) {
         self.hands.tools().gateway.idle().await;

@@ -1,9 +1,10 @@
-//! What a mission is owed before anything else happens to it: the calls that were on when its last engine ended are booked.
+//! Calls whose bill nobody sees: those that were on when a mission's last engine ended are booked before anything else happens to it, and an engine
+//! that ends at once books its own.
 //!
 //! Nobody has seen their bills, so each is booked at the most that it can have cost, as estimated, and the leases of attempts that are over are given
 //! back. That is one transaction with the facts, so that it happens once, whenever this engine ends.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Running};
 use crate::{driver::Booking, fault::Place, meter};
 use mission::{Fact, Input, Micros, Mission, Status};
 use store::{Batch, FactRow, MissionKey};
@@ -35,6 +36,18 @@ impl Engine {
         self.store.commit(batch).await?;
         facts.iter().for_each(|fact| self.faults.pass(Place::AfterAppend, fact.kind()));
         Ok(())
+    }
+}
+
+impl Running {
+    /// How many model calls are on, and the most that they can cost together, in micro-dollars.
+    pub fn calls_under_way(&self) -> (usize, u64) {
+        self.hands.tools().meter.under_way()
+    }
+
+    /// Books every model call that is on at the most that it can cost, as estimated: for an end that waits for no bill.
+    pub async fn book_the_rest(&self) {
+        self.hands.tools().meter.book_the_rest().await;
     }
 }
 
