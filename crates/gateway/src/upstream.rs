@@ -17,6 +17,7 @@ use crate::format::Format;
 use crate::gateway::SetupError;
 use crate::health::Health;
 use crate::models::Models;
+use crate::own::REFUSAL;
 use crate::pace::{Pace, Queue};
 use crate::request;
 use crate::retry::Retries;
@@ -287,7 +288,7 @@ async fn post(client: &reqwest::Client, base: &str, shown: &Shown, out: Outgoing
     let sent = client.post(url).headers(headers).body(out.body).send().await;
     let mut response = sent.map_err(|error| unanswered(&error))?;
     let mut headers = std::mem::take(response.headers_mut());
-    HOP_BY_HOP.iter().chain(&[header::SET_COOKIE]).for_each(|name| drop(headers.remove(name)));
+    HOP_BY_HOP.iter().chain(&[header::SET_COOKIE, REFUSAL]).for_each(|name| drop(headers.remove(name)));
     Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
 }
 

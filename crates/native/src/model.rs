@@ -1,6 +1,6 @@
 //! The model, behind our own small types: one request in, one answer out, piece by piece.
 //!
-//! The crate `genai` knows the three wire formats; this module is the only one that knows `genai`. It makes one
+//! OpenAI's chat format is read in [`chat`]; the crate `genai` knows the two others, and this module is the only one that knows `genai`. It makes one
 //! attempt and says what kind of failure it met; patience is [`crate::retry`]'s, judgement [`crate::judge`]'s.
 //!
 //! It refuses to be clever about models' names: `genai` reads a reasoning effort and a namespace out of them, but
@@ -22,8 +22,10 @@ use crate::conversation::Message;
 use crate::record::{Definition, Fault, Tokens};
 use crate::settings::{Format, Settings};
 
+mod chat;
 mod failure;
 mod messages;
+mod thinking;
 
 pub use failure::ModelFailure;
 
@@ -35,7 +37,15 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(900);
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A model to ask.
-pub struct Model {
+pub enum Model {
+    /// By our own reading of the format.
+    Chat(chat::Chat),
+    /// By `genai`.
+    Other(Box<Other>),
+}
+
+/// A model behind `genai`.
+pub struct Other {
     client: Client,
     target: ServiceTarget,
     format: Format,
@@ -110,7 +120,7 @@ impl Model {
     /// A text; `genai` could not be set up.
     pub fn new(settings: &Settings, http: reqwest::Client) -> Result<Self, String> {
         let kind = match settings.format {
-            Format::OpenAiChat => AdapterKind::OpenAI,
+            Format::OpenAiChat => return Ok(Self::Chat(chat::Chat::new(settings, http))),
             Format::OpenAiResponses => AdapterKind::OpenAIResp,
             Format::Anthropic => AdapterKind::Anthropic,
         };
@@ -120,7 +130,7 @@ impl Model {
             auth: AuthData::from_single(settings.key.as_str()),
             model: ModelIden::new(kind, settings.model.as_str()),
         };
-        Ok(Self { client, target, format: settings.format, options: options(settings) })
+        Ok(Self::Other(Box::new(Other { client, target, format: settings.format, options: options(settings) })))
     }
 
     /// Sends one request.
@@ -128,6 +138,15 @@ impl Model {
     /// # Errors
     /// [`ModelFailure`] before the first byte of an answer.
     pub async fn ask(&self, request: Request<'_>) -> Result<Asked, ModelFailure> {
+        match self {
+            Self::Chat(chat) => chat.ask(request).await.map(|asked| Asked::Chat(Box::new(asked))),
+            Self::Other(other) => other.ask(request).await.map(|asked| Asked::Other(Box::new(asked))),
+        }
+    }
+}
+
+impl Other {
+    async fn ask(&self, request: Request<'_>) -> Result<Coming, ModelFailure> {
         let mut options = self.options.clone();
         if self.format != Format::Anthropic && self.target.model.model_name.starts_with("gpt-") {
             // Without it `genai` turns OpenAI's automatic prompt cache off for the newest models.
@@ -135,13 +154,18 @@ impl Model {
         }
         let refusal = Arc::new(Mutex::new(String::new()));
         let told = Arc::clone(&refusal);
-        options = options.with_raw_frame_fn(move |_, frame| note_refusal(frame.data, &told));
+        let thoughts = Arc::new(Mutex::new(thinking::Blocks::default()));
+        let thought = Arc::clone(&thoughts);
+        options = options.with_raw_frame_fn(move |_, frame| {
+            note_refusal(frame.data, &told);
+            thought.lock().unwrap_or_else(PoisonError::into_inner).feed(frame.data);
+        });
         let tools = request.tools.iter().map(tool);
         let chat = ChatRequest::new(messages::to_genai(request.messages, self.format))
             .with_system(request.system)
             .with_tools(tools);
         let stream = self.client.exec_chat_stream(self.target.clone(), chat, Some(&options)).await?.stream;
-        Ok(Asked { stream, refusal, format: self.format, bytes: 0 })
+        Ok(Coming { stream, refusal, thoughts, format: self.format, bytes: 0 })
     }
 }
 
@@ -197,11 +221,11 @@ fn note_refusal(frame: &str, told: &Mutex<String>) {
 }
 
 /// An answer that is coming in.
-pub struct Asked {
-    stream: ChatStream,
-    refusal: Arc<Mutex<String>>,
-    format: Format,
-    bytes: usize,
+pub enum Asked {
+    /// By our own reading of the format.
+    Chat(Box<chat::Asked>),
+    /// By `genai`.
+    Other(Box<Coming>),
 }
 
 impl Asked {
@@ -210,6 +234,24 @@ impl Asked {
     /// # Errors
     /// [`ModelFailure`]; the answer is lost.
     pub async fn next(&mut self) -> Result<Piece, ModelFailure> {
+        match self {
+            Self::Chat(asked) => asked.next().await,
+            Self::Other(asked) => asked.next().await,
+        }
+    }
+}
+
+/// An answer that comes in by `genai`.
+pub struct Coming {
+    stream: ChatStream,
+    refusal: Arc<Mutex<String>>,
+    thoughts: Arc<Mutex<thinking::Blocks>>,
+    format: Format,
+    bytes: usize,
+}
+
+impl Coming {
+    async fn next(&mut self) -> Result<Piece, ModelFailure> {
         loop {
             let Some(event) = self.stream.next().await else { return Ok(fault(Fault::Truncated)) };
             match event {
@@ -238,25 +280,19 @@ impl Asked {
     fn reply(&self, end: StreamEnd) -> Reply {
         let refused = std::mem::take(&mut *self.refusal.lock().unwrap_or_else(PoisonError::into_inner));
         let mut reply = Reply { tokens: tokens(&end), end: reply_end(&end, refused, self.format), ..Reply::default() };
-        let mut has_signed_reasoning = false;
         for part in end.captured_content.into_iter().flat_map(|content| content.into_parts()) {
             match part {
                 ContentPart::Text(text) => reply.text.push_str(&text),
                 ContentPart::ToolCall(call) => {
                     reply.calls.push(RawCall { id: call.call_id, name: call.fn_name, arguments: call.fn_arguments });
                 }
-                thought => {
-                    has_signed_reasoning |= thought.as_reasoning_content().is_some();
-                    reply.thoughts.extend(serde_json::to_value(thought));
-                }
+                thought => reply.thoughts.extend(serde_json::to_value(thought)),
             }
         }
-        // Some servers of the chat format insist on getting the reasoning before a tool call back.
-        if !reply.calls.is_empty() && !has_signed_reasoning && reply.thoughts.is_empty() {
-            let reasoning = end.captured_reasoning_content.filter(|text| !text.is_empty());
-            reply
-                .thoughts
-                .extend(reasoning.and_then(|text| serde_json::to_value(ContentPart::ReasoningContent(text)).ok()));
+        // As they came and in their order, with those that `genai` leaves out.
+        let blocks = std::mem::take(&mut *self.thoughts.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        if self.format == Format::Anthropic && !blocks.is_empty() {
+            reply.thoughts = blocks;
         }
         reply
     }

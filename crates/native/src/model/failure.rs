@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::bounds::prefix;
 
+mod words;
+
+use words::{Means, Said};
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelFailure {
@@ -44,8 +48,8 @@ impl From<Error> for ModelFailure {
                 Some(Error::HttpError { status, body, headers, .. }) => of_status(*status, body, headers),
                 _ => passing(with_causes(inner.as_ref())),
             },
-            Error::ChatResponse { body, .. } => of_text(message(body).unwrap_or_else(|| body.to_string())),
-            Error::StreamParse { serde_error, .. } => of_text(serde_error.to_string()),
+            Error::ChatResponse { body, .. } => of_error(body),
+            Error::StreamParse { serde_error, .. } => of_error(&serde_error.to_string().into()),
             _ => Self::Lasting(bounded(&error.to_string())),
         }
     }
@@ -62,48 +66,35 @@ pub fn is_malformed(error: &Error) -> bool {
     }
 }
 
-fn of_status(status: StatusCode, body: &str, headers: &HeaderMap) -> ModelFailure {
-    let read: Option<Value> = serde_json::from_str(body).ok();
-    let said = read.as_ref().and_then(message).unwrap_or_else(|| body.trim().to_owned());
-    let text = bounded(&format!("{status}: {said}"));
-    let refused_for_money = read.as_ref().is_some_and(says_budget);
-    match status.as_u16() {
-        402 => ModelFailure::Budget(text),
-        _ if refused_for_money => ModelFailure::Budget(text),
-        403 if said.contains("budget") => ModelFailure::Budget(text),
-        400 | 413 if is_too_long(body) => ModelFailure::TooLong(text),
-        408 | 409 | 429 | 500..=599 => ModelFailure::Passing { text, after: retry_after(headers) },
-        _ => ModelFailure::Lasting(text),
+/// What an answer with an error status means.
+pub fn of_status(status: StatusCode, body: &str, headers: &HeaderMap) -> ModelFailure {
+    let said = Said::read(body);
+    let text = bounded(&format!("{status}: {}", said.words));
+    let ours = headers.get(REFUSED_BY_US).and_then(|kind| kind.to_str().ok());
+    match words::judge(Some(status.as_u16()), ours, &said) {
+        Means::Budget => ModelFailure::Budget(text),
+        Means::TooLong => ModelFailure::TooLong(text),
+        Means::Passing => ModelFailure::Passing { text, after: retry_after(headers) },
+        Means::Lasting => ModelFailure::Lasting(text),
     }
 }
 
-fn of_text(text: String) -> ModelFailure {
-    if is_too_long(&text) { ModelFailure::TooLong(bounded(&text)) } else { passing(text) }
+/// What an error inside an answer that began well means.
+pub fn of_error(error: &Value) -> ModelFailure {
+    let said = Said::of(error);
+    let text = bounded(&said.words);
+    match words::judge(None, None, &said) {
+        Means::TooLong => ModelFailure::TooLong(text),
+        Means::Lasting | Means::Budget => ModelFailure::Lasting(text),
+        Means::Passing => passing(text),
+    }
 }
 
-fn passing(text: String) -> ModelFailure {
+/// The gateway puts the kind of its own refusals there; what a provider says is without it.
+const REFUSED_BY_US: &str = "x-muster-refusal";
+
+pub fn passing(text: String) -> ModelFailure {
     ModelFailure::Passing { text: bounded(&text), after: None }
-}
-
-/// The gateway marks its refusals with the word as a value of their error object.
-fn says_budget(body: &Value) -> bool {
-    match body {
-        Value::String(text) => text == "budget",
-        Value::Object(members) => members.values().any(says_budget),
-        _ => false,
-    }
-}
-
-/// The words of OpenAI, Anthropic and the servers that imitate them.
-fn is_too_long(text: &str) -> bool {
-    ["context_length_exceeded", "prompt is too long", "maximum context length", "context window"]
-        .iter()
-        .any(|words| text.contains(words))
-}
-
-fn message(body: &Value) -> Option<String> {
-    let error = body.get("error").unwrap_or(body);
-    error.get("message").and_then(Value::as_str).or(error.as_str()).map(str::to_owned)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -112,7 +103,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -151,7 +142,7 @@ mod tests {
         check(
             400,
             r#"{"error":{"code":"context_length_exceeded"}}"#,
-            expect![[r#"TooLong 400 Bad Request: {"error":{"code":"context_length_exceeded"}}"#]],
+            expect!["TooLong 400 Bad Request: context_length_exceeded"],
         );
     }
 

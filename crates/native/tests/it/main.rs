@@ -6,6 +6,7 @@
 mod client;
 mod limits;
 mod protocol;
+mod providers;
 mod resume;
 mod server;
 mod stream;
