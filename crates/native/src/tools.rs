@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::record::Definition;
 
 mod apply_patch;
+mod encoding;
 mod list_files;
 mod patch;
 mod read_file;

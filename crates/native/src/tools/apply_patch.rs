@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::encoding::Encoding;
 use super::patch::{Change, Hunk, apply, parse};
 use super::{Outcome, Root, define, io_error};
 use crate::record::Definition;
@@ -55,6 +56,8 @@ pub(super) fn run(args: &Args, root: &Root, is_rerun: bool) -> Outcome {
 #[derive(Default)]
 struct Plan {
     files: BTreeMap<PathBuf, Option<String>>,
+    /// How those were written that are not plain UTF-8.
+    encodings: BTreeMap<PathBuf, Encoding>,
 }
 
 impl Plan {
@@ -83,6 +86,9 @@ impl Plan {
                     if self.exists(&target) {
                         return Err(format!("{}: cannot be moved to, it exists.", root.shown(&target)));
                     }
+                    if let Some(encoding) = self.encodings.get(&file).copied() {
+                        self.encodings.insert(target.clone(), encoding);
+                    }
                     self.files.insert(file, None);
                 }
                 self.files.insert(target, Some(changed));
@@ -95,19 +101,42 @@ impl Plan {
         self.files.get(file).map_or_else(|| file.symlink_metadata().is_ok(), Option::is_some)
     }
 
-    fn read(&self, path: &str, file: &Path) -> Result<String, String> {
+    fn read(&mut self, path: &str, file: &Path) -> Result<String, String> {
         match self.files.get(file) {
             Some(Some(text)) => Ok(text.clone()),
             Some(None) => Err(format!("{path}: was deleted by this patch")),
-            None => read_text(path, file),
+            None => {
+                let (text, encoding) = read_text(path, file)?;
+                self.encodings.insert(file.to_owned(), encoding);
+                Ok(text)
+            }
         }
+    }
+
+    /// The contents as they are written.
+    fn encoded(&self, root: &Root) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>, String> {
+        let bytes = |(file, content): (&PathBuf, &Option<String>)| {
+            let encoding = self.encodings.get(file).copied().unwrap_or_default();
+            let bytes = content.as_ref().map(|text| {
+                let name = encoding.name().unwrap_or_default();
+                let problem = || {
+                    format!(
+                        "{}: is {name}, which cannot write a character of the patch.\nNothing was changed.",
+                        root.shown(file)
+                    )
+                };
+                encoding.encode(text).ok_or_else(problem)
+            });
+            Ok((file.clone(), bytes.transpose()?))
+        };
+        self.files.iter().map(bytes).collect()
     }
 
     /// Writes the plan; puts back what was there if a write fails.
     fn carry_out(self, root: &Root) -> Outcome {
         let mut told = String::from("Done.");
         let mut done: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
-        for (file, content) in self.files {
+        for (file, content) in self.encoded(root)? {
             let before = std::fs::read(&file).ok();
             let verb = match (&content, &before) {
                 (None, _) => "Deleted",
@@ -117,7 +146,7 @@ impl Plan {
             let shown = root.shown(&file).into_owned();
             done.push((file, before));
             let Some((file, _)) = done.last() else { unreachable!("an entry was just pushed") };
-            if let Err(error) = put(file, content.as_deref().map(str::as_bytes)) {
+            if let Err(error) = put(file, content.as_deref()) {
                 for (file, before) in done.iter().rev() {
                     // Best effort: the disk that failed may fail again, and the model is told to look.
                     let _ = put(file, before.as_deref());
@@ -133,12 +162,12 @@ impl Plan {
     }
 }
 
-fn read_text(path: &str, file: &Path) -> Result<String, String> {
+fn read_text(path: &str, file: &Path) -> Result<(String, Encoding), String> {
     if file.is_dir() {
         return Err(format!("{path} is a directory."));
     }
     let bytes = std::fs::read(file).map_err(|error| io_error("read", path, &error))?;
-    String::from_utf8(bytes).map_err(|_| format!("{path} is not a UTF-8 text; use run_command to change it."))
+    Encoding::decode(&bytes).ok_or_else(|| format!("{path} is not a text; use run_command to change it."))
 }
 
 fn put(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
@@ -157,7 +186,8 @@ fn put(file: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
 /// Whether every file is as the patch would leave it.
 fn is_in_place(changes: &[Change], root: &Root) -> bool {
     changes.iter().all(|change| {
-        let text = |path: &str| root.resolve(path).ok().and_then(|file| std::fs::read_to_string(file).ok());
+        let text =
+            |path: &str| root.resolve(path).ok().and_then(|file| read_text(path, &file).ok()).map(|(text, _)| text);
         match change {
             Change::Add { path, content } => text(path).as_ref() == Some(content),
             Change::Delete { path } => root.resolve(path).is_ok_and(|file| file.symlink_metadata().is_err()),
@@ -186,6 +216,24 @@ mod tests {
         let (_dir, root) = tree(&[("a", "one\n"), ("c", "bye\n"), ("d", "x\n")]);
         assert_eq!(patch(&root, ALL, false).unwrap(), "Done. Updated a. Deleted c. Deleted d. Added e. Added sub/b.");
         assert_eq!(files(&root), [("a", "two\n"), ("e", "y\n"), ("sub/b", "new\n")].map(owned));
+    }
+
+    #[test]
+    fn encodings_and_line_ends_stay() {
+        let (dir, root) = tree(&[]);
+        let update =
+            |name: &str| format!("*** Begin Patch\n*** Update File: {name}\n@@\n-one\n+tw\u{f6}\n*** End Patch\n");
+        for (name, old, new) in [
+            ("mark", &b"\xef\xbb\xbfone\r\nx\r\n"[..], &b"\xef\xbb\xbftw\xc3\xb6\r\nx\r\n"[..]),
+            ("wide", b"\xff\xfeo\0n\0e\0\n\0", b"\xff\xfet\0w\0\xf6\0\n\0"),
+            ("latin", b"one\ncaf\xe9\n", b"tw\xf6\ncaf\xe9\n"),
+        ] {
+            fs::write(dir.path().join(name), old).unwrap();
+            patch(&root, &update(name), false).unwrap();
+            assert_eq!(fs::read(dir.path().join(name)).unwrap(), new, "{name}");
+        }
+        let euro = "*** Begin Patch\n*** Update File: latin\n@@\n-caf\u{e9}\n+5 \u{20ac}\n*** End Patch\n";
+        assert!(patch(&root, euro, false).unwrap_err().contains("Latin-1"));
     }
 
     #[test]

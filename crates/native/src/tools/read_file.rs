@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::encoding::Encoding;
 use super::{Outcome, Root, define, io_error};
 use crate::bounds::prefix;
 use crate::record::Definition;
@@ -48,17 +49,30 @@ pub(super) fn run(args: Args, root: &Root) -> Outcome {
         return Err(format!("{} is not an ordinary file.", args.path));
     }
     let first = args.offset.unwrap_or(1).max(1);
-    let page = page(File::open(&path).map_err(failed)?, first, args.limit.unwrap_or(LINES)).map_err(failed)?;
+    let (limit, no_text) =
+        (args.limit.unwrap_or(LINES), || format!("{} is not a text file ({} bytes).", args.path, meta.len()));
+    let (page, encoding) = if meta.len() <= DECODED_BYTES_MAX {
+        let bytes = std::fs::read(&path).map_err(failed)?;
+        let (text, encoding) = Encoding::decode(&bytes).ok_or_else(no_text)?;
+        (page(text.as_bytes(), first, limit).map_err(failed)?, encoding.name())
+    } else {
+        (page(File::open(&path).map_err(failed)?, first, limit).map_err(failed)?, None)
+    };
     if page.text.contains('\0') {
-        return Err(format!("{} is not a text file ({} bytes).", args.path, meta.len()));
+        return Err(no_text());
     }
-    Ok(match (page.lines, page.next) {
-        (0, _) if meta.len() == 0 => "[The file is empty.]".into(),
-        (0, _) => format!("[The file has only {} lines.]", page.skipped),
-        (_, Some(next)) => format!("{}[The file goes on; continue with offset {next}.]", page.text),
-        (_, None) => page.text,
-    })
+    let told = encoding.map(|name| format!("[The file is {name}; the tools keep it so.]\n")).unwrap_or_default();
+    Ok(told
+        + &match (page.lines, page.next) {
+            (0, _) if meta.len() == 0 => "[The file is empty.]".into(),
+            (0, _) => format!("[The file has only {} lines.]", page.skipped),
+            (_, Some(next)) => format!("{}[The file goes on; continue with offset {next}.]", page.text),
+            (_, None) => page.text,
+        })
 }
+
+/// Largest file whose encoding is looked for; a larger one is taken for UTF-8.
+const DECODED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 #[derive(Default)]
 struct Page {
@@ -70,7 +84,7 @@ struct Page {
     next: Option<usize>,
 }
 
-fn page(file: File, first: usize, limit: usize) -> std::io::Result<Page> {
+fn page(file: impl Read, first: usize, limit: usize) -> std::io::Result<Page> {
     let mut reader = BufReader::new(file);
     let mut page = Page::default();
     let mut line = Vec::new();
@@ -129,6 +143,21 @@ mod tests {
         let text = read(&root, None, None).unwrap();
         assert!(text.contains(" [line cut]\n") && text.len() < BYTES_MAX + 200);
         assert_eq!(read(&root, Some(2), None).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn other_encodings_are_read_and_named() {
+        let (dir, root) = tree("");
+        let read_bytes = |bytes: &[u8]| {
+            std::fs::write(dir.path().join("f"), bytes).unwrap();
+            read(&root, None, None).unwrap()
+        };
+        assert_eq!(
+            read_bytes(b"\xef\xbb\xbfa\r\n"),
+            "[The file is UTF-8 with a byte order mark; the tools keep it so.]\na\r\n"
+        );
+        assert_eq!(read_bytes(b"\xff\xfea\0"), "[The file is UTF-16, little-endian; the tools keep it so.]\na");
+        assert_eq!(read_bytes(b"caf\xe9\n"), "[The file is Latin-1; the tools keep it so.]\ncaf\u{e9}\n");
     }
 
     #[test]

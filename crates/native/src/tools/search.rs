@@ -8,6 +8,7 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::encoding::Encoding;
 use super::walk::walk;
 use super::{Outcome, Root, define, io_error};
 use crate::bounds::prefix;
@@ -79,10 +80,7 @@ fn text_of(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    if bytes.contains(&0) {
-        return None;
-    }
-    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Encoding::decode(&bytes).map(|(text, _)| text)
 }
 
 #[derive(Default)]
@@ -158,7 +156,7 @@ mod tests {
         let (_dir, root) = tree(&[]);
         fs::write(root.dir().join("bin"), b"needle\0").unwrap();
         fs::write(root.dir().join("latin"), b"needle caf\xe9\n").unwrap();
-        assert_eq!(search(&root, "needle", None, None).await.unwrap(), "latin:1: needle caf\u{fffd}\n");
+        assert_eq!(search(&root, "needle", None, None).await.unwrap(), "latin:1: needle café\n");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::encoding::{Encoding, is_crlf};
 use super::{Outcome, Root, define, io_error};
 use crate::record::Definition;
 
@@ -35,8 +36,22 @@ pub(super) fn run(args: Args, root: &Root) -> Outcome {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(failed)?;
     }
-    std::fs::write(&path, &args.content).map_err(failed)?;
-    Ok(format!("Wrote {} ({} bytes).", root.shown(&path), args.content.len()))
+    let (bytes, kept) = as_before(&std::fs::read(&path).unwrap_or_default(), &args.content);
+    std::fs::write(&path, &bytes).map_err(failed)?;
+    Ok(format!("Wrote {} ({} bytes{kept}).", root.shown(&path), bytes.len()))
+}
+
+/// The bytes of a new content with the encoding and the line ends of the old one, and what was kept, in words.
+fn as_before(old: &[u8], content: &str) -> (Vec<u8>, String) {
+    let (old, encoding) = Encoding::decode(old).unwrap_or_default();
+    let crlf = is_crlf(&old) && !content.contains('\r');
+    let content = if crlf { content.replace('\n', "\r\n") } else { content.to_owned() };
+    let (bytes, told) = match encoding.encode(&content) {
+        Some(bytes) => (bytes, encoding.name().map(|name| format!("{name}, as before"))),
+        None => (content.into_bytes(), Some("UTF-8 now, for what the old encoding cannot write".to_owned())),
+    };
+    let ends = crlf.then(|| "lines end in CR LF, as before".to_owned());
+    (bytes, told.into_iter().chain(ends).map(|words| format!("; {words}")).collect())
 }
 
 #[cfg(test)]
@@ -52,6 +67,26 @@ mod tests {
             assert_eq!(told, format!("Wrote a/b/c.txt ({} bytes).", content.len()));
             assert_eq!(std::fs::read_to_string(dir.path().join("a/b/c.txt")).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn encoding_and_line_ends_of_a_file_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path()).unwrap();
+        for (old, content, new) in [
+            (&b"\xef\xbb\xbfa\r\nb\r\n"[..], "x\ny\n", &b"\xef\xbb\xbfx\r\ny\r\n"[..]),
+            (b"\xff\xfea\0", "x", b"\xff\xfex\0"),
+            (b"caf\xe9", "th\u{e9}", b"th\xe9"),
+            (b"caf\xe9", "5 \u{20ac}", "5 \u{20ac}".as_bytes()),
+            (b"a\r\nb\n", "x\ny\n", b"x\ny\n"),
+            (b"\x7fELF\0", "x\n", b"x\n"),
+        ] {
+            std::fs::write(dir.path().join("f"), old).unwrap();
+            write(&root, "f", content).unwrap();
+            assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), new, "{old:?}");
+        }
+        std::fs::write(dir.path().join("f"), "a\r\n").unwrap();
+        assert_eq!(write(&root, "f", "b\n").unwrap(), "Wrote f (3 bytes; lines end in CR LF, as before).");
     }
 
     #[test]

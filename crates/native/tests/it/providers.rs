@@ -84,9 +84,9 @@ fn calls_in_every_shape_are_run_once_each() {
     let frames = |frames: &[Value]| stream(events(frames));
     let crlf = format!(
         "\u{feff}: OPENROUTER PROCESSING\r\n\r\n{}",
-        events(&[calls(&[one.clone()]), finish()]).replace('\n', "\r\n")
+        events(&[calls(std::slice::from_ref(&one)), finish()]).replace('\n', "\r\n")
     );
-    let unclosed = events(&[calls(&[one.clone()]), finish()]).replace("data: [DONE]\n\n", "");
+    let unclosed = events(&[calls(std::slice::from_ref(&one)), finish()]).replace("data: [DONE]\n\n", "");
     let a: &[&str] = &["a.txt"];
     let both: &[&str] = &["a.txt", "b.txt"];
     for (name, reply, expected) in [
@@ -94,7 +94,11 @@ fn calls_in_every_shape_are_run_once_each() {
         ("no id", frames(&[calls(&[without(one.clone(), &["id"])]), finish()]), a),
         ("neither", frames(&[calls(&[without(one.clone(), &["id", "index"])]), finish()]), a),
         ("two of one index at once", frames(&[calls(&[one.clone(), two.clone()]), finish()]), both),
-        ("two of one index in turn", frames(&[calls(&[one.clone()]), calls(&[two.clone()]), finish()]), both),
+        (
+            "two of one index in turn",
+            frames(&[calls(std::slice::from_ref(&one)), calls(std::slice::from_ref(&two)), finish()]),
+            both,
+        ),
         (
             "two without an index",
             frames(&[calls(&[without(one.clone(), &["index"])]), calls(&[without(two.clone(), &["index"])]), finish()]),
