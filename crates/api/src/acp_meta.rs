@@ -22,6 +22,59 @@ pub const TOOLS: &str = "muster/tools";
 /// In the `_meta` of an MCP `tools/call`: the idempotency key of the call, `<session id>/<model's call id>`.
 pub const CALL_ID: &str = "muster/callId";
 
+/// In the `data` of an error, or beside a stop: a [`ProgramFailure`].
+pub const PROGRAM: &str = "muster/program";
+
+/// A program that the bridge could not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFailure {
+    /// The program as it was asked for.
+    pub program: String,
+    /// What happened, in words that follow its name.
+    pub words: String,
+    /// The number of the system's error, where it gave one.
+    pub errno: Option<i32>,
+}
+
+/// Most bytes of each text of a [`ProgramFailure`] that are read.
+const PROGRAM_BYTES_MAX: usize = 1024;
+
+impl ProgramFailure {
+    /// A program that the system does not start.
+    pub fn start(program: &str, error: &std::io::Error) -> Self {
+        let what = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "is not there, or the interpreter that its first line names is not".to_owned()
+            }
+            std::io::ErrorKind::PermissionDenied => "may not be executed".to_owned(),
+            _ => format!("cannot be started: {error}"),
+        };
+        Self { program: program.to_owned(), words: what, errno: error.raw_os_error() }
+    }
+
+    /// The `_meta` or `data` object that carries it.
+    pub fn meta(&self) -> Value {
+        json!({ PROGRAM: {"program": self.program, "words": self.words, "errno": self.errno} })
+    }
+
+    /// Reads one from a `_meta` or `data` value, every text cut to a kilobyte; nothing when it is absent or malformed.
+    pub fn read(meta: Option<&Value>) -> Option<Self> {
+        let told = meta?.get(PROGRAM)?;
+        let text = |name: &str| {
+            let text = told.get(name)?.as_str()?;
+            Some(text[..text.floor_char_boundary(PROGRAM_BYTES_MAX)].to_owned())
+        };
+        let errno = told.get("errno").and_then(Value::as_i64).and_then(|errno| i32::try_from(errno).ok());
+        Some(Self { program: text("program").filter(|program| !program.is_empty())?, words: text("words")?, errno })
+    }
+}
+
+impl std::fmt::Display for ProgramFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.program, self.words)
+    }
+}
+
 /// Why our agent ended a turn, finer than the protocol's five stop reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,6 +198,22 @@ mod tests {
     fn only_done_looks_like_success() {
         let successes: Vec<Stop> = Stop::ALL.into_iter().filter(|stop| stop.acp_stop_reason() == "end_turn").collect();
         assert_eq!(successes, [Stop::Done]);
+    }
+
+    #[test]
+    fn a_program_failure_survives_the_wire_and_is_cut() {
+        let missing = ProgramFailure::start("codex", &std::io::Error::from_raw_os_error(2));
+        assert_eq!(ProgramFailure::read(Some(&missing.meta())), Some(missing));
+        let long = json!({ PROGRAM: {"program": "x", "words": "é".repeat(9_000), "errno": 1_u64 << 40} });
+        let read = ProgramFailure::read(Some(&long)).unwrap();
+        assert!(read.words.len() <= PROGRAM_BYTES_MAX && read.errno.is_none());
+        for strange in [
+            json!({ PROGRAM: 3 }),
+            json!({ PROGRAM: {"program": "", "words": "x"} }),
+            json!({ PROGRAM: {"program": "x"} }),
+        ] {
+            assert_eq!(ProgramFailure::read(Some(&strange)), None);
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The vendor's program as a process: lines out of it, lines into it, and its end. It is the leader of a process group of its own.
 
 use crate::kind::Launch;
-use api::rpc::{LineSplitter, LineTooLong};
+use api::{
+    acp_meta::ProgramFailure,
+    rpc::{ErrorObject, LineSplitter, LineTooLong},
+};
 use std::{path::Path, process::Stdio};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,9 +38,10 @@ pub(crate) enum Heard {
 
 impl Child {
     /// Starts it; standard error is ours.
-    pub(crate) fn start(program: &str, args: &[String], launch: &Launch, cwd: &str) -> Result<Self, String> {
+    pub(crate) fn start(program: &str, args: &[String], launch: &Launch, cwd: &str) -> Result<Self, ErrorObject> {
         for (path, text) in &launch.files {
-            write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            let failed = |error| ErrorObject::internal(format!("cannot write {}: {error}", path.display()));
+            write(path, text).map_err(failed)?;
         }
         let mut process = Command::new(program)
             .args(args)
@@ -50,9 +54,9 @@ impl Child {
             .kill_on_drop(true)
             .process_group(0)
             .spawn()
-            .map_err(|error| format!("{program} cannot be started: {error}"))?;
+            .map_err(|error| not_started(&ProgramFailure::start(program, &error)))?;
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(format!("{program} has no pipes"));
+            return Err(ErrorObject::internal(format!("{program} has no pipes")));
         };
         let lines = LineSplitter::new(LINE_BYTES_MAX);
         let (sender, waiting) = mpsc::unbounded_channel();
@@ -103,6 +107,10 @@ impl Child {
     pub(crate) fn kill(&mut self) {
         let _ = self.process.start_kill();
     }
+}
+
+fn not_started(failure: &ProgramFailure) -> ErrorObject {
+    ErrorObject { data: Some(failure.meta()), ..ErrorObject::internal(failure.to_string()) }
 }
 
 async fn feed(mut input: ChildStdin, mut waiting: mpsc::UnboundedReceiver<String>) {

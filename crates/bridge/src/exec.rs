@@ -14,6 +14,9 @@ pub(crate) const PROMPT: &str = "{prompt}";
 /// Bytes of the end of the output that become the summary of the result.
 const SUMMARY_BYTES_MAX: usize = 4 * 1024;
 
+/// Bytes of the end of the output that say why a run failed.
+const LAST_WORDS_BYTES_MAX: usize = 400;
+
 /// The prompt in the place of its argument, where the command has one.
 pub(crate) fn arguments(settings: &Settings, prompt: &str) -> Vec<String> {
     settings.args.iter().map(|arg| if arg == PROMPT { prompt.to_owned() } else { arg.clone() }).collect()
@@ -30,6 +33,17 @@ impl Conversation {
     /// The session of this name.
     pub fn new(session: String) -> Self {
         Self { session, output: String::new(), cancelled: false }
+    }
+}
+
+/// The end of what a failed run printed.
+fn last_words(output: &str) -> String {
+    let output = output.trim();
+    let start = output.ceil_char_boundary(output.len().saturating_sub(LAST_WORDS_BYTES_MAX));
+    if output.is_empty() {
+        " and printed nothing".to_owned()
+    } else {
+        format!("; it printed last: {}", output[start..].trim())
     }
 }
 
@@ -77,7 +91,8 @@ impl Talk for Conversation {
             (false, true) => Stop::Done,
             (false, false) => Stop::ModelError,
         };
-        let problem = (stop == Stop::ModelError).then(|| format!("the program failed: {ended}"));
+        let problem =
+            (stop == Stop::ModelError).then(|| format!("the program failed ({ended}){}", last_words(&self.output)));
         let claim = (stop == Stop::Done).then(|| Out::Claim(summary(&self.output)));
         claim.into_iter().chain([Out::Over(End { stop, usage: None, problem })]).collect()
     }

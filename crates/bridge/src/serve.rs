@@ -162,9 +162,7 @@ impl Bridge {
                 let launch = kind.launch(&self.settings, &opening);
                 match Child::start(&self.settings.program, &self.settings.args, &launch, &opening.cwd) {
                     Ok(child) => Some(child),
-                    Err(problem) => {
-                        return self.send(Response::error(id, ErrorObject::internal(problem)).to_line()).await;
-                    }
+                    Err(error) => return self.send(Response::error(id, error).to_line()).await,
                 }
             }
         };
@@ -202,7 +200,7 @@ impl Bridge {
             let started = Child::start(&self.settings.program, &args, &Default::default(), &session.opening.cwd);
             let mut child = match started {
                 Ok(child) => child,
-                Err(problem) => return self.send(Response::error(id, ErrorObject::internal(problem)).to_line()).await,
+                Err(error) => return self.send(Response::error(id, error).to_line()).await,
             };
             if args == self.settings.args {
                 child.write(text.to_owned());

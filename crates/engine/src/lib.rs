@@ -19,6 +19,7 @@
 //!
 //! Nothing here holds a rule of the mission: those are in `mission`. Nothing here is visible or carried out before it is durable.
 
+mod causes;
 mod clock;
 mod compared;
 mod console;

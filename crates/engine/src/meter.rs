@@ -17,7 +17,7 @@ use crate::{
 use accounts::Accounts;
 use agents::acp::Update;
 use allowed::Allowed;
-use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag, Worst};
+use gateway::{Call, Cost, Format, Outcome, PriceSource, Refusal, Settled, StoredAnswer, Tag, Trouble, What, Worst};
 use mission::{AttemptId, Input, Micros, Usage};
 use open::Open;
 pub(crate) use open::{Vault, unseen};
@@ -28,6 +28,7 @@ use std::{
 };
 use store::{Answer, CallRow, Chunk, Transcripts};
 use tokio::sync::Notify;
+use troubles::Troubles;
 use view::{CONSOLE, Console};
 
 /// The engine's ledger for one mission.
@@ -47,6 +48,8 @@ pub struct Meter {
     allowed: tokio::sync::Mutex<Allowed>,
     /// Attempts with a call in the turn that there was no money for.
     short: Mutex<BTreeSet<u32>>,
+    /// What the calls of each attempt's turn met.
+    troubles: Mutex<Troubles>,
     /// Tokens that the calls of each attempt's turn have used.
     tokens: Mutex<BTreeMap<u32, [u64; 2]>>,
     /// Told whenever a call is booked.
@@ -64,7 +67,7 @@ pub(crate) struct Notes {
 
 impl Meter {
     pub(crate) fn new(vault: Vault, clock: Clock, faults: Arc<Faults>, prices_version: String, notes: Notes) -> Self {
-        let (accounts, allowed, short, tokens, noted) = Default::default();
+        let (accounts, allowed, short, troubles, tokens, noted) = Default::default();
         let (handle, closed, open, ratios) = (OnceLock::new(), Notify::new(), Mutex::default(), Mutex::default());
         let meter = Self {
             vault,
@@ -77,6 +80,7 @@ impl Meter {
             ratios,
             allowed,
             short,
+            troubles,
             tokens,
             closed,
             notes,
@@ -109,11 +113,21 @@ impl Meter {
     }
 
     /// A turn of the attempt begins: what it is refused from now on counts.
-    pub(crate) fn turn_begins(&self, attempt: u32, resumed: bool) {
+    pub(crate) fn turn_begins(&self, attempt: u32, resumed: bool, upstream: &str) {
         self.short().remove(&attempt);
+        self.troubles().turn_begins(attempt, upstream);
         if !resumed {
             self.tokens().insert(attempt, [0, 0]);
         }
+    }
+
+    /// What the last call of the attempt's turn met, when it brought no answer.
+    pub(crate) fn trouble(&self, attempt: u32) -> Option<Trouble> {
+        self.troubles().of(attempt)
+    }
+
+    fn troubles(&self) -> std::sync::MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a call of the attempt is on.
@@ -158,6 +172,14 @@ impl Meter {
         if tokio::time::timeout(most, all).await.is_err() {
             tracing::warn!(attempt, "a model call outlives its turn; its bill comes later");
         }
+    }
+
+    /// A rule of ours that holds for every call like this one.
+    fn rule_refused(&self, call: &Call, refusal: &Refusal) {
+        let lasting = LASTING_RULES.contains(&refusal.kind.as_str());
+        let what = What::Refused { rule: refusal.kind.clone(), words: refusal.message.clone() };
+        let (upstream, address) = (call.upstream.clone(), String::new());
+        self.troubles().failed(call, Trouble { upstream, address, tries: 0, lasting, what });
     }
 
     /// Whether a call's answer filled all that it was lowered to: it would have gone on if there had been more.
@@ -238,6 +260,9 @@ impl gateway::Ledger for Meter {
         let none =
             || refusal(403, "no_task", "You have no task at the moment, so there is nothing to call a model for.");
         let attempt = call.attempt.ok_or_else(none)?;
+        if let Some(known) = self.troubles().known(call) {
+            return Err(troubles::refusal(&known, status_at_the_cap(call.format)));
+        }
         let bound = worst.input_tokens();
         let worst = self.stretched(&call.model, worst);
         let aside = self.set_aside(call.id, attempt, worst).await;
@@ -252,13 +277,19 @@ impl gateway::Ledger for Meter {
                 self.short().insert(attempt);
                 Refusal { status: status_at_the_cap(call.format), ..refusal }
             }
-            false => refusal,
+            false => {
+                self.rule_refused(call, &refusal);
+                refusal
+            }
         })
     }
 
     async fn settle(&self, settled: Settled) -> Result<(), String> {
         let attempt = settled.call.attempt.ok_or("a call without an attempt was let through")?;
         // The engine ends and has booked it at its worst case.
+        if settled.outcome == Outcome::Complete {
+            self.troubles().answered(attempt);
+        }
         let Some(open) = self.open().remove(&settled.call.id) else { return Ok(()) };
         let mut row = self.row(&settled);
         let cost = row.cost_micros.map(Micros);
@@ -318,6 +349,10 @@ impl gateway::Ledger for Meter {
         });
     }
 
+    fn failed(&self, call: &Call, trouble: Trouble) {
+        self.troubles().failed(call, trouble);
+    }
+
     async fn limited(&self, call: &Call, reset_in: Duration) {
         let Some(attempt) = call.attempt.map(AttemptId) else { return };
         let until = self.clock.now().after(u64::try_from(reset_in.as_millis()).unwrap_or(u64::MAX));
@@ -351,6 +386,9 @@ fn refused(text: &str) -> Refusal {
     refusal(402, BUDGET, &message)
 }
 
+/// Refusals that what was set up leads to, and not what was spent.
+const LASTING_RULES: [&str; 2] = ["unknown_price", "unknown_limit"];
+
 /// The kind of a refusal for want of money.
 const BUDGET: &str = "budget";
 
@@ -371,6 +409,7 @@ mod accounts;
 mod allowed;
 mod beyond;
 mod open;
+mod troubles;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::own::problem;
 use crate::price::PriceSource;
 use crate::relay::{Order, millis};
 use crate::request::Wanted;
+use crate::trouble::{Trouble, What};
 use crate::upstream::Line;
 use crate::worst::Worst;
 use tariff::{Cost, Usage};
@@ -28,6 +29,8 @@ pub(crate) struct Books<'a, L: Ledger> {
     pub(crate) model: &'a str,
     pub(crate) call: Call,
     pub(crate) started: Instant,
+    /// How many times the upstream was asked.
+    pub(crate) tries: u32,
     wanted: &'a Wanted,
     /// Path and query.
     path: &'a str,
@@ -48,6 +51,7 @@ impl<'a, L: Ledger> Books<'a, L> {
             model: &first.model,
             call: order.call.clone(),
             started: Instant::now(),
+            tries: 0,
             wanted: &order.wanted,
             path: &order.path_and_query,
             worst,
@@ -91,6 +95,7 @@ impl<'a, L: Ledger> Books<'a, L> {
     pub(crate) fn turn_to(&mut self, candidate: &'a Candidate) {
         if let Some(line) = self.core.lines.get(candidate.line) {
             self.line = line;
+            self.tries = 0;
             self.model = &candidate.model;
             self.call.upstream.clone_from(&line.name);
         }
@@ -112,6 +117,18 @@ impl<'a, L: Ledger> Books<'a, L> {
     /// Tells the ledger of a further try.
     pub(crate) fn asked_again(&self, again: &Again) {
         self.core.ledger.asked_again(&self.call, again);
+    }
+
+    /// Tells the ledger that the call brought no answer.
+    pub(crate) fn failed(&self, what: What, lasting: bool) {
+        let trouble = Trouble {
+            upstream: self.line.name.clone(),
+            address: self.line.address(self.path),
+            tries: self.tries,
+            lasting: lasting || what.lasts(),
+            what,
+        };
+        self.core.ledger.failed(&self.call, trouble);
     }
 
     /// Tells the ledger of a rate limit.

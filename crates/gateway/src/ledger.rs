@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::format::Format;
 use crate::session::Tag;
+use crate::trouble::Trouble;
 use crate::worst::Worst;
 use tariff::{Cost, Refusal, Usage};
 
@@ -39,6 +40,10 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// A try brought no answer to pass on, and the call is made again after a pause. For people: nothing depends on it.
     fn asked_again(&self, _call: &Call, _again: &Again) {}
+
+    /// A call brought no answer: nobody answers it any more, and the agent is about to be told. For people, and for what follows from the end of
+    /// the agent's turn; the money is settled apart from it.
+    fn failed(&self, _call: &Call, _trouble: Trouble) {}
 
     /// The provider takes no calls of this model for so long, and no other upstream answers them: longer than a call
     /// may wait. Told before the agent is answered (status 429 with `retry-after`), after the call was settled.

@@ -45,6 +45,7 @@ pub mod scripted;
 mod serve;
 mod session;
 mod tries;
+mod trouble;
 mod upstream;
 
 use tariff::{format, meter, price, request, route, sse, worst};
@@ -65,4 +66,5 @@ pub use tariff::{
     Cost, Format, ModelPrice, OUTPUT_TOKENS_LEAST, PriceError, PriceSource, PriceTable, Prices, Refusal, TABLE_VERSION,
     TableError, Usage, Worst,
 };
+pub use trouble::{Trouble, What};
 pub use upstream::{Credential, Rules, Upstream, UpstreamKind};

@@ -26,6 +26,7 @@ use crate::ledger::{Call, Ledger, Outcome, StoredAnswer};
 use crate::meter::{End, Meter};
 use crate::request::Wanted;
 use crate::tries::{self, Tried};
+use crate::trouble::{What, no_answer};
 use crate::upstream::{Incoming, IncomingBody};
 use crate::worst::Worst;
 
@@ -142,7 +143,8 @@ async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: Head
         end: Instant::now() + limits.whole,
     };
     let hold = Hold::new(books.call.format, events, limits.stored_bytes);
-    let mut flow = Flow { body: incoming.body, guard, hold, first_byte_ms: None, started: books.started };
+    let (ahead, body) = (incoming.ahead, incoming.body);
+    let mut flow = Flow { ahead, body, guard, hold, first_byte_ms: None, started: books.started };
     let whole = flow.run(&mut agent, &patience).await;
 
     let (meter, copy) = flow.hold.finish(status.is_success() && !events);
@@ -154,6 +156,9 @@ async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: Head
         (false, Some(_)) => Ending::Broken,
     };
     books.keep(Heard { ending, status: Some(status), headers, body: copy.clone() }).await;
+    if let Some(what) = trouble(outcome, &content_type, copy.as_deref(), whole) {
+        books.failed(what, false);
+    }
     let answer = (outcome == Outcome::Complete).then_some(copy).flatten();
     let answer = answer.map(|body| StoredAnswer { status: status.as_u16(), content_type, body });
     if agent.gone_at.is_some() {
@@ -167,6 +172,16 @@ async fn pass<L: Ledger>(mut books: Books<'_, L>, incoming: Incoming, head: Head
     }
     for chunk in flow.hold.into_held() {
         agent.send(Ok(chunk), limits.idle).await;
+    }
+}
+
+/// What is wrong with an answer, if something is.
+fn trouble(outcome: Outcome, content_type: &str, body: Option<&[u8]>, whole: bool) -> Option<What> {
+    match outcome {
+        Outcome::Complete | Outcome::Unreachable => None,
+        Outcome::Refused { status } => Some(What::answered(status, body.unwrap_or_default())),
+        Outcome::Failed => Some(What::answered(200, body.unwrap_or_default())),
+        Outcome::Cut => Some(no_answer(200, content_type, body, whole)),
     }
 }
 
@@ -199,6 +214,8 @@ struct Patience {
 
 /// The bytes of one answer on their way.
 struct Flow {
+    /// What was read already.
+    ahead: Option<Bytes>,
     body: IncomingBody,
     guard: Guard,
     hold: Hold,
@@ -222,7 +239,7 @@ impl Flow {
             let wait = wait.min(left);
             let next = tokio::select! {
                 biased;
-                next = tokio::time::timeout(wait, self.body.chunk()) => next,
+                next = tokio::time::timeout(wait, next_chunk(&mut self.ahead, &mut self.body)) => next,
                 () = agent.closed() => {
                     agent.leave();
                     continue;
@@ -249,6 +266,14 @@ impl Flow {
         for chunk in ready {
             agent.send(Ok(chunk), patience).await;
         }
+    }
+}
+
+/// What was read already, then the next that comes. May be dropped while waiting.
+async fn next_chunk(ahead: &mut Option<Bytes>, body: &mut IncomingBody) -> Result<Option<Bytes>, ()> {
+    match ahead.take() {
+        Some(read) => Ok(Some(read)),
+        None => body.chunk().await,
     }
 }
 

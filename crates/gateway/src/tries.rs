@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use crate::body::Body;
 use crate::books::Books;
 use crate::cassette::{Ending, Heard};
+use crate::format::Format;
 use crate::gateway::Candidate;
 use crate::health::Unwell;
 use crate::joined;
@@ -20,7 +21,20 @@ use crate::pace::Place;
 use crate::relay::{HeadSender, Order};
 use crate::request::with_output;
 use crate::retry::{Failure, Next};
+use crate::trouble::{Unreached, What};
 use crate::upstream::{Asker, Incoming, Outgoing, Unanswered};
+
+/// How much of an answer with status 429 is read, and for how long, before it is known what kind of limit it is.
+const PEEK_BYTES: usize = 64 * 1024;
+const PEEK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A status that the vendors' clients do not try again, for what will not change: Codex (Responses) gives up on 400 alone.
+fn status_of_the_end(format: Format) -> StatusCode {
+    match format {
+        Format::OpenAiResponses => StatusCode::BAD_REQUEST,
+        Format::OpenAiChat | Format::Anthropic | Format::Gemini => StatusCode::FAILED_DEPENDENCY,
+    }
+}
 
 /// What came of all tries. The books are settled, unless there is an answer.
 pub(crate) enum Tried {
@@ -36,7 +50,7 @@ pub(crate) enum Tried {
 enum Left<'a> {
     /// Its answer is an error, which is passed on if nobody has a better one.
     Error(&'a Candidate, Box<Incoming>, Place, Option<Duration>),
-    Unanswered(String, Failure),
+    Unanswered(String, Failure, Unreached),
     Unwell(String, Unwell),
     Full(String),
 }
@@ -121,7 +135,8 @@ async fn ask<'a, L: Ledger>(
             return Ended::Refused(response);
         }
         tries += 1;
-        let answered = answer_head(books, outgoing(order, candidate, books), head, asked).await;
+        books.tries = tries;
+        let mut answered = answer_head(books, outgoing(order, candidate, books), head, asked).await;
         let failure = judge(books, &answered);
         let Some(failure) = failure else {
             match answered {
@@ -136,15 +151,21 @@ async fn ask<'a, L: Ledger>(
         if failure == Failure::Lost {
             books.settle_lost().await;
         }
-        let Next::Again(pause) = line.rules.retries.next(failure, tries, *waited, others) else {
+        let next = match is_used_up(&mut answered).await {
+            true if others => Next::Elsewhere,
+            true => Next::GiveUp,
+            false => line.rules.retries.next(failure, tries, *waited, others),
+        };
+        let Next::Again(pause) = next else {
             return Ended::Left(match answered {
                 Ok(incoming) => Left::Error(candidate, Box::new(incoming), place, reset_in),
-                Err(_) => Left::Unanswered(line.name.clone(), failure),
+                Err(Unanswered::Unreachable(why)) => Left::Unanswered(line.name.clone(), failure, why),
+                Err(Unanswered::Lost) => Left::Unanswered(line.name.clone(), failure, Unreached::default()),
             });
         };
         let why = match &answered {
             Ok(incoming) => incoming.status.to_string(),
-            Err(Unanswered::Unreachable) => "no connection".to_owned(),
+            Err(Unanswered::Unreachable(_)) => "no connection".to_owned(),
             Err(Unanswered::Lost) => "no answer".to_owned(),
         };
         books.asked_again(&Again { next: tries + 1, of: line.rules.retries.count + 1, why, pause });
@@ -162,7 +183,7 @@ async fn ask<'a, L: Ledger>(
 fn judge<L: Ledger>(books: &Books<'_, L>, answered: &Result<Incoming, Unanswered>) -> Option<Failure> {
     let failure = match answered {
         Ok(incoming) => Failure::of(incoming.status, &incoming.headers),
-        Err(Unanswered::Unreachable) => Some(Failure::Unreachable),
+        Err(Unanswered::Unreachable(_)) => Some(Failure::Unreachable),
         Err(Unanswered::Lost) => Some(Failure::Lost),
     };
     if books.line.cassette().is_some() {
@@ -174,6 +195,17 @@ fn judge<L: Ledger>(books: &Books<'_, L>, answered: &Result<Incoming, Unanswered
         Some(_) => health.failed(Instant::now()),
     }
     failure
+}
+
+/// Whether the answer says that what was bought is used up: no pause helps, unlike against a limit of the rate, though both have status 429.
+async fn is_used_up(answered: &mut Result<Incoming, Unanswered>) -> bool {
+    match answered {
+        Ok(incoming) if incoming.status == StatusCode::TOO_MANY_REQUESTS => {
+            let read = incoming.peek(PEEK_BYTES, PEEK_PATIENCE).await;
+            What::answered(incoming.status.as_u16(), &read).lasts()
+        }
+        _ => false,
+    }
 }
 
 fn outgoing<L: Ledger>(order: &Order, candidate: &Candidate, books: &Books<'_, L>) -> Outgoing {
@@ -219,7 +251,7 @@ async fn answer_head<L: Ledger>(
 async fn give_up<'a, L: Ledger>(books: &mut Books<'a, L>, left: Left<'a>) -> Tried {
     let format = books.call.format;
     let ending = match &left {
-        Left::Unanswered(_, Failure::Lost) => Some(Ending::Lost),
+        Left::Unanswered(_, Failure::Lost, _) => Some(Ending::Lost),
         Left::Unanswered(..) => Some(Ending::Unreachable),
         _ => None,
     };
@@ -237,13 +269,16 @@ async fn give_up<'a, L: Ledger>(books: &mut Books<'a, L>, left: Left<'a>) -> Tri
             }
             return Tried::Answered(incoming, place);
         }
-        Left::Unanswered(name, Failure::Lost) => {
+        Left::Unanswered(name, Failure::Lost, _) => {
+            books.failed(What::Unanswered { words: "took the request and did not answer".to_owned() }, false);
             let message = format!("The upstream {name} took the request and did not answer.");
             (StatusCode::GATEWAY_TIMEOUT, "upstream", message, None)
         }
-        Left::Unanswered(name, _) => {
+        Left::Unanswered(name, _, why) => {
             let message = format!("The upstream {name} cannot be reached. Is it running, and is its base_url right?");
-            (StatusCode::BAD_GATEWAY, "upstream", message, None)
+            let status = if why.lasting { status_of_the_end(format) } else { StatusCode::BAD_GATEWAY };
+            books.failed(What::Unreachable { words: why.words }, why.lasting);
+            (status, "upstream", message, None)
         }
         Left::Unwell(name, Unwell::Limited(wait)) => {
             let message = format!("The upstream {name} takes no calls of this model until its rate limit is reset.");
@@ -251,10 +286,15 @@ async fn give_up<'a, L: Ledger>(books: &mut Books<'a, L>, left: Left<'a>) -> Tri
         }
         Left::Unwell(name, Unwell::Broken(wait)) => {
             let message = format!("The upstream {name} failed again and again; it is left alone for a while.");
+            books.failed(
+                What::Unanswered { words: "failed again and again and is left alone for a while".to_owned() },
+                false,
+            );
             (StatusCode::SERVICE_UNAVAILABLE, "upstream", message, Some(wait))
         }
         Left::Full(name) => {
             let message = format!("The upstream {name} is busy with other calls.");
+            books.failed(What::Unanswered { words: "was busy with other calls for too long".to_owned() }, false);
             (StatusCode::SERVICE_UNAVAILABLE, "busy", message, None)
         }
     };

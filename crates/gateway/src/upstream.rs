@@ -23,6 +23,7 @@ use crate::request;
 use crate::retry::Retries;
 use crate::route;
 use crate::scripted::{Script, ScriptedBody};
+use crate::trouble::Unreached;
 
 /// A place that answers model calls.
 #[derive(Clone, Debug)]
@@ -146,6 +147,8 @@ pub(crate) struct Asker {
 pub(crate) struct Incoming {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// What was read of the body before it is passed on.
+    pub(crate) ahead: Option<Bytes>,
     pub(crate) body: IncomingBody,
 }
 
@@ -157,7 +160,7 @@ pub(crate) enum IncomingBody {
 /// Why there is no answer.
 pub(crate) enum Unanswered {
     /// No connection; nothing was sent.
-    Unreachable,
+    Unreachable(Unreached),
     /// The request may have been read, but no answer came.
     Lost,
 }
@@ -204,6 +207,15 @@ impl Line {
         self.models.listed().chain(scripted)
     }
 
+    /// The URL that a path is asked at, without query; empty for what answers in process.
+    pub(crate) fn address(&self, path_and_query: &str) -> String {
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        match &self.end {
+            LineEnd::Http { base, .. } => format!("{base}{path}"),
+            LineEnd::Script(_) | LineEnd::Replay(_) => String::new(),
+        }
+    }
+
     /// Whether the agent's own credential goes there.
     pub(crate) fn passes_credentials(&self) -> bool {
         matches!(&self.end, LineEnd::Http { shown: Shown::Agents, .. })
@@ -232,7 +244,8 @@ impl Line {
             LineEnd::Script(script) => script.answer(&outgoing).await?,
             LineEnd::Replay(cassette) => cassette.answer(outgoing).await?,
             LineEnd::Http { base, shown, .. } => {
-                let client = self.http.client(self.rules.connect).ok_or(Unanswered::Unreachable)?;
+                let none = || Unanswered::Unreachable(Unreached::passing("the system lets no HTTP client be made"));
+                let client = self.http.client(self.rules.connect).ok_or_else(none)?;
                 post(client, base, shown, outgoing).await?
             }
         };
@@ -253,6 +266,26 @@ impl Outgoing {
         } else {
             self.body = request::with_model(&self.body, model);
         }
+    }
+}
+
+impl Incoming {
+    /// The beginning of the body, at most so much of it and for so long; it is still there to be passed on.
+    pub(crate) async fn peek(&mut self, bytes_max: usize, patience: Duration) -> Bytes {
+        let mut read = Vec::new();
+        let reading = async {
+            while let Ok(Some(chunk)) = self.body.chunk().await {
+                read.extend_from_slice(&chunk);
+                if read.len() >= bytes_max {
+                    return;
+                }
+            }
+        };
+        // Whatever came in time is looked at.
+        let _ = tokio::time::timeout(patience, reading).await;
+        let read = Bytes::from(read);
+        self.ahead = Some(read.clone()).filter(|read| !read.is_empty());
+        read
     }
 }
 
@@ -289,7 +322,7 @@ async fn post(client: &reqwest::Client, base: &str, shown: &Shown, out: Outgoing
     let mut response = sent.map_err(|error| unanswered(&error))?;
     let mut headers = std::mem::take(response.headers_mut());
     HOP_BY_HOP.iter().chain(&[header::SET_COOKIE, REFUSAL]).for_each(|name| drop(headers.remove(name)));
-    Ok(Incoming { status: response.status(), headers, body: IncomingBody::Http(response) })
+    Ok(Incoming { status: response.status(), headers, ahead: None, body: IncomingBody::Http(response) })
 }
 
 /// Whether anything of a request may have left when it failed so: not while it was built, and not before there was a connection.
@@ -298,7 +331,7 @@ fn unanswered(error: &reqwest::Error) -> Unanswered {
         let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
         causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_user)
     };
-    if unsent { Unanswered::Unreachable } else { Unanswered::Lost }
+    if unsent { Unanswered::Unreachable(Unreached::of(error)) } else { Unanswered::Lost }
 }
 
 /// How long a connection may take, unless an upstream says otherwise.

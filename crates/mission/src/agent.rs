@@ -84,24 +84,33 @@ impl Mission {
         self.set_process(agent, Process::Cold);
     }
 
-    pub(crate) fn agent_lost(&self, now: At, agent: AgentId, reason: String) -> Decision {
+    pub(crate) fn agent_lost(
+        &self,
+        now: At,
+        agent: AgentId,
+        reason: String,
+        problem: Option<Box<Problem>>,
+    ) -> Decision {
         let entry = self.agents.get(agent.index()).ok_or(Rejected::UnknownAgent(agent))?;
         let reason = crate::opening::shortened(reason);
+        let problem = problem.map(|problem| Box::new(problem.bounded()));
+        let lasting = problem.as_ref().is_some_and(|problem| problem.lasting);
         match entry.process {
             Process::Cold | Process::Resting => Err(Rejected::Standing("not aware of a process of this agent")),
-            Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason, None)),
+            Process::Starting => Ok(self.start_failed(now, agent, EffectFailure::Transient, reason, problem)),
             // Whoever stops it has yet to answer, and until then no other process may take its place.
             Process::Stopping(_) => Err(Rejected::Standing("stopping this agent already")),
             Process::Up => {
                 let mut facts = self.count_at_loss(now, agent);
-                let last = Some(Box::new(Problem::passing(Cause::Said(reason.clone()))));
+                let last = problem.or_else(|| Some(Box::new(Problem::passing(Cause::Said(reason.clone())))));
                 facts.push(Fact::AgentLost { agent, reason, blame: true });
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
                 if let Some((id, attempt)) = attempt
                     && matches!(attempt.state, AttemptState::Working { .. })
-                    && attempt.losses >= self.losses_allowed(attempt)
+                    && (lasting || attempt.losses >= self.losses_allowed(attempt))
                 {
-                    facts.extend(self.fail_attempt_for(now, id, Failure::Lost, last));
+                    let why = if lasting { Failure::Unavailable } else { Failure::Lost };
+                    facts.extend(self.fail_attempt_for(now, id, why, last));
                 }
                 Ok(facts)
             }

@@ -153,9 +153,9 @@ impl Mission {
             (_, Some(StopReason::Closing)) => self.fail_attempt(now, id, Failure::Closing),
             // A rival is done; it is put aside next.
             _ if self.is_beaten(attempt.task) || self.is_overtaken(attempt.task) => self.after_cut(id, attempt),
-            (Stop::Done, _) => self.judge(now, id, attempt, work, said),
+            (Stop::Done, _) => self.judge(now, id, attempt, (work, problem), said),
             // The agent was told that its result is recorded: however its turn ends, that is judged; only last words are missing.
-            _ if claimed => self.judge(now, id, attempt, work, None),
+            _ if claimed => self.judge(now, id, attempt, (work, None), None),
             (Stop::Cancelled, Some(StopReason::TimedOut)) => self.fail_attempt(now, id, Failure::TimedOut),
             // However an agent takes it that its model is gone.
             (Stop::Cancelled, Some(_)) | (_, Some(StopReason::Limited | StopReason::Budget)) => {
@@ -172,7 +172,14 @@ impl Mission {
     }
 
     /// What follows from a turn that the agent ended by itself.
-    fn judge(&self, now: At, id: AttemptId, attempt: &Attempt, work: Work, said: Option<String>) -> Vec<Fact> {
+    fn judge(
+        &self,
+        now: At,
+        id: AttemptId,
+        attempt: &Attempt,
+        (work, problem): (Work, Option<Box<Problem>>),
+        said: Option<String>,
+    ) -> Vec<Fact> {
         let result = self.result(attempt, said);
         if let Work::Rejected { why } = &work
             && (result.is_some() || attempt.question.is_none())
@@ -180,7 +187,7 @@ impl Mission {
             let back = Brief::Returned(Return::Rejected(why.clone()));
             return self.owed_or_not_accepted(now, id, attempt, back);
         }
-        let Some(summary) = result else { return self.without_claim(now, id, attempt) };
+        let Some(summary) = result else { return self.without_claim(now, id, attempt, problem) };
         if let Work::Changed { outside, .. } = &work
             && !outside.is_empty()
         {
@@ -208,13 +215,22 @@ impl Mission {
         })
     }
 
-    fn without_claim(&self, now: At, id: AttemptId, attempt: &Attempt) -> Vec<Fact> {
+    fn without_claim(&self, now: At, id: AttemptId, attempt: &Attempt, problem: Option<Box<Problem>>) -> Vec<Fact> {
+        // Some say that they are done when their model is gone.
+        if is_lasting(problem.as_deref()) {
+            return self.fail_attempt_for(now, id, Failure::Stopped(Stop::ModelError), problem);
+        }
         match after_question(id, attempt) {
             Some(next) => vec![next],
             None if attempt.nudges < self.limits().nudges_max => {
                 vec![Fact::TurnOwed { attempt: id, brief: Brief::Nudge }]
             }
-            None => self.fail_attempt_for(now, id, Failure::NothingSubmitted, unmended(attempt.returned.clone())),
+            None => self.fail_attempt_for(
+                now,
+                id,
+                Failure::NothingSubmitted,
+                unmended(attempt.returned.clone()).or(problem),
+            ),
         }
     }
 

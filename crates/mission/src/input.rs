@@ -38,6 +38,9 @@ pub enum Input {
         agent: AgentId,
         /// What is known of the end, for people.
         reason: String,
+        /// The same as data, where more is known than words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// An agent is stopped and its work kept. Answers `StopAgent`. → `AgentDown`
     AgentStopped {

@@ -39,7 +39,7 @@ impl World {
         }
         body.starting = None;
         if dies {
-            return Some(reported(Input::AgentLost { agent, reason: "died at birth".into() }));
+            return Some(reported(Input::AgentLost { agent, reason: "died at birth".into(), problem: None }));
         }
         if fails {
             let failure = match (self.rng.chance(faults.no_space), self.rng.chance(faults.fatal)) {
@@ -61,7 +61,7 @@ impl World {
         let body = self.bodies.get_mut(&agent).filter(|body| body.alive)?;
         body.alive = false;
         body.turn = None;
-        Some(reported(Input::AgentLost { agent, reason: "died".into() }))
+        Some(reported(Input::AgentLost { agent, reason: "died".into(), problem: None }))
     }
 
     fn agent_stopped(&mut self, agent: AgentId, effect: EffectId) -> Vec<Tell> {

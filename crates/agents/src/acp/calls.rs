@@ -3,7 +3,7 @@
 use super::SessionId;
 use super::error::AgentError;
 use super::tap::clip;
-use api::acp_meta::{Stop, TOOLS, prompt_meta, why};
+use api::acp_meta::{ProgramFailure, Stop, TOOLS, prompt_meta, why};
 use api::rpc::ErrorObject;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct TurnOutcome {
     pub said: String,
     /// What went wrong, at most 16 KiB: the error that the turn ended in, or our agent's sentence.
     pub problem: Option<String>,
+    /// The program that could not be started, when that is what went wrong.
+    pub program: Option<ProgramFailure>,
 }
 
 /// Tokens as an agent counts them.
@@ -141,7 +143,8 @@ pub(super) fn turn_outcome(
     match answer {
         Ok(result) => {
             let problem = why(result.get("_meta")).map(clip);
-            Ok(TurnOutcome { stop: stop(&result)?, usage: usage(&result), said, problem })
+            let program = ProgramFailure::read(result.get("_meta"));
+            Ok(TurnOutcome { stop: stop(&result)?, usage: usage(&result), said, problem, program })
         }
         Err(AgentError::Refused { error, method }) => {
             let stop = match Stop::read(error.data.as_ref()) {
@@ -150,7 +153,8 @@ pub(super) fn turn_outcome(
                 None if is_turn_error(&error) => Stop::ModelError,
                 None => return Err(AgentError::Refused { error, method }),
             };
-            Ok(TurnOutcome { stop, usage: None, said, problem: Some(problem(&error)) })
+            let program = ProgramFailure::read(error.data.as_ref());
+            Ok(TurnOutcome { stop, usage: None, said, problem: Some(problem(&error)), program })
         }
         Err(other) => Err(other),
     }

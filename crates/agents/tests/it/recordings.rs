@@ -7,12 +7,12 @@ use serde_json::Value;
 
 #[tokio::test]
 async fn opencode() {
-    check(include_str!("../../fixtures/opencode.txt"), short(), expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 800, output_tokens: 40, cached_read_tokens: Some(200), cached_write_tokens: None, thought_tokens: Some(10) }), said: "all done", problem: None }"#]]).await;
+    check(include_str!("../../fixtures/opencode.txt"), short(), expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 800, output_tokens: 40, cached_read_tokens: Some(200), cached_write_tokens: None, thought_tokens: Some(10) }), said: "all done", problem: None, program: None }"#]]).await;
 }
 
 #[tokio::test]
 async fn claude() {
-    check(include_str!("../../fixtures/claude.txt"), short(), expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 1600, output_tokens: 80, cached_read_tokens: Some(400), cached_write_tokens: Some(20), thought_tokens: None }), said: "I wrote it.", problem: None }"#]]).await;
+    check(include_str!("../../fixtures/claude.txt"), short(), expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 1600, output_tokens: 80, cached_read_tokens: Some(400), cached_write_tokens: Some(20), thought_tokens: None }), said: "I wrote it.", problem: None, program: None }"#]]).await;
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn codex() {
         include_str!("../../fixtures/codex.txt"),
         short(),
         expect![[
-            r#"TurnOutcome { stop: Done, usage: None, said: "unexpected status 400 Bad Request", problem: None }"#
+            r#"TurnOutcome { stop: Done, usage: None, said: "unexpected status 400 Bad Request", problem: None, program: None }"#
         ]],
     )
     .await;
@@ -30,7 +30,7 @@ async fn codex() {
 #[tokio::test]
 async fn gemini() {
     let settings = Settings { auth_method: Some("gemini-api-key".into()), ..short() };
-    check(include_str!("../../fixtures/gemini.txt"), settings, expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 3000, output_tokens: 150, cached_read_tokens: None, cached_write_tokens: None, thought_tokens: None }), said: "It is written.", problem: None }"#]]).await;
+    check(include_str!("../../fixtures/gemini.txt"), settings, expect![[r#"TurnOutcome { stop: Done, usage: Some(Usage { input_tokens: 3000, output_tokens: 150, cached_read_tokens: None, cached_write_tokens: None, thought_tokens: None }), said: "It is written.", problem: None, program: None }"#]]).await;
 }
 
 async fn check(recording: &str, settings: Settings, expected: Expect) {

@@ -22,7 +22,7 @@ async fn a_turn_tells_its_end_and_what_was_said() {
     .await;
     assert_eq!(
         outcome.unwrap(),
-        TurnOutcome { stop: Stop::Done, usage: None, said: "Hello world".into(), problem: None }
+        TurnOutcome { stop: Stop::Done, usage: None, said: "Hello world".into(), problem: None, program: None }
     );
     assert_eq!(told(connection, updates).await, ["Text { text: \"Hello \" }", "Text { text: \"world\" }"]);
 }

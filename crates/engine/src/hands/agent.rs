@@ -14,7 +14,7 @@ use agents::{
 };
 use api::config::Approvals;
 use gateway::{Masker, Session, Tag};
-use mission::{AgentId, EffectId, Input};
+use mission::{AgentId, EffectId, Input, Problem};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::{
@@ -80,6 +80,8 @@ pub(crate) struct Live {
     pub(crate) name: AgentName,
     pub(crate) workspace: Workspace,
     pub(crate) scratch: bool,
+    /// The name of its role.
+    pub(crate) role: String,
     pub(crate) connection: Connection,
     pub(crate) gateway: Session,
     /// What its role adds to its sandbox, and to those of its commands.
@@ -180,14 +182,14 @@ impl Hands {
         let (name, role) = self.handle.read(look).await?;
         let _turn = self.starts.acquire().await;
         let name = AgentName::new(name)?;
-        let role = self.role(&role)?;
+        let (role_name, role) = (role.clone(), self.role(&role)?);
         let workspace = match role.scratch {
             true => Workspace::scratch(&self.tools.dir, &name, Arc::clone(&self.tools.launcher))?,
             false => self.repository()?.clone_for(&name).await?,
         };
         // A stop at this very moment leaves no place; whoever ends here is ended below.
         let broker = self.slots().get(&agent).map(|slot| Arc::clone(&slot.broker)).unwrap_or_default();
-        let live = self.launch(agent, name, role, workspace, broker).await?;
+        let live = self.launch(agent, name, (role_name, role), workspace, broker).await?;
         self.watch(&live);
         match self.slots().get_mut(&agent).filter(|slot| slot.is_for(effect)) {
             Some(slot) => slot.live = Some(live),
@@ -201,7 +203,7 @@ impl Hands {
         self: &Arc<Self>,
         id: AgentId,
         name: AgentName,
-        role: &RoleSettings,
+        (role_name, role): (String, &RoleSettings),
         workspace: Workspace,
         broker: Arc<Broker>,
     ) -> Result<Arc<Live>, Failed> {
@@ -236,6 +238,7 @@ impl Hands {
             name,
             workspace,
             scratch: role.scratch,
+            role: role_name,
             connection,
             gateway,
             extras,
@@ -331,7 +334,7 @@ impl Hands {
         let task = tokio::spawn(async move {
             let ended = closed.await;
             let (Some(hands), Some(live)) = (hands.upgrade(), watched.upgrade()) else { return };
-            if let Some(lost) = hands.lose(&live, ended.to_string()).await {
+            if let Some(lost) = hands.lose(&live, ended.to_string(), None).await {
                 hands.handle.report(lost).await;
             }
         });
@@ -341,7 +344,7 @@ impl Hands {
     /// Clears away an agent that is no use any more, its whole process tree included; what it left in its workspace stays. Answers with what the
     /// mission is to be told: nothing, when it has been told already or asked for this end itself. Told twice, it would take the second time for
     /// the loss of the process that it has started since.
-    pub(super) async fn lose(&self, live: &Arc<Live>, reason: String) -> Option<Input> {
+    pub(super) async fn lose(&self, live: &Arc<Live>, reason: String, problem: Option<Problem>) -> Option<Input> {
         let first = !live.ending.swap(true, Ordering::SeqCst);
         self.forget(live);
         live.broker.close().await;
@@ -349,7 +352,7 @@ impl Hands {
         if first {
             self.scribe(live.name.as_str()).process_ended(exit);
         }
-        first.then_some(Input::AgentLost { agent: live.id, reason })
+        first.then_some(Input::AgentLost { agent: live.id, reason, problem: problem.map(Box::new) })
     }
 
     /// Kills the agent, closes its gateway session and takes it out of its place.

@@ -1,8 +1,12 @@
 //! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
 
 use super::{Failed, Hands, agent::Live, commit};
+use crate::causes;
 use agents::acp::{AgentError, SessionId, Usage};
-use api::{acp_meta, globs::Globs};
+use api::{
+    acp_meta::{self, ProgramFailure},
+    globs::Globs,
+};
 use mission::{AgentId, AttemptId, Cause, EffectId, EffectKind, Input, Problem, Stop, TaskId, Work, Writes};
 use std::{
     sync::{Arc, PoisonError},
@@ -41,10 +45,11 @@ impl Hands {
         let Some(live) = self.live(order.agent) else { return Ok(None) };
         live.gateway.bind(Some(order.attempt.0));
         live.broker.open();
-        self.tools.meter.turn_begins(order.attempt.0, order.resumed);
+        let role = self.role(&live.role)?;
+        self.tools.meter.turn_begins(order.attempt.0, order.resumed, &role.upstream);
         // What was claimed before the turn was lost is only to be taken: its agent is asked nothing, and nothing is paid for.
         let outcome = match order.claimed {
-            true => Ok(Told { stop: Stop::Done, said: None, usage: None, problem: None }),
+            true => Ok(Told { stop: Stop::Done, said: None, usage: None, wrong: None }),
             false => self.turn(&live, &order).await,
         };
         // What the workspace holds must be still when it is looked at.
@@ -52,16 +57,32 @@ impl Hands {
         live.gateway.bind(None);
         self.tools.meter.booked(order.attempt.0, BILLS).await;
         match outcome {
-            Ok(Told { stop, said, usage, problem }) => {
+            Ok(Told { stop, said, usage, wrong }) => {
                 self.reconcile(&live, order.attempt.0, usage);
                 let short = stop != Stop::Cancelled && self.tools.meter.ran_short(order.attempt.0);
-                let stop = if short { Stop::Budget } else { stop };
+                let trouble = self.tools.meter.trouble(order.attempt.0).filter(|_| !short);
+                let stop = match stop {
+                    _ if short => Stop::Budget,
+                    // Not our budget, then: the provider's own, or a rule that has nothing to do with what is spent.
+                    Stop::Budget if trouble.is_some() => Stop::ModelError,
+                    stop => stop,
+                };
                 let work = self.work(&live, &order).await?;
-                let problem = if matches!(stop, Stop::Done | Stop::Cancelled) { None } else { problem };
-                let problem = problem.map(|words| Box::new(Problem::passing(Cause::Said(words))));
+                let seen = trouble.map(|trouble| causes::of_call(&trouble, role, &self.tools.settings));
+                let problem = match stop {
+                    Stop::Cancelled | Stop::Budget => None,
+                    Stop::Done => seen,
+                    _ => seen.or_else(|| wrong.map(|wrong| wrong.problem(&live.role))),
+                };
+                let problem = problem.map(Box::new);
                 Ok(Some(Input::TurnEnded { effect: order.id, stop, work, said, problem }))
             }
-            Err(Broken::Agent(reason)) => Ok(self.lose(&live, reason).await),
+            Err(Broken::Agent(Lost { reason, program })) => {
+                let seen = self.tools.meter.trouble(order.attempt.0).filter(|trouble| trouble.lasting);
+                let seen = seen.map(|trouble| causes::of_call(&trouble, role, &self.tools.settings));
+                let problem = program.map(|program| causes::of_program(program, &live.role)).or(seen);
+                Ok(self.lose(&live, reason, problem).await)
+            }
             Err(Broken::Ours(failed)) => Err(failed),
         }
     }
@@ -99,7 +120,7 @@ impl Hands {
         }
         // A turn that is to end before its agent was told of it ends without the agent, which may be slow to open a session.
         let Some(opened) = live.unless_cancelled(order.id, self.session(live, order)).await else {
-            return Ok(Told { stop: Stop::Cancelled, said: None, usage: None, problem: None });
+            return Ok(Told { stop: Stop::Cancelled, said: None, usage: None, wrong: None });
         };
         let Opened { session, resumed, anew } = opened?;
         let text = order.text(anew);
@@ -109,16 +130,18 @@ impl Hands {
         let outcome = tokio::select! {
             outcome = answer => outcome,
             limit = self.silence(live, order.attempt.0) => {
-                return Err(Broken::Agent(format!("it did nothing for {}", view::duration(limit))));
+                let reason = format!("it did nothing for {}", view::duration(limit));
+                return Err(Broken::Agent(Lost { reason, program: None }));
             }
         };
         live.turn_ended.notify_one();
         let outcome = outcome?;
-        if let Some(problem) = &outcome.problem {
-            tracing::info!(agent = %live.name, problem, "the turn ended with a problem");
-        }
         let said = Some(outcome.said).filter(|said| !said.is_empty());
-        Ok(Told { stop: stop_of(outcome.stop), said, usage: outcome.usage, problem: outcome.problem })
+        let wrong = match (outcome.program, outcome.problem) {
+            (Some(program), _) => Some(Wrong::Program(program)),
+            (None, words) => words.map(Wrong::Said),
+        };
+        Ok(Told { stop: stop_of(outcome.stop), said, usage: outcome.usage, wrong })
     }
 
     /// The attempt's conversation: the one that this process has, the one that an earlier process had, or a new one.
@@ -257,20 +280,46 @@ struct Told {
     said: Option<String>,
     usage: Option<Usage>,
     /// What the agent says went wrong.
-    problem: Option<String>,
+    wrong: Option<Wrong>,
+}
+
+/// What went wrong, as the agent says.
+enum Wrong {
+    Program(ProgramFailure),
+    Said(String),
+}
+
+impl Wrong {
+    fn problem(self, role: &str) -> Problem {
+        match self {
+            Wrong::Program(program) => causes::of_program(program, role),
+            Wrong::Said(words) => Problem::passing(Cause::Said(words)),
+        }
+    }
+}
+
+/// What is known of an agent that is no use any more.
+struct Lost {
+    reason: String,
+    /// The program that it could not start.
+    program: Option<ProgramFailure>,
 }
 
 /// Why a turn did not come to its end.
 enum Broken {
     /// The agent is no use any more.
-    Agent(String),
+    Agent(Lost),
     /// Something of ours failed.
     Ours(Failed),
 }
 
 impl From<AgentError> for Broken {
     fn from(error: AgentError) -> Self {
-        Broken::Agent(error.to_string())
+        let program = match &error {
+            AgentError::Refused { error, .. } => ProgramFailure::read(error.data.as_ref()),
+            _ => None,
+        };
+        Broken::Agent(Lost { reason: error.to_string(), program })
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     varies::{digest, settled},
 };
 use crate::scripted::{Ends, ScriptedBody};
+use crate::trouble::Unreached;
 use crate::upstream::{Asker, Incoming, IncomingBody, Outgoing, Unanswered};
 
 /// How long an answer waits for those before it. Longer than agents take between two calls as a rule; a test run in
@@ -168,9 +169,15 @@ impl Deck {
     }
 
     fn play(&self, at: usize) -> Result<Incoming, Unanswered> {
-        let Some(take) = self.takes.get(at) else { return Err(Unanswered::Unreachable) };
+        let Some(take) = self.takes.get(at) else {
+            return Err(Unanswered::Unreachable(Unreached::lasting("nothing was recorded for it")));
+        };
         let body = match (take.ending, &take.answer) {
-            (Ending::Unreachable, _) => return Err(Unanswered::Unreachable),
+            (Ending::Unreachable, _) => {
+                return Err(Unanswered::Unreachable(Unreached::passing(
+                    "it could not be reached when it was recorded",
+                )));
+            }
             (Ending::Lost, _) => return Err(Unanswered::Lost),
             (_, None) => Bytes::new(),
             (_, Some(name)) => blob(&self.dir, name).map(Bytes::from).map_err(|error| {
@@ -185,7 +192,7 @@ impl Deck {
         let breaks_off = take.ending != Ending::Whole;
         let body =
             IncomingBody::Script(ScriptedBody::of(vec![body], if breaks_off { Ends::Broken } else { Ends::Well }));
-        Ok(Incoming { status, headers: headers.collect(), body })
+        Ok(Incoming { status, headers: headers.collect(), ahead: None, body })
     }
 
     /// Says where a request differs from the one that was recorded in its place.
@@ -204,7 +211,7 @@ impl Deck {
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false")),
         ]);
-        Incoming { status, headers, body: IncomingBody::Script(ScriptedBody::of(vec![body], Ends::Well)) }
+        Incoming { status, headers, ahead: None, body: IncomingBody::Script(ScriptedBody::of(vec![body], Ends::Well)) }
     }
 
     fn difference(&self, asker: &Asker, asked: &Value) -> Difference {

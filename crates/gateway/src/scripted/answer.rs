@@ -11,6 +11,7 @@ use super::conversation::Conversation;
 use super::render;
 use super::script::{Found, Raw, RawKind, Says, Script, ScriptedCall, ScriptedError, Step, StepUsage};
 use crate::format::Format;
+use crate::trouble::Unreached;
 use crate::upstream::{Incoming, IncomingBody, Outgoing, Unanswered};
 
 const BEYOND_THE_LAST_STEP: &str = "Nothing further to do.";
@@ -83,7 +84,10 @@ impl Script {
             _ => None,
         });
         let ends = match raw {
-            Some(RawKind::Unreachable) => return Err(Unanswered::Unreachable),
+            Some(RawKind::Unreachable) => {
+                let words = "the script says that it cannot be reached";
+                return Err(Unanswered::Unreachable(Unreached::passing(words)));
+            }
             Some(RawKind::Truncated) => Ends::Broken,
             Some(RawKind::Stalled) => Ends::Silent,
             _ => Ends::Well,
@@ -175,5 +179,5 @@ fn error(format: Format, error: &ScriptedError) -> Incoming {
 
 fn incoming(status: StatusCode, content_type: &'static str, body: ScriptedBody) -> Incoming {
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    Incoming { status, headers, body: IncomingBody::Script(body) }
+    Incoming { status, headers, ahead: None, body: IncomingBody::Script(body) }
 }

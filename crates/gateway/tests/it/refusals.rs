@@ -171,7 +171,7 @@ async fn an_upstream_out_of_reach_is_told_and_costs_nothing() {
     check(
         &answer,
         expect![[
-            r#"502 {"error":{"message":"The upstream mock cannot be reached. Is it running, and is its base_url right?","type":"server_error","param":null,"code":"upstream"}}"#
+            r#"424 (do not retry) {"error":{"message":"The upstream mock cannot be reached. Is it running, and is its base_url right?","type":"invalid_request_error","param":null,"code":"upstream"}}"#
         ]],
     );
     let settled = scene.settlements.recv().await.unwrap();
