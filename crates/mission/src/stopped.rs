@@ -94,8 +94,8 @@ impl Mission {
             hint => hint.trim_end_matches('.').to_owned(),
         };
         let question = format!(
-            "Role '{name}' cannot work: {}. Trying again as it is would end the same. {hint}; then approve to go on, or deny to give up what only \
-             this role can do.",
+            "Role '{name}' cannot work: {}. Trying again as it is would end the same. {hint}. Approve when that is done, or deny to give up what \
+             only this role can do.",
             stopped.problem.tell().trim_end_matches('.'),
         );
         self.ask_once(now, About::Role(*role), question, Answer::Deny, self.limits().interrupt_ms)

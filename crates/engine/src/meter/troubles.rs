@@ -72,6 +72,7 @@ mod tests {
             format: Format::OpenAiChat,
             model: model.into(),
             digest: Digest([0; 32]),
+            process: 0,
             stream: false,
         }
     }

@@ -50,8 +50,7 @@ fn a_lasting_cause_ends_the_attempt_and_stops_the_role_at_once() {
 #[test]
 fn without_anybody_else_a_person_is_asked_and_told_what_to_change() {
     let play = Play::new(stopped());
-    expect![[r#"
-        i0 Role(RoleId(0)): Role 'builder' cannot work: upstream main (https://api.example.com/v1) answered 401 Unauthorized (invalid_api_key): Incorrect API key provided. Trying again as it is would end the same. Set the variable PROVIDER_KEY to a key that is good; then approve to go on, or deny to give up what only this role can do."#]]
+    expect!["i0 Role(RoleId(0)): Role 'builder' cannot work: upstream main (https://api.example.com/v1) answered 401 Unauthorized (invalid_api_key): Incorrect API key provided. Trying again as it is would end the same. Set the variable PROVIDER_KEY to a key that is good. Approve when that is done, or deny to give up what only this role can do."]
     .assert_eq(&question(&play.mission));
     assert_eq!(play.mission.standing(), Standing::WaitingForPerson);
 }

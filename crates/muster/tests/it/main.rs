@@ -30,6 +30,7 @@ mod kill_random;
 mod kit;
 mod litellm;
 mod lost_agents;
+mod outside_faults;
 mod people;
 mod permissions;
 mod prices;
