@@ -238,9 +238,16 @@ pub struct PriceSettings {
 impl Settings {
     /// The settings of a configuration, with the roles as the plan has them.
     pub fn of(config: &config::CheckedConfig, plan: &CheckedPlan, places: Places<'_>) -> Self {
-        let roles = plan.roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places)));
+        let mut all = Self::of_all(config, plan, places);
         let used = used(config, plan);
-        let upstreams = config.upstreams.iter().filter(|(name, _)| used.contains(name));
+        all.upstreams.retain(|name, _| used.iter().any(|used| used.as_str() == name));
+        all
+    }
+
+    /// The same with every upstream of the configuration, used or not.
+    pub fn of_all(config: &config::CheckedConfig, plan: &CheckedPlan, places: Places<'_>) -> Self {
+        let roles = plan.roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places)));
+        let upstreams = config.upstreams.iter();
         let upstreams = upstreams.map(|(name, upstream)| (name.to_string(), UpstreamSettings::of(upstream, places)));
         Self {
             roles: roles.collect(),

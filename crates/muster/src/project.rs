@@ -18,9 +18,11 @@ use api::{
     policy::{CheckedPolicy, Preset},
     source::{Place, Problem, Problems},
     trust as judge,
+    value::Name,
 };
 use engine::{Places, Request, Settings, sandboxed::Resolved};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -162,13 +164,28 @@ impl Texts {
                 None => own.config.clone(),
             };
             let plan = CheckedPlan::of_roles(&config);
-            return Ok(Self { configured, planned: None, config, plan });
+            return Ok(Self { configured, planned: None, config, plan }.confined());
         };
         let planned = Given::read(plan, true, root.as_deref()).map_err(|problems| no_plan(plan, repo, problems))?;
         let source = given.as_ref().map(|given| &given.source);
         let loaded = plan::load_both(source, &own.config, &planned.source);
         let (config, plan) = loaded.map_err(|problems| all(problems.into_iter().map(Some)))?;
-        Ok(Self { configured, planned: Some(planned), config, plan })
+        Ok(Self { configured, planned: Some(planned), config, plan }.confined())
+    }
+
+    /// A file that those whom it confines could rewrite is nobody's own, wherever it lies.
+    fn confined(mut self) -> Self {
+        let writable = self.writable();
+        self.configured.given = self.configured.given.map(|given| given.within(&writable));
+        self.planned = self.planned.map(|planned| planned.within(&writable));
+        self
+    }
+
+    /// The folders of this machine that agents and checks may write in.
+    fn writable(&self) -> Vec<PathBuf> {
+        let (home, folder) = (user_home().unwrap_or_else(|| "/".into()), self.configured.folder());
+        let policies = self.plan.roles.values().map(|role| &role.sandbox).chain([&self.config.checks]);
+        policies.flat_map(|policy| &policy.write).map(|shown| shown.resolve(&home, &folder).0).collect()
     }
 
     /// What each file asks for that needs trust.
@@ -193,6 +210,7 @@ impl Texts {
     pub(crate) fn lacks(&self, budget: bool, ceiling: Option<&Resolved>, home: &Path) -> Vec<Problems> {
         let mut problems = self.sandboxes(ceiling);
         problems.extend(self.missing(budget, home));
+        problems.extend(self.own_is_written());
         problems
     }
 
@@ -220,16 +238,35 @@ impl Texts {
         problems
     }
 
+    /// Keys and addresses are taken from the person's own configuration: no agent and no check may write it.
+    fn own_is_written(&self) -> Option<Problems> {
+        let own = own::file()?.canonicalize().ok()?;
+        let open = self.writable().into_iter().filter_map(|folder| folder.canonicalize().ok());
+        let open = open.into_iter().find(|folder| own.starts_with(folder))?;
+        let what = format!("a sandbox may write in {}, where your own configuration lies", open.display());
+        Some(Problems::one(Problem::whole(self.configured.name(), what, "name folders that do not hold it")))
+    }
+
     fn missing(&self, budget: bool, home: &Path) -> Option<Problems> {
         let (user, config_dir) = (user_home().unwrap_or_else(|| "/".into()), self.configured.folder());
-        let settings = Settings::of(&self.config, &self.plan, Places { config_dir: &config_dir, home: &user });
+        let places = Places { config_dir: &config_dir, home: &user };
+        let mut settings = Settings::of(&self.config, &self.plan, places);
+        if self.planned.is_none() {
+            // A configuration alone: what it says of upstreams is looked at whether a role uses them or not.
+            let of_file = Settings::of_all(&self.config, &self.plan, places).upstreams.into_iter();
+            let own = |name: &str| self.configured.own.config.upstreams.keys().any(|own| own.as_str() == name);
+            let of_file = of_file.filter(|(name, _)| self.configured.given.is_none() || !own(name));
+            settings.upstreams.extend(of_file);
+        }
         let counted = |limit: &config::BudgetLimit| limit.measure == config::BudgetMeasure::Cost;
         let budget = budget
             || self.config.budget_micros.is_some()
             || self.plan.budget_limits.iter().any(counted)
             || self.plan.tasks.iter().any(|task| task.budget_micros.is_some());
         let variables: engine::Secrets = Arc::new(|name| std::env::var(name).ok());
-        let lacks = engine::lacks(&settings, budget, &variables, home);
+        let mut lacks = engine::lacks(&settings, budget, &variables, home);
+        let needed = self.needed(&lacks);
+        lacks.retain(|lack| program_of(&lack.part).is_none_or(|role| needed.contains(role)));
         let Configured { own, given, .. } = &self.configured;
         let plan = self.planned.as_ref().map(|given| (given.source.name(), config::plan_places(&given.source)));
         let given = given.as_ref().map(|given| (given.source.name(), config::places(&given.source)));
@@ -241,6 +278,27 @@ impl Texts {
             Problem { file: file.to_owned(), place, what: lack.what, fix: lack.fix }
         };
         Problems::found(lacks.into_iter().map(problem).collect()).err()
+    }
+
+    /// Of the roles whose program cannot be started, those for whose tasks nobody else is there: where somebody is, the work
+    /// goes to them.
+    fn needed(&self, lacks: &[engine::Lack]) -> BTreeSet<String> {
+        let lacking: BTreeSet<&str> = lacks.iter().filter_map(|lack| program_of(&lack.part)).collect();
+        let unable = |name: &Name| {
+            lacking.contains(name.as_str()) || self.plan.roles.get(name).is_none_or(|role| role.unheld().is_some())
+        };
+        let tasks = self.plan.tasks.iter().map(|task| (&task.role, &task.fallback));
+        // Without a plan every role is looked at as if it had a task.
+        let roles =
+            self.plan.roles.iter().filter(|_| self.planned.is_none()).map(|(name, role)| (name, &role.fallback));
+        let mut needed = BTreeSet::new();
+        for (role, fallback) in tasks.chain(roles) {
+            let all = std::iter::once(role).chain(fallback);
+            if all.clone().all(unable) {
+                needed.extend(all.map(ToString::to_string));
+            }
+        }
+        needed
     }
 
     /// A plan where there is no configuration of a project: under the person's own, or none.
@@ -301,6 +359,11 @@ impl Files {
             budget_micros: budget.or(self.config.budget_micros),
         }
     }
+}
+
+/// The role whose program a part is.
+fn program_of(part: &str) -> Option<&str> {
+    part.strip_prefix("roles.")?.strip_suffix(".program")
 }
 
 /// Faults of several files as one error.

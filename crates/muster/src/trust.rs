@@ -34,6 +34,8 @@ pub(crate) const VARIABLE: &str = "MUSTER_TRUST";
 pub(crate) struct Given {
     /// Its text.
     pub(crate) source: Source,
+    /// The file as it was named.
+    file: PathBuf,
     /// Its folder, as a full path.
     pub(crate) folder: PathBuf,
     /// Whose it is.
@@ -58,7 +60,19 @@ impl Given {
             Problems::one(Problem::whole(source.name(), what, "name a file that can be read"))
         };
         let (whose, folder) = (whose().map_err(unknown)?, folder_of(file).map_err(unknown)?);
-        Ok(Self { source, folder, whose })
+        Ok(Self { source, file: file.to_owned(), folder, whose })
+    }
+
+    /// The same when those whom it confines could write it: in one of these folders.
+    #[must_use]
+    pub(crate) fn within(mut self, writable: &[PathBuf]) -> Self {
+        if self.whose == Whose::Person
+            && let Ok(real) = self.folder.join(self.file.file_name().unwrap_or_default()).canonicalize()
+            && writable.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| real.starts_with(folder))
+        {
+            self.whose = Whose::beside(&real);
+        }
+        self
     }
 
     /// What stands in the store for exactly this content; nothing for the person's own file.

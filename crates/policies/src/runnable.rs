@@ -31,7 +31,7 @@ pub fn unrunnable(extras: &Extras, program: &str, folders: &[PathBuf]) -> Option
     let mode = fs::metadata(&host).map(|about| about.permissions().mode()).unwrap_or_default();
     if mode & 0o111 == 0 {
         return Some((
-            format!("{} is not executable", host.display()),
+            format!("{} may not be executed", host.display()),
             format!("make it so: chmod +x {}", host.display()),
         ));
     }
@@ -45,7 +45,7 @@ pub fn unrunnable(extras: &Extras, program: &str, folders: &[PathBuf]) -> Option
         return None;
     }
     let (what, fix) = missing(&interpreter, folders);
-    Some((format!("{program} is run by {interpreter}: {what}"), fix))
+    Some((format!("{program} is run by the interpreter {interpreter}: {what}"), fix))
 }
 
 /// What a program is on the host that is looked up inside by a name or a full path.
@@ -92,10 +92,9 @@ fn missing(program: &str, folders: &[PathBuf]) -> (String, String) {
                 ),
             )
         }
-        None => (
-            format!("the program {program} is not on this machine"),
-            "install it, or write `command: [PROGRAM, …]`".to_owned(),
-        ),
+        None => {
+            (format!("the program {program} is not there"), "install it, or write `command: [PROGRAM, …]`".to_owned())
+        }
     }
 }
 
@@ -145,15 +144,15 @@ mod tests {
         assert_eq!(why("/workspace/x"), None);
         assert_eq!(why("./x"), None);
         let plain = made(&shown, "plain", "#!/bin/sh\n", 0o644);
-        assert!(why(&plain).unwrap().contains("is not executable"));
+        assert!(why(&plain).unwrap().contains("may not be executed"));
         made(&hidden, "agent", "#!/bin/sh\n", 0o755);
         let told = why("agent").unwrap();
         assert!(told.contains("its sandbox does not show it") && told.contains("/hidden"), "{told}");
-        assert!(why("no-such-agent").unwrap().contains("is not on this machine"));
+        assert!(why("no-such-agent").unwrap().contains("is not there"));
         let link = shown.join("link");
         symlink(hidden.join("agent"), &link).unwrap();
         assert!(why(&link.display().to_string()).unwrap().contains("leads to"));
         let script = made(&shown, "script", "#!/usr/bin/env -S no-such-interpreter -x\n", 0o755);
-        assert!(why(&script).unwrap().contains("is run by no-such-interpreter: the program"));
+        assert!(why(&script).unwrap().contains("is run by the interpreter no-such-interpreter: the program"));
     }
 }

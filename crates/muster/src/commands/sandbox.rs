@@ -61,13 +61,13 @@ fn explain(args: SandboxExplain) -> Result<Outcome, Error> {
 pub(crate) fn named(file: &Path, door: Option<&Door<'_>>) -> Result<Resolved, Error> {
     match Preset::named(&file.to_string_lossy()).filter(|_| !file.exists()) {
         Some(preset) => Ok(sandboxed::of_preset(preset, &current_dir()?)),
-        None => read(file, door),
+        None => read(file, door).map(|(resolved, _)| resolved),
     }
 }
 
 /// The policy of a file, for this host.
 /// Without a door it is only looked at.
-pub(crate) fn read(file: &Path, door: Option<&Door<'_>>) -> Result<Resolved, Error> {
+pub(crate) fn read(file: &Path, door: Option<&Door<'_>>) -> Result<(Resolved, Given), Error> {
     let word = file.components().count() == 1 && file.extension().is_none();
     if word && !file.exists() {
         let what = format!("there is no file {0}, and no preset {0}", visible(&file.to_string_lossy()));
@@ -87,7 +87,8 @@ pub(crate) fn read(file: &Path, door: Option<&Door<'_>>) -> Result<Resolved, Err
         work_dir: &work_dir,
         variable: &|name| std::env::var(name).ok(),
     };
-    sandboxed::resolve(source.name(), &checked, USUAL, around).map_err(Error::usage)
+    let resolved = sandboxed::resolve(source.name(), &checked, USUAL, around).map_err(Error::usage)?;
+    Ok((resolved, given))
 }
 
 fn current_dir() -> Result<PathBuf, Error> {

@@ -44,8 +44,7 @@ impl Whose {
         }
         // A second name of the same file may lie anywhere.
         if !named || fs::metadata(&real)?.nlink() > 1 {
-            let root = real.parent().unwrap_or(Path::new("/")).to_owned();
-            return Ok(Self::project(root, &real));
+            return Ok(Self::beside(&real));
         }
         Ok(Self::Person)
     }
@@ -54,12 +53,14 @@ impl Whose {
     pub(crate) fn in_folder(file: &Path, named: bool, folder: &Path) -> io::Result<Self> {
         let real = file.canonicalize()?;
         match Self::of(file, named, None)? {
-            Self::Person if real.starts_with(folder.canonicalize()?) => {
-                let root = real.parent().unwrap_or(Path::new("/")).to_owned();
-                Ok(Self::project(root, &real))
-            }
+            Self::Person if real.starts_with(folder.canonicalize()?) => Ok(Self::beside(&real)),
             whose => Ok(whose),
         }
+    }
+
+    /// A project's file that lies in no repository: its folder is what it belongs to.
+    pub(super) fn beside(real: &Path) -> Self {
+        Self::project(real.parent().unwrap_or(Path::new("/")).to_owned(), real)
     }
 
     fn project(root: PathBuf, file: &Path) -> Self {

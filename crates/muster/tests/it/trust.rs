@@ -441,6 +441,15 @@ fn a_policy_cannot_be_widened_by_whom_it_confines() {
         command.current_dir(person.bench.path("work"));
         Running::start(command).end().expect(0);
         assert_eq!(run("cat /data/key").expect(0).stdout, "PRIVATE\n");
+        // Nor one that lies elsewhere, where it may write all the same.
+        person.write(
+            "elsewhere/policy.yaml",
+            &format!("files: {{write: [{}]}}\n", person.bench.path("elsewhere").display()),
+        );
+        person.own();
+        let mut command = person.command(&["sandbox", "run", "--policy", "../elsewhere/policy.yaml", "--", "true"]);
+        command.current_dir(person.bench.path("work"));
+        assert!(Running::start(command).end().expect(125).stderr.contains("writes in"));
         // Neither is a ceiling.
         let args = ["sandbox", "run", "--ceiling", "policy.yaml", "--", "true"];
         run("echo 'network: open' >>policy.yaml").expect(0);
@@ -453,7 +462,7 @@ fn a_policy_cannot_be_widened_by_whom_it_confines() {
 #[test]
 fn everything_that_is_missing_is_told_at_once() {
     let config = "upstreams:\n  a: {format: openai-chat, base_url: 'http://127.0.0.1:9/v1', key_env: NO_SUCH_KEY}\n  b: {format: openai-chat, \
-                  base_url: 'http://127.0.0.1:9/v1', key_file: ./none}\n  c: {scripted: none.yaml}\nroles:\n  builder: {runtime: native, model: \
+                  base_url: 'http://127.0.0.1:9/v1', key_file: ./none}\n  c: {scripted: none.yaml}\n  d: {scripted: unused.yaml}\nroles:\n  builder: {runtime: native, model: \
                   my-local-llama, upstream: a}\n  two: {runtime: codex, model: gpt-5, upstream: b, command: [no-such-codex]}\n  three: {runtime: native, model: m, upstream: c}\n\
                   budget: {usd: 5}\n";
     let bench = Bench::new(PLAN, config, SCRIPT, &[]);
@@ -462,13 +471,15 @@ fn everything_that_is_missing_is_told_at_once() {
         "muster.yaml:2:72: the key of 'a' is expected in the variable NO_SUCH_KEY",
         "muster.yaml:3:73: the key of 'b'",
         "muster.yaml:4:17: the script of 'c' cannot be used",
-        "muster.yaml:6:37: there is a budget, and what the model 'my-local-llama' costs is not known",
-        "muster.yaml:7:61: the program no-such-codex is not on this machine",
+        "muster.yaml:5:17: the script of 'd' cannot be used",
+        "muster.yaml:7:37: there is a budget, and what the model 'my-local-llama' costs is not known",
+        "muster.yaml:8:61: the program no-such-codex is not there",
     ];
     told.iter().for_each(|words| assert!(checked.stderr.contains(words), "'{words}' is not said: {checked}"));
     // The run finds the same for the roles that it uses, and begins nothing.
     let ended = bench.run(&[]).expect(2);
-    assert!(ended.stderr.contains(told[0]) && ended.stderr.contains(told[3]), "{ended}");
+    assert!(ended.stderr.contains(told[0]) && ended.stderr.contains(told[4]), "{ended}");
+    assert!(!ended.stderr.contains("script of"), "{ended}");
     assert!(!bench.home().join("missions").exists());
     // A home that cannot be written, and a port that is none.
     let mut command = bench.run_command(&[]);

@@ -82,8 +82,13 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
     // A sandbox needs no home; without one nothing was trusted before.
     let home = crate::commands::home(args.home.clone()).ok();
     let door = crate::trust::Door { home: home.as_deref(), trust: args.trust };
+    let mut given = None;
     let mut resolved = match &args.policy {
-        Some(file) => read(file, Some(&door))?,
+        Some(file) => {
+            let (resolved, read) = read(file, Some(&door))?;
+            given = Some(read);
+            resolved
+        }
         None => of_preset(args)?,
     };
     for (dirs, access) in [(&args.read, Access::ReadExecute), (&args.write, Access::WriteExecute)] {
@@ -92,10 +97,20 @@ fn sandbox(args: &SandboxRun) -> Result<Resolved, Error> {
             resolved.add(&path, access).map_err(Error::usage)?;
         }
     }
+    if let Some(given) = given.map(|given| given.within(&writable(&resolved))) {
+        let asks = api::trust::of_policy(&given.source).map_err(Error::usage)?;
+        door.pass(vec![(&given, given.needs(asks))])?;
+    }
     if let Some(ceiling) = &args.ceiling {
         resolved.within(&named(ceiling, Some(&door))?).map_err(Error::usage)?;
     }
     Ok(resolved)
+}
+
+/// The folders of this machine that the program may write in: whatever lies there is its own to change.
+fn writable(resolved: &Resolved) -> Vec<PathBuf> {
+    let binds = resolved.policy.filesystem.binds.iter();
+    binds.filter(|bind| bind.access.writes()).map(|bind| bind.host.clone()).collect()
 }
 
 /// A preset, with the current folder to work in.
