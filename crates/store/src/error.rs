@@ -23,6 +23,9 @@ pub enum LockError {
         /// When the owner took the lock, milliseconds since the Unix epoch (the lock file's time stamp).
         since_ms: Option<u64>,
     },
+    /// Others own a part of it, or could exchange it.
+    #[error("{0}")]
+    NotPrivate(crate::privacy::NotPrivate),
     /// The directory or the lock file could not be made or read.
     #[error("cannot lock {}: {source}", path.display())]
     Io {
@@ -42,6 +45,9 @@ pub enum OpenError {
         /// The file that was looked for.
         path: PathBuf,
     },
+    /// Others own a part of the home, or could exchange it.
+    #[error("{0}")]
+    NotPrivate(crate::privacy::NotPrivate),
     /// The file is a database of another program.
     #[error("{} belongs to another program (application id {application_id:#x}); set MUSTER_HOME to another directory", path.display())]
     NotOurs {

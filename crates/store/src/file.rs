@@ -6,6 +6,7 @@
 
 use crate::{
     error::OpenError,
+    privacy::{self, private_file},
     schema::{JOURNAL_ID, JOURNAL_STEPS, TRANSCRIPTS_ID, TRANSCRIPTS_STEPS},
 };
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
@@ -54,6 +55,8 @@ impl Kind {
     pub(crate) fn open_writer(&self, dir: &Path) -> Result<Connection, OpenError> {
         require_sqlite()?;
         let path = dir.join(self.name);
+        // What SQLite puts beside it (`-wal`, `-shm`) gets its mode.
+        private_file(&path)?;
         let mut connection =
             connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, self.busy_wait)?;
         check_integrity(&connection, &path)?;
@@ -76,6 +79,7 @@ impl Kind {
         if !path.try_exists().map_err(|source| OpenError::Io { path: path.clone(), source })? {
             return Err(OpenError::Missing { path });
         }
+        privacy::secure(dir)?;
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_BUSY_WAIT)?;
         let found = self.format(&connection, &path)?;
         match found == self.newest() {
@@ -131,6 +135,15 @@ fn connect(path: &Path, flags: OpenFlags, busy_wait: Duration) -> Result<Connect
     Ok(connection)
 }
 
+impl From<privacy::Problem> for OpenError {
+    fn from(problem: privacy::Problem) -> Self {
+        match problem {
+            privacy::Problem::NotPrivate(why) => Self::NotPrivate(why),
+            privacy::Problem::Io(path, source) => Self::Io { path, source },
+        }
+    }
+}
+
 fn require_sqlite() -> Result<(), OpenError> {
     match rusqlite::version_number() >= SQLITE_REQUIRED.0 {
         true => Ok(()),
@@ -156,6 +169,7 @@ fn back_up(connection: &Connection, path: &Path, format: u32) -> Result<(), Open
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
         _ => {}
     }
+    private_file(&draft)?;
     connection.backup(MAIN_DB, &draft, None).map_err(|source| sqlite(path, source))?;
     File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&draft, &target).map_err(io)?;

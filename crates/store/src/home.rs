@@ -4,12 +4,12 @@
 //! dies: there is no stale lock to clean up, and the text in the file is only there to say who holds it. Readers need no
 //! lock. Local file systems only, as for SQLite's WAL mode.
 
-use crate::error::LockError;
+use crate::{error::LockError, privacy};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
@@ -19,18 +19,19 @@ use std::{
 pub struct Home;
 
 impl Home {
-    /// Makes the directory if need be (readable by its owner alone) and takes it for writing, without waiting.
+    /// Makes the directory if need be and takes it for writing, without waiting. It and what lies in it is its owner's alone
+    /// afterwards, whatever it was before.
     ///
     /// # Errors
-    /// [`LockError::Busy`] names the owner; [`LockError::Io`] names the path that could not be used.
+    /// [`LockError::Busy`] names the owner; [`LockError::NotPrivate`] says who else could get at it; [`LockError::Io`] names the
+    /// path that could not be used.
     pub fn lock(dir: impl AsRef<Path>) -> Result<HomeLock, LockError> {
         let dir = dir.as_ref();
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| LockError::Io { path, source }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
-        let dir = dir.canonicalize().map_err(io(dir))?;
+        let dir = privacy::make(dir)?;
         let path = dir.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -57,6 +58,15 @@ impl Home {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).ok()?;
         let ended = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
         (!ended).then_some(owner.pid)
+    }
+}
+
+impl From<privacy::Problem> for LockError {
+    fn from(problem: privacy::Problem) -> Self {
+        match problem {
+            privacy::Problem::NotPrivate(why) => Self::NotPrivate(why),
+            privacy::Problem::Io(path, source) => Self::Io { path, source },
+        }
     }
 }
 
