@@ -95,6 +95,7 @@ mod launcher;
 mod limits;
 mod policy;
 pub mod presets;
+mod removal;
 pub mod seatbelt;
 mod seccomp;
 mod spec;
@@ -112,6 +113,7 @@ pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
 };
 pub use presets::{Preset, system_binds};
+pub use removal::{open_up, remove_tree};
 pub use seccomp::{Denial, allowed_syscalls};
-pub use sys::{HOST_ID_OF_ROOTS_AGENTS, raise_open_files};
+pub use sys::{HOST_ID_OF_ROOTS_AGENTS, keep_from_core_dumps, raise_open_files};
 pub use tree::{Exit, Limit, Tree};

@@ -202,30 +202,9 @@ fn sync_parent(path: &Path) -> Result<()> {
     synced.map_err(|e| Error::io(format!("writing {}", parent.display()), &e))
 }
 
-/// Removes a directory tree, following no link, also where an agent took away the permission to. No directory is no error.
+/// Removes a directory tree, whatever an agent made of it; see [`sandbox::remove_tree`]. No directory is no error.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    let fail = |e: io::Error| Error::io(format!("removing {}", path.display()), &e);
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path).map_err(fail),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path).map_err(fail)?;
-            fs::remove_dir_all(path).map_err(fail)
-        }
-        other => other.map_err(fail),
-    }
-}
-
-fn open_up(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
+    sandbox::remove_tree(path).map_err(|e| Error::io(format!("removing {}", path.display()), &e))
 }
 
 #[cfg(test)]

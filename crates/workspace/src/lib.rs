@@ -86,7 +86,7 @@ pub use workspace::{Started, Workspace};
 pub use sandbox::{
     Access, Backend, Bind, Cgroups, Denial, Exit, GATEWAY, HostReport, Identity, Launch, Launcher, Layer, Limit,
     Limits, Network, Ownership, Policy, Preset, Processes, SandboxError, Terminals, allowed_syscalls, egress,
-    guest_main, host_report, launcher_main, launcher_main_with,
+    guest_main, host_report, keep_from_core_dumps, launcher_main, launcher_main_with,
     presets::{self, is_system},
-    raise_open_files, seatbelt,
+    raise_open_files, remove_tree, seatbelt,
 };

@@ -277,13 +277,14 @@ impl Workspace {
             let fresh = dirs.aside().with_extension("new");
             layout::make_dir(&fresh)?;
             let failed = |error| Error::io(format!("listing {}", dirs.work().display()), &error);
+            sandbox::open_up(&dirs.work()).map_err(failed)?;
             for entry in fs::read_dir(dirs.work()).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 if entry.file_name() != ".git" {
                     let to = fresh.join(entry.file_name());
                     layout::remove_tree(&to)?;
                     let failed = |error| Error::io(format!("moving {} aside", entry.path().display()), &error);
-                    fs::rename(entry.path(), &to).map_err(failed)?;
+                    sandbox::open_up(&entry.path()).and_then(|()| fs::rename(entry.path(), &to)).map_err(failed)?;
                 }
             }
             layout::remove_tree(&dirs.aside())?;
@@ -437,6 +438,8 @@ impl Workspace {
         let (place, aside) = (dirs.work().join(".git"), dirs.dir.join("broken.git"));
         if fs::symlink_metadata(&place).is_ok() {
             layout::remove_tree(&aside)?;
+            let failed = |error| Error::io(format!("moving {} aside", place.display()), &error);
+            sandbox::open_up(&place).map_err(failed)?;
             layout::rename(&place, &aside)?;
         }
         layout::rename(fresh, &place)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::owner::Owner;
 use super::plan::{file_place, profile_place};
+use crate::removal::remove_tree;
 use crate::spec::Spec;
 use crate::sys;
 
@@ -35,7 +36,7 @@ impl Place {
         }
         let path = callers.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         private(&path)?;
-        let listener = fill(&path, spec, profile).inspect_err(|_| _ = fs::remove_dir_all(&path))?;
+        let listener = fill(&path, spec, profile).inspect_err(|_| _ = remove_tree(&path))?;
         Ok(Self { path, listener })
     }
 
@@ -55,7 +56,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_tree(&self.path);
         // Goes with the last container of this caller.
         let _ = self.path.parent().map(fs::remove_dir);
     }
@@ -96,7 +97,7 @@ pub(super) fn sweep(base: &Path) {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(Owner::parse);
         if owner.is_some_and(|owner| !owner.is_alive()) && ours_alone(&entry.path()).is_ok() {
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = remove_tree(&entry.path());
         }
     }
 }

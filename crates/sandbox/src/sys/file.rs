@@ -54,6 +54,33 @@ pub(crate) fn open_dir(path: &CStr) -> io::Result<OwnedFd> {
     unsafe { Ok(OwnedFd::from_raw_fd(check_int(libc::open(path.as_ptr(), flags))?)) }
 }
 
+/// A reference to a folder; a link in its place is not followed.
+pub(crate) fn open_folder_nofollow(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `path` ends in NUL; the descriptor is new and ours.
+    unsafe { Ok(OwnedFd::from_raw_fd(check_int(libc::open(path.as_ptr(), flags))?)) }
+}
+
+/// The same for one in a folder that is open.
+pub(crate) fn open_folder_at(above: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `name` ends in NUL; the descriptor is new and ours.
+    unsafe { Ok(OwnedFd::from_raw_fd(check_int(libc::openat(above.as_raw_fd(), name.as_ptr(), flags))?)) }
+}
+
+/// Removes an entry of an open folder: an empty folder, or anything else.
+pub(crate) fn remove_at(above: BorrowedFd<'_>, name: &CStr, is_dir: bool) -> io::Result<()> {
+    let flags = if is_dir { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: `name` ends in NUL.
+    unsafe { check_int(libc::unlinkat(above.as_raw_fd(), name.as_ptr(), flags)).map(drop) }
+}
+
+/// Moves an entry of one open folder to another.
+pub(crate) fn rename_at(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, fresh: &CStr) -> io::Result<()> {
+    // SAFETY: both names end in NUL.
+    unsafe { check_int(libc::renameat(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), fresh.as_ptr())).map(drop) }
+}
+
 /// A reference to a path below `root` that never leaves it and never follows a symbolic link.
 pub(crate) fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let path = c_string(path)?;

@@ -11,8 +11,9 @@ mod process;
 mod socket;
 
 pub(crate) use file::{
-    Space, can_write, drain, is_read_only, make_dir, make_file, make_link, open_beneath, open_dir, page_bytes, pipe,
-    readable, set_mode, set_nonblocking, space, stat_mode, wait_readable,
+    Space, can_write, drain, is_read_only, make_dir, make_file, make_link, open_beneath, open_dir, open_folder_at,
+    open_folder_nofollow, page_bytes, pipe, readable, remove_at, rename_at, set_mode, set_nonblocking, space,
+    stat_mode, wait_readable,
 };
 pub(crate) use filter::{FilterInstruction, memory_file, random, refuse_call};
 pub(crate) use mount::{
@@ -20,6 +21,7 @@ pub(crate) use mount::{
     set_attributes,
 };
 pub use privilege::HOST_ID_OF_ROOTS_AGENTS;
+pub use privilege::keep_from_core_dumps;
 pub(crate) use privilege::{
     HostIdentity, HostIds, caller, drop_all_capabilities, enter_user_namespace, is_root, keep_capabilities_across,
     landlock_abi, new_session_keyring, no_new_privileges, set_dumpable,

@@ -141,6 +141,20 @@ pub(crate) fn set_dumpable(dumpable: bool) -> io::Result<()> {
     unsafe { check_int(libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0)).map(drop) }
 }
 
+/// Keeps the memory of this process, in which keys may be, to itself: it leaves no core dump, neither in a file nor at a
+/// program that the system gives dumps to, and no other process of the same user may look into it. What it starts leaves
+/// no core dump either. For a process that starts programs: those can be looked into again, as soon as they run.
+///
+/// # Errors
+/// Those of the kernel; there is no usual one.
+pub fn keep_from_core_dumps() -> io::Result<()> {
+    // Not 0: programs that take dumps (`core_pattern` with a pipe) are started all the same then. At 1 the kernel starts none.
+    let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+    // SAFETY: `limit` outlives the call.
+    unsafe { check_int(libc::setrlimit(libc::RLIMIT_CORE, &raw const limit))? };
+    set_dumpable(false)
+}
+
 /// Leaves the caller's session keyring for an empty one. A kernel without keyrings has nothing to leave.
 pub(crate) fn new_session_keyring() {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
