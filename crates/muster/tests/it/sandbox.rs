@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead, Write},
     os::unix::fs::{PermissionsExt, chown},
-    os::unix::process::CommandExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -366,6 +366,105 @@ fn a_person_at_a_terminal_has_one_inside_that_is_nobody_elses() {
         let output = python.stdin(Stdio::null()).output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(out, "6 as it was\n", "{err}");
+    });
+}
+
+/// Plays a person who pipes something in and types ahead meanwhile, for whatever runs next in that terminal.
+const PERSON_WHO_PIPES: &str = r#"
+import fcntl, os, sys, termios
+person, slave = os.openpty()
+before = termios.tcgetattr(slave)
+os.write(person, b"typed ahead\r")
+given, gives = os.pipe()
+child = os.fork()
+if child == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    [os.dup2(fd, to) for fd, to in ((given, 0), (slave, 1), (slave, 2))]
+    os.close(gives)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.close(given)
+os.write(gives, b"piped in\n")
+os.close(gives)
+seen = b""
+while b"the end" not in seen:
+    seen += os.read(person, 65536)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+left = os.read(slave, 100)
+print(code, left, "as it was" if termios.tcgetattr(slave) == before else "changed")
+print(seen.decode().split("begin ", 1)[1].split(" end", 1)[0])
+"#;
+
+/// Runs inside: tries to read what is typed, and to leave the terminal without an echo.
+const AT_THE_SCREEN: &str = r#"
+import os, select, sys, termios
+got = sys.stdin.readline().strip()
+settings = termios.tcgetattr(1)
+settings[3] &= ~(termios.ECHO | termios.ICANON)
+termios.tcsetattr(1, termios.TCSANOW, settings)
+stolen = os.read(1, 99) if select.select([1], [], [], 0.5)[0] else b""
+try:
+    os.open("/dev/tty", os.O_RDWR)
+    by_name = "opened"
+except OSError:
+    by_name = "none"
+print("begin", got, os.isatty(0), os.isatty(1), stolen, by_name, "end", flush=True)
+print("the end", flush=True)
+"#;
+
+#[test]
+fn a_person_who_pipes_into_a_sandbox_keeps_the_terminal() {
+    each(|person| {
+        person.write("inside.py", AT_THE_SCREEN);
+        let words = ["-c", PERSON_WHO_PIPES, MUSTER, "sandbox", "run", "--", "python3", "inside.py"];
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(words).current_dir(person.dir.path().join("work")).env_clear().env("PATH", "/usr/bin:/bin");
+        if let Some(uid) = person.uid {
+            python.uid(uid).gid(uid);
+        }
+        let output = python.stdin(Stdio::null()).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(out, "0 b'typed ahead\\n' as it was\npiped in False True b'' none\n", "{err}");
+    });
+}
+
+/// Whether a program leaves a core dump when it is told to, where the system lets it.
+fn dumps(person: &Person, program: &[&str], ready: &str) -> (bool, String) {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"])
+        .args(program)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    command
+        .current_dir(person.dir.path().join("work"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(uid) = person.uid {
+        command.uid(uid).gid(uid);
+    }
+    let mut child = command.spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said.trim(), ready);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::SEGV).unwrap();
+    let status = child.wait().unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
+    (status.core_dumped(), limit)
+}
+
+#[test]
+fn a_process_with_keys_leaves_no_core_dump() {
+    each(|person| {
+        let script = "echo ready; exec sleep 1000";
+        let (_, limit) = dumps(person, &["/bin/sh", "-c", script], "ready");
+        assert!(limit.contains("unlimited"), "nothing can be shown here: {limit}");
+        let (dumped, limit) = dumps(person, &[MUSTER, "sandbox", "run", "--", "sh", "-c", script], "ready");
+        assert!(!dumped);
+        assert_eq!(limit.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "{limit}");
     });
 }
 

@@ -1,7 +1,10 @@
 //! `muster sandbox run`: one program under a policy, as if there were no sandbox: its input, its output, its exit code, its
 //! signals. What the sandbox has to say comes at the end, on standard error, and only when there is something.
 
-use super::{current_dir, launcher, named, read, terminal::OwnTerminal};
+use super::{
+    current_dir, launcher, named, read,
+    terminal::{Kind, OwnTerminal},
+};
 use crate::{
     cli::SandboxRun,
     commands::{runtime, user_home},
@@ -15,7 +18,6 @@ use engine::sandboxed::{
 use std::{
     ffi::OsString,
     io::{IsTerminal, Read, Write},
-    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 use tokio::{
@@ -52,12 +54,16 @@ fn passed_on() -> [SignalKind; 6] {
 
 pub(super) fn run(args: SandboxRun) -> Outcome {
     let code = sandbox(&args).and_then(|mut resolved| {
-        let talks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        if talks {
+        let kind = match (std::io::stdin().is_terminal(), std::io::stdout().is_terminal()) {
+            (true, true) => Some(Kind::Whole),
+            (false, true) => Some(Kind::Screen),
+            (_, false) => None,
+        };
+        if kind.is_some() {
             pass_terminal(&mut resolved);
         }
         let runtime = runtime()?;
-        let code = runtime.block_on(in_sandbox(&args, &resolved, talks));
+        let code = runtime.block_on(in_sandbox(&args, &resolved, kind));
         // A thread may wait for input that never comes.
         runtime.shutdown_background();
         code
@@ -68,7 +74,7 @@ pub(super) fn run(args: SandboxRun) -> Outcome {
     }))
 }
 
-/// How to write on the terminal that is shown inside.
+/// How to write on the terminal that is inside.
 fn pass_terminal(resolved: &mut Resolved) {
     for name in ["TERM", "COLORTERM", "NO_COLOR"] {
         if let Ok(value) = std::env::var(name) {
@@ -132,7 +138,7 @@ fn of_preset(args: &SandboxRun) -> Result<Resolved, Error> {
     Ok(sandboxed::of_preset(preset, &dir))
 }
 
-async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, talks: bool) -> Result<u8, Error> {
+async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, kind: Option<Kind>) -> Result<u8, Error> {
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Error::usage("say what to run: muster sandbox run -- PROGRAM [ARGUMENT …]"));
     };
@@ -141,8 +147,9 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, talks: bool) -> Resu
     let signals = Signals::taken();
     let kernel = matches!(resolved.policy.backend, Backend::Kernel);
     let failed = |error| Error::failed(format!("a terminal for the program: {error}"));
-    let own = (talks && kernel).then(OwnTerminal::make).transpose().map_err(failed)?;
-    let (own, terminals) = own.map_or_else(|| (None, terminals()), |(own, terminals)| (Some(own), terminals));
+    // Never the person's own: who holds it can read what is typed for others, and leave it without an echo.
+    let own = kind.filter(|_| kernel).map(OwnTerminal::make).transpose().map_err(failed)?;
+    let (own, terminals) = own.map_or_else(|| (None, Terminals::default()), |(own, terminals)| (Some(own), terminals));
     let process = match resolved.launch(&launcher()?, &program, rest, terminals).await {
         Ok(process) => process,
         Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
@@ -152,6 +159,9 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, talks: bool) -> Resu
     let passing_on = tokio::spawn(pass_on(signals, control.clone()));
     let (exit, tail) = match own {
         Some(own) => {
+            if kind == Some(Kind::Screen) {
+                pump_stdin(stdin);
+            }
             let (exit, shown, tail) = tokio::join!(control.wait(), own.relay(TAIL_BYTES), pump_stderr(stderr));
             (exit, shown.map_err(failed)? + &tail)
         }
@@ -181,17 +191,12 @@ fn program_inside(program: &OsString, resolved: &Resolved) -> PathBuf {
     }
 }
 
-/// What is a terminal outside is one inside; everything else goes through pipes.
-fn terminals() -> Terminals {
-    let own = |fd: std::os::fd::BorrowedFd<'_>| -> Option<OwnedFd> {
-        fd.is_terminal().then(|| fd.try_clone_to_owned().ok()).flatten()
-    };
-    Terminals { stdin: own(std::io::stdin().as_fd()), stdout: own(std::io::stdout().as_fd()), ..Terminals::default() }
-}
-
 /// Copies standard input until it ends or nobody reads it. On a thread of its own, since reading cannot be given up.
 fn pump_stdin(stdin: pipe::Sender) {
-    if std::io::stdin().is_terminal() {
+    // In the background reading a terminal would stop us, and the program, which may not want to read, with us.
+    let in_background =
+        || rustix::termios::tcgetpgrp(std::io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
+    if in_background() {
         return;
     }
     std::thread::spawn(move || {

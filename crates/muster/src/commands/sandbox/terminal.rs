@@ -20,46 +20,71 @@ use tokio::{
 };
 
 /// Our end of the program's terminal.
-pub(super) struct OwnTerminal(OwnedFd);
+pub(super) struct OwnTerminal {
+    ours: OwnedFd,
+    kind: Kind,
+}
+
+/// What of the person's terminal the program gets the like of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What is typed and what is shown.
+    Whole,
+    /// What is shown: its input comes from elsewhere. What is typed meanwhile is not for it.
+    Screen,
+}
 
 impl OwnTerminal {
     /// A terminal as large as the person's and with its settings, and what the program gets of it. Standard error is part of it where it is
     /// the person's terminal too.
-    pub(super) fn make() -> io::Result<(Self, Terminals)> {
+    pub(super) fn make(kind: Kind) -> io::Result<(Self, Terminals)> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = openpt(flags)?;
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let theirs = ioctl_tiocgptpeer(&ours, flags)?;
-        let person = io::stdin();
-        tcsetattr(&theirs, OptionalActions::Now, &tcgetattr(&person)?)?;
-        tcsetwinsize(&theirs, tcgetwinsize(&person)?)?;
-        let stderr = io::stderr().is_terminal().then(|| theirs.try_clone()).transpose()?;
-        let terminals = Terminals { stdin: Some(theirs.try_clone()?), stdout: Some(theirs), stderr, own: true };
-        Ok((Self(ours), terminals))
+        let mut settings = tcgetattr(io::stdout())?;
+        if kind == Kind::Screen {
+            // The person's terminal ends lines; twice would be once too often.
+            settings.make_raw();
+        }
+        tcsetattr(&theirs, OptionalActions::Now, &settings)?;
+        tcsetwinsize(&theirs, tcgetwinsize(io::stdout())?)?;
+        let stderr = (kind == Kind::Whole && io::stderr().is_terminal()).then(|| theirs.try_clone()).transpose()?;
+        let stdin = (kind == Kind::Whole).then(|| theirs.try_clone()).transpose()?;
+        let terminals = Terminals { own: stdin.is_some(), stdin, stdout: Some(theirs), stderr };
+        Ok((Self { ours, kind }, terminals))
     }
 
     /// Carries both ways until nobody holds the other end; returns the last `tail_bytes` or a little more of what was shown.
     pub(super) async fn relay(self, tail_bytes: usize) -> io::Result<String> {
-        let _raw = Raw::enter()?;
-        let mut keys = File::from(self.0.try_clone()?);
-        // Reading what is typed cannot be given up: this thread ends with the process.
-        thread::spawn(move || io::copy(&mut io::stdin(), &mut keys));
+        let _raw = match self.kind {
+            Kind::Whole => Some(self.pass_keys_on()?),
+            Kind::Screen => None,
+        };
         let (shown, mut was_shown) = oneshot::channel();
-        let screen = File::from(self.0.try_clone()?);
+        let screen = File::from(self.ours.try_clone()?);
         thread::spawn(move || shown.send(show(screen, tail_bytes)));
         let mut resized = signal(SignalKind::window_change())?;
         loop {
             tokio::select! {
                 tail = &mut was_shown => return Ok(tail.unwrap_or_default()),
-                _ = resized.recv() => follow_size(self.0.as_fd())?,
+                _ = resized.recv() => follow_size(self.ours.as_fd())?,
             }
         }
+    }
+
+    fn pass_keys_on(&self) -> io::Result<Raw> {
+        let raw = Raw::enter()?;
+        let mut keys = File::from(self.ours.try_clone()?);
+        // Reading what is typed cannot be given up: this thread ends with the process.
+        thread::spawn(move || io::copy(&mut io::stdin(), &mut keys));
+        Ok(raw)
     }
 }
 
 fn follow_size(ours: impl AsFd) -> io::Result<()> {
-    Ok(tcsetwinsize(ours, tcgetwinsize(io::stdin())?)?)
+    Ok(tcsetwinsize(ours, tcgetwinsize(io::stdout())?)?)
 }
 
 /// Shows what the program writes until its terminal has no other end; the end of it, for hints.
