@@ -70,5 +70,6 @@ pub use settings::{
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
 pub use workspace::{
-    HostReport, Launcher, RepoFacts, RepoProblem, guest_main, host_report, launcher_main, launcher_main_with,
+    HostReport, Launcher, RepoFacts, RepoProblem, guest_main, host_report, keep_from_core_dumps, launcher_main,
+    launcher_main_with, remove_tree,
 };

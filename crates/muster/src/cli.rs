@@ -375,6 +375,10 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     logs(cli.verbose);
+    if let Err(error) = engine::keep_from_core_dumps() {
+        let what = format!("this process cannot be kept from leaving core dumps, and keys are in it: {error}");
+        return Error::failed(what).report();
+    }
     match run(cli.home, command) {
         Ok(outcome) => outcome.into(),
         Err(error) => error.report(),

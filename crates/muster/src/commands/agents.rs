@@ -204,6 +204,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left of it lies in the folder for what may be left.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = engine::remove_tree(&self.0);
     }
 }

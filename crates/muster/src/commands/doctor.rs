@@ -31,7 +31,7 @@ async fn look(home: &Path) -> Result<HostView, Error> {
         Err(error) => Err(error),
     };
     // What is left of it lies in the folder for what may be left.
-    let _ = std::fs::remove_dir_all(&scratch);
+    let _ = engine::remove_tree(&scratch);
     host
 }
 
