@@ -201,9 +201,9 @@ mod tests {
         let tree = temp.path().join("tree");
         fs::create_dir_all(tree.join("a/b")).unwrap();
         deep(&tree.join("a/b"), 3_000, true);
-        fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0o000)).unwrap();
         fs::set_permissions(tree.join("a"), fs::Permissions::from_mode(0o500)).unwrap();
-        fs::set_permissions(&tree, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o000)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(fs::symlink_metadata(&tree).is_err());
     }

@@ -450,7 +450,7 @@ fn dumps(person: &Person, program: &[&str], ready: &str) -> (bool, String) {
     assert_eq!(said.trim(), ready);
     let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, Signal::SEGV).unwrap();
+    rustix::process::kill_process(pid, Signal::ABORT).unwrap();
     let status = child.wait().unwrap();
     let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
     (status.core_dumped(), limit)
