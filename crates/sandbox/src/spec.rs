@@ -126,11 +126,8 @@ impl Spec {
             .byte(self.net as u8)
             .byte(self.landlock_optional.into());
         out.byte(self.seccomp_optional.into());
-        out.list(&self.filter.program, |out, Instruction { code, jump_true, jump_false, value }| {
-            out.number(
-                u64::from(*code) << 48 | u64::from(*jump_true) << 40 | u64::from(*jump_false) << 32 | u64::from(*value),
-            );
-        });
+        out.list(&self.filter.program, write_instruction);
+        out.list(self.filter.alone.as_slice(), |out, alone| out.list(alone, write_instruction));
         out.list(self.filter.once.as_slice(), |out, secret| _ = out.number(*secret));
         out.list(self.programs.as_slice(), |out, programs| out.list(programs, |out, program| _ = out.path(program)));
         let Limits { memory_bytes, processes, open_files, file_bytes, cpu_s, wall_ms, .. } = self.limits;
@@ -159,7 +156,11 @@ impl Spec {
             net: input.one_of(&[Net::Loopback, Net::Gateway, Net::Host])?,
             landlock_optional: input.one_of(&[false, true])?,
             seccomp_optional: input.one_of(&[false, true])?,
-            filter: Filter { program: input.list(read_instruction)?, once: input.list(Reader::number)?.pop() },
+            filter: Filter {
+                program: input.list(read_instruction)?,
+                alone: input.list(|input| input.list(read_instruction))?.pop(),
+                once: input.list(Reader::number)?.pop(),
+            },
             programs: input.list(|input| input.list(Reader::path))?.pop(),
             limits: read_limits(&mut input)?,
             group: Some(input.path()?).filter(|group| !group.as_os_str().is_empty()),
@@ -177,6 +178,11 @@ fn read_bind(input: &mut Reader<'_>) -> io::Result<Bind> {
         access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write, Access::WriteExecute])?,
         ownership: input.one_of(&[Ownership::Agent, Ownership::Host])?,
     })
+}
+
+fn write_instruction(out: &mut Writer, instruction: &Instruction) {
+    let Instruction { code, jump_true, jump_false, value } = *instruction;
+    out.number(u64::from(code) << 48 | u64::from(jump_true) << 40 | u64::from(jump_false) << 32 | u64::from(value));
 }
 
 fn read_instruction(input: &mut Reader<'_>) -> io::Result<Instruction> {

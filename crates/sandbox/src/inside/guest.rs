@@ -85,7 +85,8 @@ fn set_up(mut spec: Spec, reports: BorrowedFd<'_>, stdio: &[OwnedFd; 3]) -> Resu
     let fds = [init.as_fd(), counters.as_fd()].into_iter().chain(listener.as_ref().map(AsFd::as_fd));
     let fds: Vec<BorrowedFd<'_>> = fds.collect();
     wire::reply(reports, &Reply::Started, &fds).map_err(Step::Request.failed("answering"))?;
-    Ok(Standing { program, denials: Denials::new(counters), ends, deadline })
+    let connects = spec.filter.alone.is_some();
+    Ok(Standing { program, denials: Denials::new(counters), connects, ends, deadline })
 }
 
 /// Loopback is up in every network namespace of an engine.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::lacks::{self, Lacks};
 use super::program::{self, Program};
+use super::sockets::Sockets;
 use super::stage::Stage;
 use super::{give_up, lock, root};
 use crate::policy::GATEWAY;
-use crate::seccomp::{CALLS_MAX, Denials};
+use crate::seccomp::{CALLS_MAX, Denials, Instruction};
 use crate::spec::{Net, Spec};
 use crate::sys::{self, Failed, FilterInstruction, Plan, Started};
 use crate::tree::{Exit, Limit};
@@ -28,6 +29,8 @@ const REAPED_MAX: usize = 64;
 pub(super) struct Standing {
     pub program: Started,
     pub denials: Denials,
+    /// Whether connecting is passed on too, to be carried out here.
+    pub connects: bool,
     /// Readable when a process has ended.
     pub ends: OwnedFd,
     pub deadline: Option<Instant>,
@@ -70,7 +73,8 @@ fn set_up(
     let fds = [init.as_fd(), counters.as_fd()].into_iter().chain(listener.as_ref().map(AsFd::as_fd));
     let fds: Vec<BorrowedFd<'_>> = fds.collect();
     wire::reply(reports, &Reply::Started, &fds).map_err(Step::Request.failed("answering"))?;
-    Ok(Standing { program, denials: Denials::new(counters), ends, deadline })
+    let connects = spec.filter.alone.is_some();
+    Ok(Standing { program, denials: Denials::new(counters), connects, ends, deadline })
 }
 
 /// Becomes the policy's user in the new user namespace; nothing else is mapped.
@@ -124,12 +128,8 @@ pub(super) fn start(spec: &Spec, program: Program, stdio: &[OwnedFd; 3], lacks: 
 }
 
 fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan> {
-    let instructions = spec.filter.program.iter().map(|instruction| FilterInstruction {
-        code: instruction.code,
-        jt: instruction.jump_true,
-        jf: instruction.jump_false,
-        k: instruction.value,
-    });
+    let filter = &spec.filter;
+    let alone = filter.alone.as_ref().unwrap_or(&filter.program);
     let limits = &spec.limits;
     Ok(Plan {
         candidates: program.candidates,
@@ -138,7 +138,7 @@ fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan>
         cwd: program::c_string(spec.cwd.as_os_str().as_bytes())?,
         stdio: stdio.each_ref().map(AsRawFd::as_raw_fd),
         own_terminal: spec.own_terminal,
-        filter: Some(instructions.collect()),
+        filter: Some([&filter.program, alone].map(|filter| filter.iter().map(instruction).collect())),
         secret: spec.filter.once.unwrap_or_default(),
         limits: [
             // Not 0: a handler of `core_pattern` is started all the same then, outside, for every crash. At 1 the kernel starts none.
@@ -160,16 +160,20 @@ fn plan(spec: &Spec, program: Program, stdio: &[OwnedFd; 3]) -> io::Result<Plan>
     })
 }
 
+fn instruction(instruction: &Instruction) -> FilterInstruction {
+    let Instruction { code, jump_true, jump_false, value } = *instruction;
+    FilterInstruction { code, jt: jump_true, jf: jump_false, k: value }
+}
+
 /// Waits for the program, the caller or the clock, whichever ends first. When this process ends, the kernel kills the rest.
 pub(super) fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
-    let Standing { program, denials, ends, deadline } = standing;
+    let Standing { program, denials, connects, ends, deadline } = standing;
     let Started { pid, mut refusals } = program;
     let counters = denials.as_fd().as_raw_fd();
     let kept =
         [Some(reports.as_raw_fd()), Some(ends.as_raw_fd()), Some(counters), refusals.as_ref().map(AsRawFd::as_raw_fd)];
     let _ = sys::close_all_except(0, &kept.into_iter().flatten().collect::<Vec<_>>());
-    let mut counts = vec![0_u32; CALLS_MAX];
-    let mut unreaped = false;
+    let (mut calls, mut unreaped) = (Calls::new(connects, denials), false);
     loop {
         let left_ms = deadline.map(|at| at.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000));
         let timeout_ms = match unreaped {
@@ -181,13 +185,13 @@ pub(super) fn watch(standing: Standing, reports: BorrowedFd<'_>) -> ! {
             pass_on(reports);
         }
         if refused && let Some(listener) = refusals.take() {
-            refusals = refuse(listener, &mut counts, &denials);
+            refusals = calls.answer(listener);
         }
         if ended {
             sys::drain(ends.as_fd());
             unreaped = true;
         }
-        if unreaped && let Some(exit) = reap_some(&mut unreaped, pid) {
+        if unreaped && let Some(exit) = reap_some(&mut unreaped, pid, &mut calls.sockets, refusals.as_ref()) {
             report(reports, exit);
         }
         if left_ms == Some(0) {
@@ -211,18 +215,43 @@ fn wait(
     }
 }
 
-/// Answers one refused call and counts it: one, so that nobody who makes many keeps this process from its other duties.
-/// Gives the listener back as long as there is anybody to listen to.
-fn refuse(listener: OwnedFd, counts: &mut [u32], denials: &Denials) -> Option<OwnedFd> {
-    let number = sys::refuse_call(listener.as_fd()).ok()?;
-    if let Some(number) = number
-        && let Some(count) = counts.get_mut(number)
-    {
-        *count = count.saturating_add(1);
-        // Whoever counts must not stop for it.
-        let _ = denials.write(number, *count);
+/// What the filter passes on.
+struct Calls {
+    /// How often each was refused.
+    counts: Vec<u32>,
+    denials: Denials,
+    connects: bool,
+    sockets: Sockets,
+}
+
+impl Calls {
+    fn new(connects: bool, denials: Denials) -> Self {
+        Self { counts: vec![0; CALLS_MAX], denials, connects, sockets: Sockets::default() }
     }
-    Some(listener)
+
+    /// Answers one call: one, so that nobody who makes many keeps this process from its other duties. Gives the listener back
+    /// as long as there is anybody to listen to.
+    fn answer(&mut self, listener: OwnedFd) -> Option<OwnedFd> {
+        match sys::take_call(listener.as_fd()).ok()? {
+            None => {}
+            Some(call) if self.connects && call.number == libc::SYS_connect as usize => {
+                self.sockets.connect(listener.as_fd(), &call);
+            }
+            Some(call) => {
+                sys::answer_call(listener.as_fd(), call.id, Err(libc::EPERM));
+                self.count(call.number);
+            }
+        }
+        Some(listener)
+    }
+
+    fn count(&mut self, number: usize) {
+        if let Some(count) = self.counts.get_mut(number) {
+            *count = count.saturating_add(1);
+            // Whoever counts must not stop for it.
+            let _ = self.denials.write(number, *count);
+        }
+    }
 }
 
 /// The caller sends a signal for everybody inside, or is gone.
@@ -235,7 +264,12 @@ fn pass_on(reports: BorrowedFd<'_>) {
 }
 
 /// Reaps what has ended, up to [`REAPED_MAX`]; how the program ended, if it has. `unreaped`: whether there may be more.
-fn reap_some(unreaped: &mut bool, program: libc::pid_t) -> Option<Exit> {
+fn reap_some(
+    unreaped: &mut bool,
+    program: libc::pid_t,
+    sockets: &mut Sockets,
+    listener: Option<&OwnedFd>,
+) -> Option<Exit> {
     for _ in 0..REAPED_MAX {
         let Some((pid, status)) = sys::reap() else {
             *unreaped = false;
@@ -244,6 +278,7 @@ fn reap_some(unreaped: &mut bool, program: libc::pid_t) -> Option<Exit> {
         if pid == program {
             return Some(Exit::of(status));
         }
+        sockets.ended(listener.map(AsFd::as_fd), pid);
     }
     None
 }

@@ -36,7 +36,8 @@ fn rules(spec: &Spec, executables: Option<&[PathBuf]>) -> Result<RulesetCreated,
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let handled = AccessFs::from_all(NEWEST);
     let execute = if executables.is_some() { BitFlags::EMPTY } else { AccessFs::Execute.into() };
-    let all = (handled & !AccessFs::Execute) | execute;
+    // Never given: what listens inside is reached without it.
+    let all = (handled & !(AccessFs::Execute | AccessFs::ResolveUnix)) | execute;
     let rules = Ruleset::default().handle_access(handled)?.scope(Scope::from_all(NEWEST))?.create()?;
     let rules = allow(rules, Path::new("/"), read)?;
     let write = read | AccessFs::WriteFile | AccessFs::Truncate;

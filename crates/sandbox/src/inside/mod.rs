@@ -11,6 +11,7 @@ mod lock;
 mod owners;
 mod program;
 mod root;
+mod sockets;
 mod stage;
 
 use std::ffi::OsString;

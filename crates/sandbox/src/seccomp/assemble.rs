@@ -64,6 +64,10 @@ pub(crate) enum Test {
     FlagsThenBits { flags: (u32, u32), bits: (u32, u32) },
     /// The first two arguments are these.
     Begins([u32; 2]),
+    /// The first argument is one of these; or it is the special one, and the bits of the second under the mask are one of those.
+    FirstThen { values: &'static [u32], special: u32, mask: u32, then: &'static [u32] },
+    /// The first argument is none of these. If it is the ignored one, the call says that it worked and does nothing.
+    NoneOfNor { values: &'static [u32], ignored: u32 },
 }
 
 /// What becomes of a call, perhaps after a look at its arguments.
@@ -147,6 +151,14 @@ fn leaf(action: Action, secret: u64, program: &mut Vec<Instruction>) {
             allow,
             refuse,
         ]),
+        Test::FirstThen { values, special, mask, then } => {
+            first_then(values, (special, mask, then), [refuse, allow], program);
+        }
+        Test::NoneOfNor { values, ignored } => {
+            let nothing = give(Verdict::Errno(0));
+            program.extend([load(low(0)), jump(JUMP_EQUAL, ignored, 0, 1), nothing]);
+            one_of(0, u32::MAX, values, [allow, refuse], program);
+        }
         Test::Begins([first, second]) => program.extend([
             load(low(0)),
             jump(JUMP_EQUAL, first, 0, 3),
@@ -156,6 +168,21 @@ fn leaf(action: Action, secret: u64, program: &mut Vec<Instruction>) {
             refuse,
         ]),
     }
+}
+
+/// The second part stands behind the first, which jumps there.
+fn first_then(
+    values: &[u32],
+    (special, mask, then): (u32, u32, &[u32]),
+    ends: [Instruction; 2],
+    program: &mut Vec<Instruction>,
+) {
+    let first = values.len() + 2;
+    program.extend([load(low(0)), jump(JUMP_EQUAL, special, first as u8, 0)]);
+    let compare = |(i, value): (usize, &u32)| jump(JUMP_EQUAL, *value, (values.len() - i) as u8, 0);
+    program.extend(values.iter().enumerate().map(compare));
+    program.extend(ends);
+    one_of(1, mask, then, ends, program);
 }
 
 fn exactly(argument: u32, value: u64) -> [Instruction; 6] {

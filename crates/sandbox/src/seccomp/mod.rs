@@ -9,6 +9,7 @@
 //! | call | answer |
 //! |---|---|
 //! | allowed | runs; some only with harmless arguments ([`rules`]) |
+//! | `connect`, where Unix sockets can be made | init carries it out, to what listens inside only |
 //! | known and not allowed | `EPERM`, and init counts it ([`Denial`]) |
 //! | `clone3` and its like, whose arguments cannot be looked at | `ENOSYS`: programs then take the older call |
 //! | newer than Linux 5.0 and not allowed, unknown, x32 | `ENOSYS` |
@@ -38,7 +39,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::SandboxError;
-use crate::policy::{Network, Policy, Processes};
+use crate::policy::{Backend, Network, Policy, Processes};
+use crate::sys;
 use assemble::Action;
 use calls::Arch;
 use select::Selection;
@@ -47,6 +49,8 @@ use select::Selection;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub program: Vec<Instruction>,
+    /// The one for where init cannot answer, if it would have to answer more than refusals.
+    pub alone: Option<Vec<Instruction>>,
     /// What lets the launcher execute the program where the program itself may not execute anything.
     pub once: Option<u64>,
 }
@@ -58,19 +62,21 @@ impl Filter {
             SandboxError::Policy("filters of system calls are made for x86_64 and aarch64 only".to_owned())
         })?;
         let rules = Rules::of(arch, policy)?;
-        Ok(Self { program: program(arch, &rules.actions, secret), once: rules.once.then_some(secret) })
+        let alone = rules.alone.as_ref().map(|actions| program(arch, actions, secret));
+        Ok(Self { program: program(arch, &rules.actions, secret), alone, once: rules.once.then_some(secret) })
     }
 }
 
 /// What becomes of every call under a policy.
 struct Rules {
     actions: Vec<(u32, Action)>,
+    alone: Option<Vec<(u32, Action)>>,
     once: bool,
 }
 
-/// All that [`Rules`] depend on: the list, whether there are no children, whether only listed programs run, and whether there
-/// is no network.
-type Wishes = (Vec<String>, bool, bool, bool);
+/// All that [`Rules`] depend on: the list, whether there are no children, whether only listed programs run, the kind of network,
+/// and whether the kernel enforces it.
+type Wishes = (Vec<String>, bool, bool, [bool; 3]);
 
 /// As many different lists are kept as a caller may plausibly use at a time.
 const KEPT_MAX: usize = 16;
@@ -80,15 +86,22 @@ static KEPT: Mutex<VecDeque<(Wishes, Arc<Rules>)>> = Mutex::new(VecDeque::new())
 
 impl Rules {
     fn of(arch: Arch, policy: &Policy) -> Result<Arc<Self>, SandboxError> {
-        let (childless, offline) = (policy.processes == Processes::None, policy.network == Network::None);
+        let childless = policy.processes == Processes::None;
+        let (network, kernel) = (&policy.network, policy.backend == Backend::Kernel);
+        let reach = [*network == Network::None, *network == Network::Open, kernel];
         let listed = matches!(policy.processes, Processes::Exec(_));
-        let wishes = (policy.allowed_syscalls.clone(), childless, listed, offline);
+        let wishes = (policy.allowed_syscalls.clone(), childless, listed, reach);
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rules)) = kept.iter().find(|(known, _)| *known == wishes) {
             return Ok(Arc::clone(rules));
         }
         let selection = Selection::of(policy)?;
-        let rules = Arc::new(Self { actions: rules::actions(arch, &selection), once: selection.once });
+        let pairs_only = Selection { unix: false, ..selection.clone() };
+        let (selection, alone) = match selection.unix && sys::may_look_into_children() {
+            true => (selection, Some(rules::actions(arch, &pairs_only))),
+            false => (pairs_only, None),
+        };
+        let rules = Arc::new(Self { actions: rules::actions(arch, &selection), alone, once: selection.once });
         kept.truncate(KEPT_MAX - 1);
         kept.push_front((wishes, Arc::clone(&rules)));
         Ok(rules)

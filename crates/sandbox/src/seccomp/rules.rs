@@ -40,6 +40,15 @@ const PROCESS_TRICKS: &[u32] = &[22, 35, 0x5961_6d61];
 /// "Tell me" and "the usual one" (`personality(2)`).
 const PERSONALITIES: &[u32] = &[0xFFFF_FFFF, 0];
 
+/// PR_SET_DUMPABLE. There is nothing to keep from a dump, since there are none, and init must be able to look into whoever connects: it
+/// has no effect.
+const DUMPABLE: u32 = 4;
+/// Of `bits/socket_type.h`: the kinds of Unix sockets that reach only what they are connected to. Others send to any address.
+const CONNECTED: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_SEQPACKET as u32];
+/// The type of a socket without SOCK_CLOEXEC and SOCK_NONBLOCK.
+const SOCKET_TYPE: u32 = 0xF;
+const UNIX: u32 = libc::AF_UNIX as u32;
+
 const SET_ID_BITS: u32 = libc::S_ISUID | libc::S_ISGID;
 /// O_CREAT, and the bit of O_TMPFILE that is not O_DIRECTORY (`asm-generic/fcntl.h`).
 const CREATES: u32 = 0o100 | 0o20_000_000;
@@ -67,6 +76,9 @@ fn action(name: &str, number: u32, selection: &Selection) -> Action {
     if !selection.allowed.contains(name) {
         return Action::Always(refusal(name, number));
     }
+    if name == "connect" && selection.unix {
+        return Action::Always(Verdict::Told);
+    }
     match test(name, selection) {
         Some((test, refusal)) => Action::If(test, refusal),
         None => Action::Always(Verdict::Allow),
@@ -90,9 +102,13 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
     let test = match name {
         "clone" if selection.children => Test::OneOf { argument: 0, mask: NEW_NAMESPACES, values: &[0] },
         "clone" => Test::OneOf { argument: 0, mask: NEW_NAMESPACES | THREAD, values: &[THREAD] },
+        "socket" if selection.unix => {
+            Test::FirstThen { values: selection.families, special: UNIX, mask: SOCKET_TYPE, then: CONNECTED }
+        }
         "socket" => Test::OneOf { argument: 0, mask: ALL, values: selection.families },
-        "socketpair" => Test::OneOf { argument: 0, mask: ALL, values: &[libc::AF_UNIX as u32] },
+        "socketpair" => Test::FirstThen { values: &[], special: UNIX, mask: SOCKET_TYPE, then: CONNECTED },
         "ioctl" => Test::NoneOf { argument: 1, mask: ALL, values: TERMINAL_TRICKS },
+        "prctl" if selection.unix => Test::NoneOfNor { values: PROCESS_TRICKS, ignored: DUMPABLE },
         "prctl" => Test::NoneOf { argument: 0, mask: ALL, values: PROCESS_TRICKS },
         "prlimit64" => Test::OneOf { argument: 0, mask: ALL, values: &[0] },
         "sched_setaffinity" | "sched_setparam" | "sched_setscheduler" | "sched_setattr" => {

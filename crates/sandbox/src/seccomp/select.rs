@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::calls;
 use super::groups::{self, GROUPS, NEVER};
 use crate::error::SandboxError;
-use crate::policy::{Network, Policy, Processes};
+use crate::policy::{Backend, Network, Policy, Processes};
 
 /// What a filter is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,11 @@ pub(crate) struct Selection {
     pub allowed: BTreeSet<&'static str>,
     /// Whether processes may be started; if not, threads only, and no memory that a process limit does not count.
     pub children: bool,
-    /// The kinds of sockets that may be made (`AF_*`).
+    /// The kinds of sockets that may be made (`AF_*`), beside Unix sockets.
     pub families: &'static [u32],
+    /// Whether Unix sockets may be made that can be connected. Init then carries out every `connect`, so that none of them leads
+    /// out; otherwise there are only pairs.
+    pub unix: bool,
     /// Whether the launcher alone may execute, and that once: the policy allows nobody to.
     pub once: bool,
 }
@@ -44,7 +47,13 @@ impl Selection {
             allowed.extend(calls);
         }
         let once = !allowed.contains("execve");
-        Ok(Self { allowed, children, families: families(policy, children), once })
+        Ok(Self {
+            allowed,
+            children,
+            families: families(policy, children),
+            unix: children && is_checkable(policy),
+            once,
+        })
     }
 }
 
@@ -59,14 +68,18 @@ fn default_words(policy: &Policy, children: bool) -> Vec<&'static str> {
 /// Sockets outside of these lead past the network namespace (`AF_VSOCK`), to the kernel (`AF_NETLINK`, `AF_ALG`), or
 /// need rights that nobody has inside.
 fn families(policy: &Policy, children: bool) -> &'static [u32] {
-    const UNIX: u32 = libc::AF_UNIX as u32;
     const INET: u32 = libc::AF_INET as u32;
     const INET6: u32 = libc::AF_INET6 as u32;
     match (children, &policy.network) {
-        (true, _) => &[UNIX, INET, INET6],
         (false, Network::None) => &[],
-        (false, _) => &[INET, INET6],
+        _ => &[INET, INET6],
     }
+}
+
+/// Whether init can tell the sockets inside from others: by their network namespace. In a container a filter further out would
+/// have to let it.
+fn is_checkable(policy: &Policy) -> bool {
+    policy.network != Network::Open && policy.backend == Backend::Kernel
 }
 
 /// The calls that a word of `allowed_syscalls` means.

@@ -7,7 +7,7 @@ use super::calls::Arch;
 use super::groups::{GROUPS, NEVER};
 use super::select::Selection;
 use super::*;
-use crate::policy::{Network, Processes};
+use crate::policy::{Backend, Network, Processes};
 use crate::presets;
 
 const SECRET: u64 = 0x0123_4567_89AB_CDEF;
@@ -98,6 +98,8 @@ fn every_number_is_allowed_exactly_if_its_name_is() {
             for number in (0..=600).chain([1000, 0x3FFF_FFFF, 0x4000_0000, 0x7FFF_FFFF, u32::MAX]) {
                 let name = filter.arch.name(number);
                 let allowed = name.is_some_and(|name| filter.selection.allowed.contains(name));
+                // Carried out by init where Unix sockets can be made.
+                let allowed = allowed && !(name == Some("connect") && filter.selection.unix);
                 let given = filter.number(number, name.map_or([0; 6], harmless));
                 assert_eq!(given == libc::SECCOMP_RET_ALLOW, allowed, "{number} {name:?}");
                 let refusals = [EPERM, ENOSYS, Verdict::Told].map(Verdict::value);
@@ -184,6 +186,32 @@ fn a_worker_is_executed_by_who_knows_the_number_only() {
 }
 
 #[test]
+fn unix_sockets_reach_only_what_they_are_connected_to_and_init_connects_them() {
+    const FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+    each(&presets::tool(), |filter| {
+        for kind in 0..16 {
+            let verdict = if [1, 5].contains(&kind) { Verdict::Allow } else { NO_FAMILY };
+            for flags in [0, FLAGS] {
+                filter.check("socket", [1, kind | flags, 0, 0, 0, 0], verdict);
+                filter.check("socketpair", [1, kind | flags, 0, 0, 0, 0], verdict);
+                filter.check("socket", [2, kind | flags, 0, 0, 0, 0], Verdict::Allow);
+            }
+        }
+        filter.check("connect", [0; 6], Verdict::Told);
+        filter.check("prctl", [4, 0, 0, 0, 0, 0], Verdict::Errno(0));
+        filter.check("prctl", [22, 0, 0, 0, 0, 0], EPERM);
+        filter.check("prctl", [15, 0, 0, 0, 0, 0], Verdict::Allow);
+    });
+    for policy in [presets::worker(), Policy { network: Network::Open, ..presets::tool() }] {
+        each(&policy, |filter| {
+            filter.check("connect", [0; 6], Verdict::Allow);
+            filter.check("prctl", [4, 0, 0, 0, 0, 0], Verdict::Allow);
+            filter.check("socketpair", [1, 2, 0, 0, 0, 0], NO_FAMILY);
+        });
+    }
+}
+
+#[test]
 fn sockets_are_of_known_kinds_only() {
     let kinds = |filter: &Filtered, allowed: &[u64]| {
         for family in 0..64 {
@@ -194,6 +222,10 @@ fn sockets_are_of_known_kinds_only() {
         }
     };
     each(&presets::tool(), |filter| kinds(filter, &[1, 2, 10]));
+    let open = Policy { network: Network::Open, ..presets::tool() };
+    each(&open, |filter| kinds(filter, &[2, 10]));
+    let contained = Policy { backend: Backend::Docker { image: "i".into() }, ..presets::tool() };
+    each(&contained, |filter| kinds(filter, &[2, 10]));
     each(&presets::worker(), |filter| kinds(filter, &[2, 10]));
     let alone = Policy { network: Network::None, ..presets::worker() };
     each(&alone, |filter| filter.check("socket", [2, 1, 0, 0, 0, 0], Verdict::Told));

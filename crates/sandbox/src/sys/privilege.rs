@@ -155,6 +155,12 @@ pub fn keep_from_core_dumps() -> io::Result<()> {
     set_dumpable(false)
 }
 
+/// Whether a process may look into the ones that it has started (Yama's `ptrace_scope` of 2 and 3 forbids it).
+pub(crate) fn may_look_into_children() -> bool {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    scope.map_or(true, |scope| matches!(scope.trim(), "0" | "1"))
+}
+
 /// Leaves the caller's session keyring for an empty one. A kernel without keyrings has nothing to leave.
 pub(crate) fn new_session_keyring() {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;

@@ -158,6 +158,14 @@ pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { check(libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, info, 0)).map(drop) }
 }
 
+/// Kills a child that was not yet reaped, so that its number is its own.
+pub(crate) fn kill_child(pid: libc::pid_t) {
+    // SAFETY: no pointers are involved. The only failure is that it has ended already.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+    }
+}
+
 /// Sends a signal to every process that this one may signal but itself; for process 1 of a namespace, all the others in it.
 pub(crate) fn signal_all_others(signal: libc::c_int) {
     // SAFETY: no pointers are involved. The kernel refuses numbers that are no signals.
@@ -221,8 +229,8 @@ pub(crate) struct Plan {
     pub own_terminal: bool,
     /// Kind of limit (`RLIMIT_*`), where it begins, and where it becomes absolute.
     pub limits: Vec<(u32, u64, u64)>,
-    /// The filter of system calls, loaded last; none for no filter.
-    pub filter: Option<Vec<FilterInstruction>>,
+    /// The filter of system calls, loaded last, and the one for where nobody can answer; none for no filter.
+    pub filter: Option<[Vec<FilterInstruction>; 2]>,
     /// What lets the execution pass a filter that forbids it; ignored by the kernel.
     pub secret: u64,
 }
@@ -230,7 +238,7 @@ pub(crate) struct Plan {
 /// The program, running.
 pub(crate) struct Started {
     pub pid: libc::pid_t,
-    /// Becomes readable when the filter passes a call on; answer with [`super::refuse_call`].
+    /// Becomes readable when the filter passes a call on; see [`super::take_call`].
     pub refusals: Option<OwnedFd>,
 }
 
@@ -329,8 +337,8 @@ fn prepare(plan: &Plan) -> Result<(), Failed> {
 
 /// From here on only what the filter allows, so the rest must be nothing but the execution.
 fn filter(handover: &mut Handover<'_>) -> Result<(), Failed> {
-    if let Some(filter) = &handover.plan.filter {
-        handover.refusals = load_filter(filter).map_err(|_| Failed::Filter)?;
+    if let Some([filter, alone]) = &handover.plan.filter {
+        handover.refusals = load_filter(filter, alone).map_err(|_| Failed::Filter)?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod privileges;
 mod real;
 mod refusal;
 mod report;
+mod sockets;
 mod thousand;
 mod trees;
 mod work;
@@ -21,7 +22,7 @@ mod work;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -75,6 +76,14 @@ impl Host {
         let args = prelude.iter().copied().chain(["__sandbox", &token]).chain(words.iter().copied());
         let command: Vec<OsString> = [KIT].into_iter().chain(args).map(OsString::from).collect();
         Self { launcher: Launcher::new(command).unwrap(), dir, token, is_root: uid == 0 }
+    }
+
+    /// The same user on a host that lacks a layer.
+    fn without(&self, layer: &str) -> Self {
+        let ordinary = ORDINARY.to_string();
+        let prelude: &[&str] = if is_root() && !self.is_root { &["as", &ordinary] } else { &[] };
+        let uid = if self.is_root { 0 } else { fs::metadata(self.path("work")).unwrap().uid() };
+        Self::with_words(prelude, &["--without", layer], uid)
     }
 
     fn path(&self, name: &str) -> PathBuf {
