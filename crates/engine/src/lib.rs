@@ -31,6 +31,7 @@ mod fault;
 mod hands;
 mod health;
 mod host;
+mod intake;
 mod kit;
 mod masking;
 mod meter;

@@ -4,12 +4,17 @@
 //! program that the agent runs without giving it the key gets nothing. Of the proxy to allowed hosts no key is asked: what an agent may reach, all
 //! that it starts may.
 
-use crate::{meter::Meter, tools::AgentTools};
+use crate::{
+    intake::{self, Intake},
+    meter::Meter,
+    tools::AgentTools,
+};
+use api::rpc::LINE_BYTES_MAX;
 use gateway::{Gateway, Session};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
@@ -24,6 +29,10 @@ use workspace::egress::{Proxy, ProxyLimits, Replay, Served, Traffic};
 pub(crate) const MCP_PATH: &str = "/mcp";
 /// Connections of one agent at one time, beside those through its proxy.
 const CONNECTIONS_MAX: usize = 64;
+/// How long the head of a request may take, and how long a connection may wait for its next one.
+const HEAD_LIMIT: Duration = Duration::from_secs(120);
+/// The longest head, in bytes, and what is read ahead of what is asked for.
+const HEAD_BYTES_MAX: usize = 128 << 10;
 /// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,7 +54,7 @@ pub(crate) fn agent(
     config.json_response = true;
     config.sse_keep_alive = None;
     let mcp = Mcp::new(move || Ok(tools.clone()), Arc::new(NeverSessionManager::default()), config);
-    let door = Arc::new(Door { gateway, session, mcp, proxy });
+    let door = Arc::new(Door { gateway, session, mcp, proxy, intake: Intake::new() });
     Ok(tokio::spawn(accept(listener, door)).abort_handle())
 }
 
@@ -54,6 +63,7 @@ struct Door {
     session: Session,
     mcp: Mcp,
     proxy: Option<Proxy>,
+    intake: Intake,
 }
 
 impl Drop for Door {
@@ -101,28 +111,46 @@ impl Door {
         };
         let answer = service_fn(|request| self.answer(request));
         let stream = TokioIo::new(Replay::new(first, stream));
-        if let Err(error) = http1::Builder::new().serve_connection(stream, answer).await {
+        let mut connection = http1::Builder::new();
+        connection.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_BYTES_MAX);
+        if let Err(error) = connection.serve_connection(stream, answer).await {
             tracing::debug!(%error, "a connection ended early");
         }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        if request.uri().path() != MCP_PATH {
-            let answer = self.gateway.handle(&self.session, request).await;
-            return Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()));
-        }
-        if !self.session.admits(request.headers()) {
+        let is_tool = request.uri().path() == MCP_PATH;
+        if is_tool && !self.session.admits(request.headers()) {
             return Ok(forbidden());
         }
-        let answer = self.mcp.handle(request).await;
-        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+        let (parts, body) = request.into_parts();
+        let Ok((body, held)) = self.intake.admit(body).await else { return Ok(no_room()) };
+        let answer = if is_tool {
+            let answer = self.mcp.handle(Request::from_parts(parts, Limited::new(body, LINE_BYTES_MAX))).await;
+            answer.map(|body| body.map_err(Into::into).boxed_unsync())
+        } else {
+            let answer = self.gateway.handle(&self.session, Request::from_parts(parts, body)).await;
+            answer.map(|body| body.map_err(Into::into).boxed_unsync())
+        };
+        Ok(answer.map(|body| intake::holding(body, held).boxed_unsync()))
     }
 }
 
 fn forbidden() -> Response<Body> {
     let text = "The agent tools need the session's key: Authorization: Bearer <key>.";
+    said(StatusCode::UNAUTHORIZED, text)
+}
+
+fn no_room() -> Response<Body> {
+    said(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Too many large requests are under way. Try again when some have been answered.",
+    )
+}
+
+fn said(status: StatusCode, text: &'static str) -> Response<Body> {
     let body = Full::new(bytes::Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    *response.status_mut() = status;
     response
 }

@@ -11,6 +11,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use store::{Chunk, MissionKey, Transcripts};
 use tokio::sync::Notify;
 
+/// Texts of an agent that are followed at a time, by session and kind; of more, the ones that were added to last.
+const TEXTS_MAX: usize = 32;
+/// Its tool calls that are followed at a time. Each keeps what it said last, 16 KiB at most.
+const OUTPUTS_MAX: usize = 128;
+
 /// Where what one agent does goes to.
 pub(super) struct Transcript {
     pub(super) transcripts: Transcripts,
@@ -66,18 +71,22 @@ impl Transcript {
     }
 }
 
-/// The texts of an agent that come in pieces.
+/// The texts of an agent that come in pieces. How many there are is up to the agent, so only so many are followed: of one that is
+/// forgotten, what was held back is lost, and what comes later begins anew.
 #[derive(Default)]
 struct Pieces {
     texts: BTreeMap<String, Text>,
     /// By session and call.
     outputs: BTreeMap<String, Output>,
+    /// Goes up with every piece.
+    now: u64,
 }
 
 /// A stream of text, and an update that carries pieces of it.
 struct Text {
     stream: MaskedStream,
     like: Update,
+    added_to: u64,
 }
 
 /// What a tool call has put out: some agents send all of it each time, others what is new.
@@ -85,6 +94,7 @@ struct Text {
 struct Output {
     last: String,
     stream: MaskedStream,
+    added_to: u64,
 }
 
 impl Pieces {
@@ -93,8 +103,11 @@ impl Pieces {
         if masker.is_empty() {
             return Some(update);
         }
+        self.now += 1;
         if let Some((key, output, over)) = output_of(&mut update) {
+            make_room(&mut self.outputs, &key, OUTPUTS_MAX, |call| call.added_to);
             let call = self.outputs.entry(key.clone()).or_default();
+            call.added_to = self.now;
             call.cover(masker, output, over);
             if over {
                 self.outputs.remove(&key);
@@ -107,8 +120,11 @@ impl Pieces {
             return Some(update);
         }
         let piece = std::mem::take(text);
+        make_room(&mut self.texts, &key, TEXTS_MAX, |text| text.added_to);
         let known = self.texts.entry(key);
-        let known = known.or_insert_with(|| Text { stream: MaskedStream::default(), like: update.clone() });
+        let known =
+            known.or_insert_with(|| Text { stream: MaskedStream::default(), like: update.clone(), added_to: 0 });
+        known.added_to = self.now;
         let covered = pushed(&mut known.stream, masker, &piece);
         let text = text_of(&mut update)?;
         *text = covered;
@@ -119,12 +135,20 @@ impl Pieces {
     fn rest(&mut self, masker: &Masker) -> Vec<Update> {
         self.outputs.clear();
         let texts = std::mem::take(&mut self.texts).into_values();
-        let rest = texts.filter_map(|Text { mut stream, mut like }| {
+        let rest = texts.filter_map(|Text { mut stream, mut like, .. }| {
             let rest = String::from_utf8_lossy(&stream.finish(masker)).into_owned();
             *text_of(&mut like)? = Some(rest).filter(|rest| !rest.is_empty())?;
             Some(like)
         });
         rest.collect()
+    }
+}
+
+/// Forgets the one that was added to least recently, if this key is a new one and there are enough.
+fn make_room<T>(known: &mut BTreeMap<String, T>, key: &str, most: usize, added_to: impl Fn(&T) -> u64) {
+    if known.len() >= most && !known.contains_key(key) {
+        let oldest = known.iter().min_by_key(|(_, one)| added_to(one)).map(|(key, _)| key.clone());
+        oldest.map(|oldest| known.remove(&oldest));
     }
 }
 
@@ -212,6 +236,34 @@ mod tests {
 
     fn session(change: Change) -> Update {
         Update::Session { session: SessionId("s".into()), change }
+    }
+
+    #[test]
+    fn calls_without_an_end_and_sessions_without_number_take_up_so_much() {
+        let mut pieces = Pieces::default();
+        let progress = |call: String, output: &str| {
+            let (status, output, none) = ("in_progress".to_owned(), output.to_owned(), String::new());
+            session(Change::ToolProgress { call, status, title: none.clone(), input: none, output })
+        };
+        for number in 0..10_000 {
+            said(&mut pieces, [progress(format!("c{number}"), "some output")]);
+            let of = SessionId(format!("s{number}"));
+            said(&mut pieces, [Update::Session { session: of, change: Change::Text { text: "some text".into() } }]);
+        }
+        assert_eq!((pieces.outputs.len(), pieces.texts.len()), (OUTPUTS_MAX, TEXTS_MAX));
+        // What goes on is followed all the while.
+        let mut shown = String::new();
+        let (head, tail) = SECRET.split_at(9);
+        for (number, piece) in [head, tail, " end"].into_iter().enumerate() {
+            for update in
+                said(&mut pieces, [session(Change::Text { text: piece.into() }), progress(number.to_string(), "x")])
+            {
+                if let Update::Session { change: Change::Text { text }, .. } = update {
+                    shown.push_str(&text);
+                }
+            }
+        }
+        assert!(!shown.contains(head) && shown.contains("end"), "{shown}");
     }
 
     fn said(pieces: &mut Pieces, updates: impl IntoIterator<Item = Update>) -> Vec<Update> {
