@@ -122,6 +122,7 @@ fn setup(state: &Path) -> Result<Setup> {
     let program = std::env::current_exe().context("this program cannot be found")?;
     Ok(Setup {
         home: state.join("home"),
+        hidden: Vec::new(),
         launcher: vec![program.clone().into_os_string(), "__sandbox".into()],
         program,
         secrets: Arc::new(|_| None),

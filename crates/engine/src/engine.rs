@@ -39,6 +39,9 @@ pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub struct Setup {
     /// `$MUSTER_HOME`.
     pub home: PathBuf,
+    /// Folders beside the home that no program in a sandbox is shown, whatever a configuration says: the user's own
+    /// configuration of muster. They need not be there.
+    pub hidden: Vec<PathBuf>,
     /// The command that launches a sandbox: this program with its hidden subcommand.
     pub launcher: Vec<OsString>,
     /// This program, for our own agents.
@@ -185,6 +188,7 @@ impl Engine {
             tracing::warn!(%error, "the limit on open files cannot be raised; many agents at once may fail");
         }
         let launcher = Launcher::new(setup.launcher).map_err(|error| EngineError::Launcher(error.to_string()))?;
+        setup.hidden.into_iter().chain([lock.dir().to_owned()]).for_each(|folder| launcher.hide(folder));
         Ok(Self {
             store: Store::open(&lock)?,
             transcripts: Transcripts::open(&lock, store::TranscriptOptions::default())?,

@@ -107,6 +107,8 @@ pub fn resolve(
         let fix = "go to the folder of a project, or write `work: read`";
         Problems::found(vec![Problem::whole(name, what, fix)])?;
     }
+    // Whatever ran here before may have left links.
+    policy.filesystem.distrusted = vec![around.work_dir.to_owned(), around.file_dir.to_owned()];
     let mut resolved = Resolved {
         preset: extras.preset.name(),
         policy,

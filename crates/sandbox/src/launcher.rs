@@ -21,6 +21,7 @@ use crate::error::SandboxError;
 use crate::limits::{Cgroups, Keeper, WatchCounts};
 use crate::policy::{Backend, Policy};
 use crate::seccomp::Denials;
+use crate::shown::{self, Shown};
 use crate::spec::Spec;
 use crate::sys;
 use crate::tree::{Holder, Tree, timed_out};
@@ -88,6 +89,8 @@ pub(crate) struct Shared {
     starts: Mutex<mpsc::Sender<Start>>,
     /// The socket of the present launcher process, which ends when this closes.
     control: Mutex<Arc<OwnedFd>>,
+    /// Folders that are shown to nobody.
+    hidden: Mutex<Vec<PathBuf>>,
     /// Limits of whole trees.
     keeper: Keeper,
     docker: Docker,
@@ -141,7 +144,8 @@ impl Launcher {
             .map_err(SandboxError::launcher("starting its thread"))?;
         let control = start(&starts).map_err(SandboxError::launcher("starting it"))?;
         let control = Mutex::new(Arc::new(control));
-        let shared = Shared { starts: Mutex::new(starts), control, keeper, docker, _spawner: Spawner(Some(thread)) };
+        let (starts, hidden) = (Mutex::new(starts), Mutex::default());
+        let shared = Shared { starts, control, hidden, keeper, docker, _spawner: Spawner(Some(thread)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -149,6 +153,13 @@ impl Launcher {
     /// the first of the usual ones that is there: `/var/run/docker.sock`, then those of the user, then Podman's.
     pub fn use_engine(&self, socket: impl Into<PathBuf>) {
         self.shared.docker.use_engine(socket.into());
+    }
+
+    /// Shows this folder of the host to no program, from the next launch on, whatever a policy says and by whatever name it is
+    /// reached: what lies in it is refused, and where a folder that holds it is shown an empty one takes its place. It need not be
+    /// there yet. Binds of the caller's own ([`Bind::ours`](crate::Bind::ours)) may lie in it.
+    pub fn hide(&self, folder: impl Into<PathBuf>) {
+        lock(&self.shared.hidden).push(folder.into());
     }
 
     /// Runs a program under a policy. When this returns, the sandbox stands complete and the program is running;
@@ -160,10 +171,22 @@ impl Launcher {
 
     /// The same for a program that a person talks with: terminals in place of some of its pipes.
     pub fn launch_on(&self, launch: &Launch, terminals: Terminals) -> Result<Sandboxed, SandboxError> {
+        let Shown { binds, masks } = shown::judge(&launch.policy.filesystem, &lock(&self.shared.hidden))?;
+        let mut launch = launch.clone();
+        launch.policy.filesystem.binds = binds;
+        let launch = &launch;
         if let Backend::Docker { image } = &launch.policy.backend {
+            if let Some(place) = masks.first() {
+                let place = place.display();
+                let what = format!(
+                    "{place} would have to be covered in the container, since muster keeps its own there; show other folders"
+                );
+                return Err(SandboxError::Policy(what));
+            }
             return self.shared.docker.launch(launch, image, terminals, &self.shared.keeper);
         }
         let mut spec = Spec::compile(launch)?;
+        spec.masks = masks;
         let mut kept = self.shared.keeper.prepare(&launch.policy)?;
         spec.group = kept.group().map(Path::to_owned);
         spec.own_terminal = terminals.own && terminals.stdin.is_some();

@@ -98,6 +98,7 @@ pub mod presets;
 mod removal;
 pub mod seatbelt;
 mod seccomp;
+mod shown;
 mod spec;
 mod sys;
 mod tree;

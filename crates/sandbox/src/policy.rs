@@ -62,11 +62,21 @@ pub struct Filesystem {
     pub tmp_bytes: u64,
     /// Whether pseudo-terminals can be opened (`/dev/ptmx`, `/dev/pts`). Costs a mount; programs that only compute do not need it.
     pub terminals: bool,
+    /// Folders of the host, beside those that can be written in, in which programs may have made links: none is followed out
+    /// of them.
+    #[serde(skip)]
+    pub distrusted: Vec<PathBuf>,
 }
 
 impl Default for Filesystem {
     fn default() -> Self {
-        Self { binds: Vec::new(), files: BTreeMap::new(), tmp_bytes: 512 << 20, terminals: false }
+        Self {
+            binds: Vec::new(),
+            files: BTreeMap::new(),
+            tmp_bytes: 512 << 20,
+            terminals: false,
+            distrusted: Vec::new(),
+        }
     }
 }
 
@@ -83,9 +93,19 @@ pub struct Bind {
     /// Whose the files appear to be.
     #[serde(default)]
     pub ownership: Ownership,
+    /// Whether it is a place of the caller's own making, which nobody has named in a policy: see [`Bind::ours`].
+    #[serde(skip)]
+    pub ours: bool,
 }
 
 impl Bind {
+    /// The same as a place of the caller's own: it may lie in what is hidden ([`crate::Launcher::hide`]), and a program may do
+    /// with a git repository in it what it likes. Never for a path that a policy or a person names.
+    #[must_use]
+    pub fn ours(self) -> Self {
+        Self { ours: true, ..self }
+    }
+
     /// `host` shown at `inside`, to read only; nothing in it can be executed.
     pub fn read(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
         Self::new(host.into(), inside.into(), Access::Read)
@@ -109,11 +129,11 @@ impl Bind {
     /// `path` at its own place, to read and execute, with the owners it has on the host.
     pub fn system(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_path_buf();
-        Self { host: path.clone(), inside: path, access: Access::ReadExecute, ownership: Ownership::Host }
+        Self { host: path.clone(), inside: path, access: Access::ReadExecute, ownership: Ownership::Host, ours: false }
     }
 
     fn new(host: PathBuf, inside: PathBuf, access: Access) -> Self {
-        Self { host, inside, access, ownership: Ownership::Agent }
+        Self { host, inside, access, ownership: Ownership::Agent, ours: false }
     }
 }
 

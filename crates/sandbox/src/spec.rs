@@ -26,6 +26,8 @@ pub(crate) struct Spec {
     pub cwd: PathBuf,
     /// Parents before children.
     pub binds: Vec<Bind>,
+    /// Places inside that are covered with an empty folder.
+    pub masks: Vec<PathBuf>,
     /// Path inside, target.
     pub links: Vec<(PathBuf, PathBuf)>,
     pub files: Vec<(PathBuf, Vec<u8>)>,
@@ -77,6 +79,7 @@ impl Spec {
             env: policy.env.iter().map(|(name, value)| variable(name, value)).collect::<Result<_, _>>()?,
             cwd: absolute("the working directory", &launch.cwd)?,
             binds,
+            masks: Vec::new(),
             links: links.into_iter().filter_map(|bind| Some((bind.inside, bind.host.read_link().ok()?))).collect(),
             files: files(policy)?,
             tmp_bytes: policy.filesystem.tmp_bytes,
@@ -117,6 +120,7 @@ impl Spec {
         out.list(&self.binds, |out, bind| {
             out.path(&bind.host).path(&bind.inside).byte(bind.access as u8).byte(bind.ownership as u8);
         });
+        out.list(&self.masks, |out, place| _ = out.path(place));
         out.list(&self.links, |out, (inside, target)| _ = out.path(inside).path(target));
         out.list(&self.files, |out, (inside, text)| _ = out.path(inside).bytes(text));
         out.number(self.tmp_bytes)
@@ -147,6 +151,7 @@ impl Spec {
             args: input.list(Reader::bytes)?,
             env: input.list(Reader::bytes)?,
             binds: input.list(read_bind)?,
+            masks: input.list(Reader::path)?,
             links: input.list(|input| Ok((input.path()?, input.path()?)))?,
             files: input.list(|input| Ok((input.path()?, input.bytes()?)))?,
             tmp_bytes: input.number()?,
@@ -177,6 +182,7 @@ fn read_bind(input: &mut Reader<'_>) -> io::Result<Bind> {
         inside: input.path()?,
         access: input.one_of(&[Access::Read, Access::ReadExecute, Access::Write, Access::WriteExecute])?,
         ownership: input.one_of(&[Ownership::Agent, Ownership::Host])?,
+        ours: false,
     })
 }
 

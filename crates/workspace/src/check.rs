@@ -139,7 +139,7 @@ impl Repository {
     fn check_policy(&self, dir: &Path, command: &CheckCommand, extras: &SandboxExtras) -> Policy {
         let mut policy = presets::check();
         policy.filesystem.binds.push(self.layout.hub_bind());
-        policy.filesystem.binds.push(Bind::write_execute(dir, INSIDE_WORK));
+        policy.filesystem.binds.push(Bind::write_execute(dir, INSIDE_WORK).ours());
         policy.env.extend(our_variables().map(|(name, value)| (name.to_owned(), value.to_owned())));
         extras.apply(&mut policy);
         if let Some(network @ Network::Hosts(_)) = &extras.network {

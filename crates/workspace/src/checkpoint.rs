@@ -136,7 +136,7 @@ impl Repository {
         let date = git_date(take.at_ms);
         let script = [BEGIN, REPORT, END].concat();
         let tool = Tool::new("taking a checkpoint", &script, &self.layout, agent.work())
-            .bind(Bind::write_execute(agent.snapshot(), INSIDE_SNAPSHOT))
+            .bind(Bind::write_execute(agent.snapshot(), INSIDE_SNAPSHOT).ours())
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
         let args = [take.task.base.as_str(), take.task.branch.as_str(), head.as_str(), tree, base, signature, how];

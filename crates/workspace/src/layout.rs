@@ -40,7 +40,7 @@ impl Layout {
 
     /// The hub as every sandbox sees it.
     pub fn hub_bind(&self) -> sandbox::Bind {
-        sandbox::Bind::read(self.hub(), INSIDE_HUB)
+        sandbox::Bind::read(self.hub(), INSIDE_HUB).ours()
     }
 
     /// Checkpoints and merges. No sandbox ever sees it.

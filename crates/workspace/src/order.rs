@@ -114,8 +114,8 @@ impl Workspace {
         }
         let mut policy = presets::check();
         let work = if order.extras.work_access().writes() { Access::WriteExecute } else { Access::ReadExecute };
-        policy.filesystem.binds.push(Bind { access: work, ..Bind::write_execute(dirs.work(), INSIDE_WORK) });
-        policy.filesystem.binds.push(Bind::write_execute(home, INSIDE_HOME));
+        policy.filesystem.binds.push(Bind { access: work, ..Bind::write_execute(dirs.work(), INSIDE_WORK) }.ours());
+        policy.filesystem.binds.push(Bind::write_execute(home, INSIDE_HOME).ours());
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());
         }

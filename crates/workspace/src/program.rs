@@ -165,9 +165,9 @@ impl Workspace {
         }
         let dirs = self.layout.agent(&self.agent);
         let access = extras.work_access();
-        let work = Bind { access, ..Bind::write(dirs.work(), INSIDE_WORK) };
+        let work = Bind { access, ..Bind::write(dirs.work(), INSIDE_WORK) }.ours();
         policy.filesystem.binds.push(work);
-        let home = Bind { access: extras.preset.home_access(), ..Bind::write(dirs.home(), INSIDE_HOME) };
+        let home = Bind { access: extras.preset.home_access(), ..Bind::write(dirs.home(), INSIDE_HOME) }.ours();
         policy.filesystem.binds.push(home);
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());

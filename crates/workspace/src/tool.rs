@@ -39,7 +39,7 @@ impl Tool {
         let mut policy = presets::tool();
         policy.limits.wall_ms = Some(WALL_MS);
         policy.filesystem.binds.push(layout.hub_bind());
-        policy.filesystem.binds.push(Bind::write_execute(work, INSIDE_WORK));
+        policy.filesystem.binds.push(Bind::write_execute(work, INSIDE_WORK).ours());
         policy.env.extend(ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let args: [OsString; 3] = ["-c".into(), script.into(), "sh".into()];
         Self { what, launch: Launch { policy, program: "/bin/sh".into(), args: args.into(), cwd: INSIDE_WORK.into() } }

@@ -318,7 +318,7 @@ impl Workspace {
     fn start_script(&self, work: PathBuf, branch: &str, base: &CommitId, how: &str, config: &str) -> Tool {
         let snapshot = self.layout.agent(&self.agent).snapshot();
         let tool = Tool::new("preparing the workspace", START, &self.layout, work);
-        tool.bind(Bind::write_execute(snapshot, INSIDE_SNAPSHOT))
+        tool.bind(Bind::write_execute(snapshot, INSIDE_SNAPSHOT).ours())
             .arg(branch)
             .arg(base.as_str())
             .arg(how)
@@ -398,7 +398,7 @@ impl Workspace {
         let base = last.map_or(&task.base, |last| &last.base);
         let work = self.layout.agent(&self.agent).work();
         let tool = Tool::new("repairing the workspace", RESET, &self.layout, work);
-        tool.bind(Bind::write_execute(&fresh, INSIDE_NEW_GIT)).arg(base.as_str()).run(repository, b"").await?;
+        tool.bind(Bind::write_execute(&fresh, INSIDE_NEW_GIT).ours()).arg(base.as_str()).run(repository, b"").await?;
         self.replace_git(&fresh)
     }
 
@@ -416,7 +416,7 @@ impl Workspace {
         if let Some(last) = last {
             let pack = receive::pack_bytes(&repository.layout.vault(), &last.commit, &last.base).await?;
             let tool = Tool::new("restoring the last checkpoint", RESTORE, &self.layout, fresh.clone())
-                .bind(Bind::write_execute(dirs.snapshot(), INSIDE_SNAPSHOT))
+                .bind(Bind::write_execute(dirs.snapshot(), INSIDE_SNAPSHOT).ours())
                 .arg(last.base.as_str())
                 .arg(last.tree.as_str());
             tool.run(repository, &pack).await?;

@@ -53,6 +53,12 @@ pub(crate) fn folder_of(file: &Path) -> std::io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Where the user's own configuration of muster is, if there is a place for one.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    config.or_else(|| user_home().map(|home| home.join(".config"))).map(|config| config.join("muster"))
+}
+
 /// The home folder of whoever runs this.
 pub(crate) fn user_home() -> Option<PathBuf> {
     std::env::home_dir().filter(|path| path.is_absolute())
@@ -73,6 +79,7 @@ pub(crate) fn engine(home: &Path) -> Result<Engine, Error> {
     };
     let setup = Setup {
         home: home.to_owned(),
+        hidden: config_folder().into_iter().collect(),
         launcher: vec![program.clone().into_os_string(), "__sandbox".into()],
         program,
         secrets: Arc::new(|name| std::env::var(name).ok()),

@@ -98,6 +98,10 @@ fn current_dir() -> Result<PathBuf, Error> {
 fn launcher() -> Result<Arc<Launcher>, Error> {
     let program =
         std::env::current_exe().map_err(|error| Error::failed(format!("this program cannot be found: {error}")))?;
-    let launcher = Launcher::new(vec![program.into_os_string(), "__sandbox".into()]);
-    launcher.map(Arc::new).map_err(Error::failed)
+    let launcher = Launcher::new(vec![program.into_os_string(), "__sandbox".into()]).map_err(Error::failed)?;
+    // Where muster would keep its state, whether it does or not.
+    let state = std::env::var_os("MUSTER_HOME").map(PathBuf::from);
+    let folders = super::home(state).ok().into_iter().chain(super::config_folder());
+    folders.for_each(|folder| launcher.hide(folder));
+    Ok(Arc::new(launcher))
 }

@@ -518,3 +518,140 @@ fn a_policy_file_is_checked_and_its_schema_printed() {
         assert_eq!(String::from_utf8(schema.stdout).unwrap(), fs::read_to_string(published).unwrap());
     });
 }
+
+/// git as the person uses it, outside of any sandbox.
+fn git(person: &Person, dir: &Path, args: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.args(["-c", "user.name=u", "-c", "user.email=u@u", "-c", "protocol.file.allow=always"]).args(args);
+    git.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", person.dir.path().join("work"));
+    if let Some(uid) = person.uid {
+        git.uid(uid).gid(uid);
+    }
+    let output = git.stdin(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Leaves commands wherever the next git outside might run them.
+const PLANTS: &str = r#"
+cmd="touch $PWD/PWNED"
+git config core.fsmonitor "$cmd"
+mkdir -p .git/hooks .git/info
+printf '#!/bin/sh\n%s\n' "$cmd" >.git/hooks/post-commit && chmod +x .git/hooks/post-commit
+echo '* filter=x' >.git/info/attributes
+evil() { mkdir -p "$1/objects" "$1/refs"; echo ref: refs/heads/main >"$1/HEAD"; printf '[core]\nfsmonitor = %s\n' "$cmd" >"$1/config"; }
+evil elsewhere
+echo ../elsewhere >.git/commondir
+mv .git moved && evil .git
+rm -rf .git && evil .git
+for sub in sub empty; do
+  evil $sub/.git
+  mv $sub gone && mkdir $sub && evil $sub/.git
+done
+mkdir new && git init -q new
+git update-index --add --cacheinfo 160000,1111111111111111111111111111111111111111,new && evil new/.git
+echo done > result
+"#;
+
+#[test]
+fn a_program_leaves_nothing_that_the_next_git_outside_runs() {
+    each(|person| {
+        let work = person.dir.path().join("work");
+        let (repo, lib) = (work.join("repo"), work.join("lib"));
+        for dir in [&repo, &lib] {
+            git(person, &work, &["init", "-q", "-b", "main", dir.to_str().unwrap()]);
+            git(person, dir, &["commit", "-q", "--allow-empty", "-m", "first"]);
+        }
+        for name in ["sub", "empty"] {
+            git(person, &repo, &["submodule", "add", "-q", lib.to_str().unwrap(), name]);
+        }
+        git(person, &repo, &["commit", "-q", "-m", "with submodules"]);
+        git(person, &repo, &["submodule", "deinit", "-q", "-f", "empty"]);
+        let inner = repo.join("inner");
+        let make = format!("mkdir {}", inner.display());
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &make]);
+        if let Some(uid) = person.uid {
+            shell.uid(uid).gid(uid);
+        }
+        assert!(shell.status().unwrap().success());
+        let before = git(person, &repo, &["status", "--short"]);
+        for (dir, plants) in [
+            (&repo, PLANTS),
+            (&inner, "git init -q .; evil() { :; }; mkdir -p .git && echo x >.git/config; echo done >result"),
+        ] {
+            let mut muster = person.command(&[&RUN[..], &["sh", "-c", plants]].concat());
+            muster.current_dir(dir).stdin(Stdio::null()).output().unwrap();
+            // What it is there for works.
+            assert_eq!(fs::read_to_string(dir.join("result")).unwrap(), "done\n");
+        }
+        assert!(!inner.join(".git").exists());
+        git(person, &repo, &["status", "--short"]);
+        git(person, &inner, &["status", "--short"]);
+        git(person, &repo, &["commit", "-q", "--allow-empty", "-m", "second"]);
+        assert!(!repo.join("PWNED").exists() && !inner.join("PWNED").exists());
+        assert_eq!(git(person, &repo, &["config", "core.fsmonitor"]), "");
+        let after = git(person, &repo, &["status", "--short"]);
+        assert!(after.lines().count() > before.lines().count(), "{before}\n{after}");
+        // Who wants to commit inside says so.
+        let script = "git -c user.name=u -c user.email=u@u commit -q --allow-empty -m inside";
+        let mut muster = person.command(&["sandbox", "run", "--quiet", "--", "sh", "-c", script]);
+        assert!(!muster.current_dir(&repo).stdin(Stdio::null()).output().unwrap().status.success());
+        let mut muster = person.command(&["sandbox", "run", "--quiet", "--write", ".git", "--", "sh", "-c", script]);
+        let output = muster.current_dir(&repo).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(git(person, &repo, &["log", "--format=%s"]).starts_with("inside\n"));
+    });
+}
+
+#[test]
+fn what_muster_keeps_is_shown_to_no_program() {
+    each(|person| {
+        for folder in ["state/home", ".config/muster"] {
+            fs::create_dir_all(person.dir.path().join("work").join(folder)).unwrap();
+            person.write(&format!("{folder}/secret"), "kept");
+        }
+        let work = person.dir.path().join("work");
+        let run = |policy: &str, command: &str| {
+            fs::create_dir_all(work.join("here")).unwrap();
+            fs::write(work.join("here/policy.yaml"), policy).unwrap();
+            let mut muster =
+                person.command(&["sandbox", "run", "--quiet", "--policy", "policy.yaml", "--", "sh", "-c", command]);
+            muster.env("MUSTER_HOME", work.join("state/home")).env("HOME", &work).current_dir(work.join("here"));
+            let output = muster.stdin(Stdio::null()).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        };
+        for folder in ["state/home", ".config/muster"] {
+            let text = run(&format!("files: {{read: [~/{folder}]}}\n"), "echo ran");
+            assert!(text.contains("belongs to what muster keeps") && !text.contains("ran\n"), "{text}");
+        }
+        let text =
+            run("files: {read: ['~/']}\n", "cd ~; ls state/home .config/muster; cat state/home/secret; echo ran");
+        assert!(!text.contains("secret\n") && !text.contains("kept") && text.contains("ran\n"), "{text}");
+        let text = run(
+            "files: {write: ['~/state', '~/.config']}\n",
+            "cat ~/state/home/secret; mv ~/state/home ~/state/x; echo ran",
+        );
+        assert!(!text.contains("kept\n") && text.contains("ran\n"), "{text}");
+        let text = run("files: {write: ['~/']}\n", "echo ran");
+        assert!(text.contains("write around it") && !text.contains("ran\n"), "{text}");
+    });
+}
+
+#[test]
+fn a_link_that_was_left_behind_is_not_followed() {
+    each(|person| {
+        let secret = person.dir.path().join("secret");
+        fs::write(&secret, "not for programs").unwrap();
+        let script = format!("ln -s {} planted; ln -s {} folder", secret.display(), person.dir.path().display());
+        person.ends(&[&RUN[..], &["sh", "-c", &script]].concat(), 0, "", &[]);
+        for (policy, command) in [
+            ("files: {read: [{host: ./planted, inside: /shown}]}\n", "cat /shown"),
+            ("files: {read: [./folder/secret]}\n", "cat folder/secret"),
+            ("work: write\nfiles: {execute: [./folder]}\n", "cat folder/secret"),
+        ] {
+            person.write("policy.yaml", policy);
+            let args = ["sandbox", "run", "--policy", "policy.yaml", "--", "sh", "-c", command];
+            person.ends(&args, 125, "", &["by the link", "it may be theirs"]);
+        }
+    });
+}

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::owners::Owners;
-use crate::policy::Bind;
+use crate::policy::{Bind, Ownership};
 use crate::spec::Spec;
 use crate::sys::{self, Attributes};
 use crate::wire::{Failure, Step};
@@ -32,7 +32,12 @@ const DEVICE: Attributes<'_> = Attributes { read_only: false, no_exec: true, dev
 /// (`unfiltered`) what root lets be written is closed to other users on the host, for good.
 pub(super) fn open_bind(bind: &Bind, owners: &Owners, unfiltered: bool) -> Result<OwnedFd, Failure> {
     let host = bind.host.to_string_lossy();
-    let tree = sys::clone_tree(&bind.host).map_err(Step::Bind.failed(host.clone()))?;
+    // Where a link leads is decided when the launch is judged; one that appears after it is not followed.
+    let opened = match bind.ownership {
+        Ownership::Agent => sys::clone_tree_by_no_link(&bind.host),
+        Ownership::Host => sys::clone_tree(&bind.host),
+    };
+    let tree = opened.map_err(Step::Bind.failed(host.clone()))?;
     let owners = owners.of(bind)?;
     if unfiltered && owners.is_some() && bind.access.writes() {
         close_to_others(tree.as_fd()).map_err(Step::Bind.failed(host.clone()))?;
@@ -63,6 +68,7 @@ pub(super) fn enter(spec: &Spec, trees: Vec<OwnedFd>) -> Result<(), Failure> {
         add_writable(root, Path::new(dir), spec.executes_anything()).map_err(Step::Mounts.failed(dir))?;
     }
     add_binds(root, spec, trees)?;
+    spec.masks.iter().try_for_each(|place| cover(root, place).map_err(Step::Mounts.failed("covering a folder")))?;
     sys::set_attributes(root, SEALED, false)
         .and_then(|()| sys::detach_old_root(root))
         .map_err(Step::Mounts.failed("leaving the host's files"))
@@ -138,6 +144,17 @@ fn add_binds(root: BorrowedFd<'_>, spec: &Spec, trees: Vec<OwnedFd>) -> Result<(
         )))?;
     }
     Ok(())
+}
+
+/// Puts an empty folder over one that is there; what is not there needs none.
+fn cover(root: BorrowedFd<'_>, place: &Path) -> io::Result<()> {
+    let place = match sys::open_beneath(root, inside(place)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let empty = sys::mount_new(c"tmpfs", &[(c"size", c"4096"), (c"nr_inodes", c"2"), (c"mode", c"0555")], true)?;
+    sys::set_attributes(empty.as_fd(), SEALED, false)?;
+    sys::move_to(empty.as_fd(), place.as_fd())
 }
 
 /// A directory of the root that stays writable when the root is sealed. Where only certain programs may be executed,

@@ -22,8 +22,8 @@ pub(crate) use file::{
 };
 pub(crate) use filter::{FilterInstruction, memory_file, random};
 pub(crate) use mount::{
-    Attributes, bind_fd, clone_tree, detach_old_root, make_propagation_private, mount_devpts, mount_new, move_to,
-    set_attributes,
+    Attributes, bind_fd, clone_tree, clone_tree_by_no_link, detach_old_root, make_propagation_private, mount_devpts,
+    mount_new, move_to, set_attributes,
 };
 pub use privilege::HOST_ID_OF_ROOTS_AGENTS;
 pub use privilege::keep_from_core_dumps;

@@ -32,6 +32,23 @@ pub(crate) fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
+/// The same for a path without any link in it: one that is there is an error (`ELOOP`).
+pub(crate) fn clone_tree_by_no_link(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    let how = [(libc::O_PATH | libc::O_CLOEXEC) as u64, 0, libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS];
+    let flags = libc::OPEN_TREE_CLONE as libc::c_uint
+        | libc::OPEN_TREE_CLOEXEC as libc::c_uint
+        | libc::AT_RECURSIVE as libc::c_uint
+        | libc::AT_EMPTY_PATH as libc::c_uint;
+    // SAFETY: the paths end in NUL; `how` is laid out like `struct open_how` (three u64); the descriptors are new and ours.
+    unsafe {
+        let place = libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path.as_ptr(), how.as_ptr(), size_of_val(&how));
+        let place = OwnedFd::from_raw_fd(check(place)? as libc::c_int);
+        let fd = check(libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags))?;
+        Ok(OwnedFd::from_raw_fd(fd as libc::c_int))
+    }
+}
+
 /// The same for a place that is already open.
 pub(crate) fn bind_fd(place: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::OPEN_TREE_CLONE as libc::c_uint

@@ -150,6 +150,7 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, kind: Option<Kind>) 
     // Never the person's own: who holds it can read what is typed for others, and leave it without an echo.
     let own = kind.filter(|_| kernel).map(OwnTerminal::make).transpose().map_err(failed)?;
     let (own, terminals) = own.map_or_else(|| (None, Terminals::default()), |(own, terminals)| (Some(own), terminals));
+    let _checkouts = OuterCheckouts::keep(resolved);
     let process = match resolved.launch(&launcher()?, &program, rest, terminals).await {
         Ok(process) => process,
         Err(error) => return Ok(not_started(&error.to_string(), resolved, &program)),
@@ -180,6 +181,30 @@ async fn in_sandbox(args: &SandboxRun, resolved: &Resolved, kind: Option<Kind>) 
     let code = code_of(exit);
     tell(args, &console, exit, code);
     Ok(code)
+}
+
+/// Keeps a program from making a repository of a folder that lies in one: the next git there would run what it is told in it. As long as
+/// the program runs, an empty `.git` is in the way, which git itself takes no notice of.
+struct OuterCheckouts(Vec<PathBuf>);
+
+impl OuterCheckouts {
+    fn keep(resolved: &Resolved) -> Self {
+        let written = resolved.policy.filesystem.binds.iter().filter(|bind| bind.access.writes() && bind.host.is_dir());
+        let lies_in_one =
+            |folder: &Path| folder.ancestors().skip(1).any(|above| above.join(".git").symlink_metadata().is_ok());
+        let bare = written.filter(|bind| lies_in_one(&bind.host)).map(|bind| bind.host.join(".git"));
+        // Where nothing can be made, the program cannot either; what is there is kept as it is anyway.
+        Self(bare.filter(|state| std::fs::create_dir(state).is_ok()).collect())
+    }
+}
+
+impl Drop for OuterCheckouts {
+    fn drop(&mut self) {
+        for state in &self.0 {
+            // It was empty and nothing could be put in it.
+            let _ = std::fs::remove_dir(state);
+        }
+    }
 }
 
 /// A program that is named by a path is named from here; inside it may be somewhere else, or nowhere.
