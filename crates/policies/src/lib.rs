@@ -16,6 +16,7 @@ mod hints;
 mod lines;
 mod meaning;
 mod runnable;
+mod seatbelt;
 mod system;
 mod words;
 
@@ -201,7 +202,7 @@ impl Resolved {
     /// # Errors
     /// Everything that it cannot hold, by its key.
     pub fn seatbelt(&self) -> Result<String, Vec<String>> {
-        workspace::seatbelt::profile(&self.policy, None)
+        seatbelt::profile(&self.policy, None)
     }
 
     /// Runs a program. Must be called on a tokio runtime.

@@ -96,7 +96,6 @@ mod limits;
 mod policy;
 pub mod presets;
 mod removal;
-pub mod seatbelt;
 mod seccomp;
 mod shown;
 mod spec;
@@ -109,7 +108,7 @@ pub use error::SandboxError;
 pub use host::{Check, HostReport, host_report};
 pub use inside::{guest_main, launcher_main, launcher_main_with};
 pub use launcher::{Launch, Launcher, Sandboxed, Terminals};
-pub use limits::{Cgroups, WatchCounts};
+pub use limits::{Cgroups, WatchCounts, disk_usage};
 pub use policy::{
     Access, Backend, Bind, Filesystem, GATEWAY, Identity, Layer, Limits, Network, Ownership, Policy, Processes,
 };

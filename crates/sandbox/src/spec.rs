@@ -12,7 +12,7 @@ use crate::error::SandboxError;
 use crate::launcher::Launch;
 use crate::policy::{Access, Backend, Bind, Layer, Limits, Network, Ownership, Policy, Processes};
 use crate::presets;
-use crate::seccomp::{Filter, Instruction};
+use crate::seccomp::{self, Filter, Instruction};
 use crate::sys;
 use crate::wire::{Reader, Writer};
 
@@ -89,7 +89,7 @@ impl Spec {
             net: net(&policy.network),
             landlock_optional: policy.allow_degraded.contains(&Layer::Landlock),
             seccomp_optional: policy.allow_degraded.contains(&Layer::Seccomp),
-            filter: Filter::compile(
+            filter: seccomp::compile(
                 policy,
                 sys::random().map_err(SandboxError::launcher("asking for a random number"))?,
             )?,

@@ -88,5 +88,5 @@ pub use sandbox::{
     Limits, Network, Ownership, Policy, Preset, Processes, SandboxError, Terminals, allowed_syscalls, egress,
     guest_main, host_report, keep_from_core_dumps, launcher_main, launcher_main_with,
     presets::{self, is_system},
-    raise_open_files, remove_tree, seatbelt,
+    raise_open_files, remove_tree,
 };

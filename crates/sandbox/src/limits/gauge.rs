@@ -102,6 +102,12 @@ impl Gauge {
         used > self.limit
     }
 
+    /// How long from now until something that takes so many bytes in a millisecond could cross the limit, as far as is known.
+    pub fn time_left(&self, fallen: u64, bytes_per_ms: u64) -> Duration {
+        let used = self.used.unwrap_or(0).saturating_add(fallen.saturating_sub(self.fallen_then));
+        Duration::from_millis(self.limit.saturating_sub(used) / bytes_per_ms)
+    }
+
     pub fn limit(&self) -> u64 {
         self.limit
     }
@@ -188,6 +194,14 @@ mod tests {
         assert!(!gauge.is_close(50 + 300, 349));
         assert!(gauge.is_close(50 + 300, 350));
         assert!(!gauge.is_close(50 + 1000, 0));
+    }
+
+    #[test]
+    fn the_time_left_is_what_is_left_at_the_greatest_speed() {
+        let (gauge, _) = gauge(Some(200), None);
+        assert_eq!(gauge.time_left(50, 10), Duration::from_millis(80));
+        assert_eq!(gauge.time_left(50 + 700, 10), Duration::from_millis(10));
+        assert_eq!(gauge.time_left(50 + 900, 10), Duration::ZERO);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The kernel limits single processes and single files, which many processes and many files get past. Where a part of the
 //! control groups is ours ([`Cgroups`]) the kernel counts a whole tree; where not, and for disks, a thread of ours watches
 //! and ends what has crossed its limit. The thread can be outrun for a moment (some ten to two hundred milliseconds of
-//! writing), a control group cannot.
+//! writing), a control group cannot. How long a moment depends on what is left: the next look comes before the fastest
+//! writing could use it up, and space cannot be taken without writing (the filter of system calls).
 
 mod cgroup;
 mod disk;
@@ -80,7 +81,7 @@ impl Keeper {
             source,
             advice: String::new(),
         })?;
-        Ok(Kept { leaf: Some(leaf), watched: None })
+        Ok(Kept { leaf: Some(leaf), ..Kept::default() })
     }
 
     /// How often trees were looked at.
@@ -103,6 +104,17 @@ impl Keeper {
             kept.watched = Some(self.watchdog.watch(init, memory, disk)?);
         }
         Ok(())
+    }
+}
+
+/// Bytes on disk that these folders hold together, each file once whatever names it has. No link is followed and no other file
+/// system entered; what is closed, or beyond a million entries, does not count.
+pub fn disk_usage<'a>(folders: impl IntoIterator<Item = &'a Path>) -> u64 {
+    let mut walk = disk::Walk::new(folders);
+    loop {
+        if let Some(usage) = walk.step(usize::MAX) {
+            return usage.bytes;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It exists only while there is such a tree. Four times a second it looks at a few figures of the whole machine: available
 //! memory, memory ever given out, and free space of the file systems concerned; only trees that could have crossed their
 //! limit since they were last measured ([`Gauge`]) are measured. So hundreds of idle sandboxes cost what one costs. When a
-//! limit comes close quickly, it looks more often.
+//! limit comes close quickly, it looks more often; where a disk's is set low, from the beginning: before the fastest writing could reach it.
 //!
 //! A tree is ended for what *it* uses, never because others use much. But a disk that it alone filled would take everybody
 //! with it, so it may add at most what was free when it began, less a floor.
@@ -28,6 +28,10 @@ use crate::tree::Limit;
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two looks when a limit is close.
 const LOOK_CLOSELY: Duration = Duration::from_millis(40);
+/// Between two looks at least, however close the limit on disk is.
+const LOOK_LEAST: Duration = Duration::from_millis(5);
+/// Nothing writes faster than this, in bytes per millisecond: 4 GiB/s, several times what one of these machines does.
+const FASTEST: u64 = 4 << 20;
 /// Memory is measured at least this often if it has fallen at all: somebody else's release could hide a tree's growth.
 const MEMORY_SLOW: Duration = Duration::from_secs(60);
 /// Entries of directories that are looked at for one tree in one look: about 30 milliseconds.
@@ -62,6 +66,7 @@ struct State {
     trees: BTreeMap<u64, Arc<Watch>>,
     next: u64,
     running: bool,
+    thread: Option<std::thread::Thread>,
     figures: Figures,
 }
 
@@ -150,16 +155,21 @@ impl Watchdog {
             }),
             disk: disk.map(|limit| Disk::new(limit, &places, figures, now)),
         };
+        let soon = gauges.disk.as_ref().is_some_and(|disk| disk.pace(0) < LOOK);
         let gauges = Mutex::new(gauges);
         let watch = Arc::new(Watch { init: Arc::clone(init), crossed: OnceLock::new(), places, gauges });
         if !state.running {
             let shared = Arc::clone(&self.shared);
-            std::thread::Builder::new().name("sandbox-watchdog".to_owned()).spawn(move || shared.run())?;
+            let thread = std::thread::Builder::new().name("sandbox-watchdog".to_owned()).spawn(move || shared.run())?;
+            state.thread = Some(thread.thread().clone());
             state.running = true;
         }
         let id = state.next;
         state.next += 1;
         state.trees.insert(id, Arc::clone(&watch));
+        if soon && let Some(thread) = &state.thread {
+            thread.unpark();
+        }
         Ok(Watched { id, watch, shared: Arc::clone(&self.shared) })
     }
 }
@@ -182,14 +192,10 @@ impl Shared {
     fn run(&self) {
         let mut pause = LOOK;
         loop {
-            std::thread::sleep(pause);
+            std::thread::park_timeout(pause);
             let Some((trees, figures)) = self.see() else { return };
             self.looks.fetch_add(1, Ordering::Relaxed);
-            let mut close = false;
-            for tree in trees {
-                close |= self.look(&tree, &figures);
-            }
-            pause = if close { LOOK_CLOSELY } else { LOOK };
+            pause = trees.iter().map(|tree| self.look(tree, &figures)).min().unwrap_or(LOOK);
         }
     }
 
@@ -205,13 +211,13 @@ impl Shared {
         Some((trees.values().cloned().collect(), figures.clone()))
     }
 
-    /// Measures one tree if that is due. Whether it may cross a limit soon.
-    fn look(&self, tree: &Watch, figures: &Figures) -> bool {
+    /// Measures one tree if that is due. How long the next look may wait.
+    fn look(&self, tree: &Watch, figures: &Figures) -> Duration {
         if tree.crossed.get().is_some() {
-            return false;
+            return LOOK;
         }
         let Gauges { memory, disk } = &mut *lock(&tree.gauges);
-        let mut close = false;
+        let (mut close, mut pace) = (false, LOOK);
         if let Some(Memory { gauge, given_out_then, free_then }) = memory {
             let (falls, now) = (figures.memory, Instant::now());
             let given_out = figures.given_out.saturating_sub(*given_out_then);
@@ -227,8 +233,9 @@ impl Shared {
                 self.measure_disk(tree, disk, falls.total, falls.free());
             }
             close |= disk.gauge.is_close(falls.total, falls.last) || disk.under_way.is_some() && disk.first.is_some();
+            pace = disk.pace(falls.total);
         }
-        close
+        pace.min(if close { LOOK_CLOSELY } else { LOOK })
     }
 
     fn measure_memory(&self, tree: &Watch, gauge: &mut Gauge, fallen: u64, gone: u64) {
@@ -290,6 +297,11 @@ impl Disk {
         let falls = figures.disks(places);
         let gauge = Gauge::new(limit, None, falls.total, None, now);
         Self { gauge, free_then: falls.free(), room: super::figures::room(places), first: None, under_way: None }
+    }
+
+    /// How long the next look may wait, when the figures have fallen by so much in all.
+    fn pace(&self, fallen: u64) -> Duration {
+        self.gauge.time_left(fallen, FASTEST).clamp(LOOK_LEAST, LOOK)
     }
 
     /// Takes note of a measurement. Whether the limit is crossed.

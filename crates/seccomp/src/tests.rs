@@ -1,14 +1,33 @@
 //! Filters, run on every number by a small interpreter of the instructions that they are made of.
 
-use super::assemble::{
+use crate::assemble::{
     AND, ARCH, Instruction, JUMP, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_GREATER_EQUAL, LOAD, NUMBER, RETURN, Verdict,
 };
-use super::calls::Arch;
-use super::groups::{GROUPS, NEVER};
-use super::select::Selection;
-use super::*;
-use crate::policy::{Backend, Network, Processes};
-use crate::presets;
+use crate::calls::Arch;
+use crate::groups::{GROUPS, NEVER};
+use crate::select::Selection;
+use crate::*;
+
+/// What presets of policies ask.
+mod presets {
+    use crate::{Asked, Network, Processes};
+
+    pub fn tool() -> Asked {
+        Asked { network: Network::None, is_checkable: true, ..Asked::default() }
+    }
+
+    pub fn check() -> Asked {
+        Asked { disk: true, ..tool() }
+    }
+
+    pub fn agent_cli() -> Asked {
+        Asked { network: Network::Own, ..check() }
+    }
+
+    pub fn worker() -> Asked {
+        Asked { processes: Processes::None, ..agent_cli() }
+    }
+}
 
 const SECRET: u64 = 0x0123_4567_89AB_CDEF;
 const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
@@ -54,9 +73,9 @@ struct Filtered {
 }
 
 impl Filtered {
-    fn new(arch: Arch, policy: &Policy) -> Self {
+    fn new(arch: Arch, policy: &Asked) -> Self {
         let selection = Selection::of(policy).unwrap();
-        Self { arch, program: super::program(arch, &super::rules::actions(arch, &selection), SECRET), selection }
+        Self { arch, program: program(arch, &crate::rules::actions(arch, &selection), SECRET), selection }
     }
 
     fn number(&self, number: u32, arguments: [u64; 6]) -> u32 {
@@ -70,13 +89,13 @@ impl Filtered {
     }
 }
 
-fn each(policy: &Policy, test: impl Fn(&Filtered)) {
+fn each(policy: &Asked, test: impl Fn(&Filtered)) {
     ARCHES.iter().for_each(|arch| test(&Filtered::new(*arch, policy)));
 }
 
 fn refusal(words: &[&str], processes: Processes) -> String {
     let allowed_syscalls = words.iter().map(|word| (*word).to_owned()).collect();
-    let policy = Policy { allowed_syscalls, processes, ..presets::tool() };
+    let policy = Asked { allowed_syscalls, processes, ..presets::tool() };
     Selection::of(&policy).expect_err("must be refused").to_string()
 }
 
@@ -87,6 +106,7 @@ fn harmless(name: &str) -> [u64; 6] {
         "socket" => [2, 1, 0, 0, 0, 0],
         "socketpair" => [1, 1, 0, 0, 0, 0],
         "ioprio_set" => [1, 0, 0, 0, 0, 0],
+        "fallocate" => [0, 3, 0, 0, 0, 0],
         _ => [0; 6],
     }
 }
@@ -202,13 +222,29 @@ fn unix_sockets_reach_only_what_they_are_connected_to_and_init_connects_them() {
         filter.check("prctl", [22, 0, 0, 0, 0, 0], EPERM);
         filter.check("prctl", [15, 0, 0, 0, 0, 0], Verdict::Allow);
     });
-    for policy in [presets::worker(), Policy { network: Network::Open, ..presets::tool() }] {
+    for policy in [presets::worker(), Asked { network: Network::Open, ..presets::tool() }] {
         each(&policy, |filter| {
             filter.check("connect", [0; 6], Verdict::Allow);
             filter.check("prctl", [4, 0, 0, 0, 0, 0], Verdict::Allow);
             filter.check("socketpair", [1, 2, 0, 0, 0, 0], NO_FAMILY);
         });
     }
+}
+
+#[test]
+fn where_space_is_counted_none_is_taken_before_it_is_written() {
+    const UNSUPPORTED: Verdict = Verdict::Errno(libc::EOPNOTSUPP as u16);
+    each(&presets::check(), |filter| {
+        for mode in 0..0x80 {
+            let verdict = if [3, 8].contains(&mode) { Verdict::Allow } else { UNSUPPORTED };
+            filter.check("fallocate", [0, mode, 0, 0, 0, 0], verdict);
+        }
+        for request in [0x4030_5828, 0x4030_582A, 0x4030_5839] {
+            filter.check("ioctl", [0, request, 0, 0, 0, 0], EPERM);
+        }
+    });
+    // A tool of ours has no such limit.
+    each(&presets::tool(), |filter| filter.check("fallocate", [0; 6], Verdict::Allow));
 }
 
 #[test]
@@ -222,14 +258,14 @@ fn sockets_are_of_known_kinds_only() {
         }
     };
     each(&presets::tool(), |filter| kinds(filter, &[1, 2, 10]));
-    let open = Policy { network: Network::Open, ..presets::tool() };
+    let open = Asked { network: Network::Open, ..presets::tool() };
     each(&open, |filter| kinds(filter, &[2, 10]));
-    let contained = Policy { backend: Backend::Docker { image: "i".into() }, ..presets::tool() };
+    let contained = Asked { is_checkable: false, ..presets::tool() };
     each(&contained, |filter| kinds(filter, &[2, 10]));
     each(&presets::worker(), |filter| kinds(filter, &[2, 10]));
-    let alone = Policy { network: Network::None, ..presets::worker() };
+    let alone = Asked { network: Network::None, ..presets::worker() };
     each(&alone, |filter| filter.check("socket", [2, 1, 0, 0, 0, 0], Verdict::Told));
-    let asked = Policy { allowed_syscalls: vec!["@worker".into(), "socket".into()], ..alone };
+    let asked = Asked { allowed_syscalls: vec!["@worker".into(), "socket".into()], ..alone };
     each(&asked, |filter| kinds(filter, &[]));
 }
 
@@ -296,7 +332,7 @@ fn a_worker_has_no_memory_that_its_limit_does_not_count() {
         filter.check("mmap", [0, 0, 0, 0x21, 0, 0], Verdict::Allow);
         filter.check("memfd_create", [0; 6], Verdict::Told);
     });
-    let asked = Policy { allowed_syscalls: vec!["@tool".into(), "@memfd".into()], ..presets::tool() };
+    let asked = Asked { allowed_syscalls: vec!["@tool".into(), "@memfd".into()], ..presets::tool() };
     each(&asked, |filter| filter.check("memfd_create", [0; 6], Verdict::Allow));
 }
 
@@ -319,7 +355,7 @@ fn a_list_that_contradicts_processes_none_is_refused() {
 
 #[test]
 fn what_is_allowed_can_be_listed() {
-    let worker = allowed_syscalls(&Policy { network: Network::None, ..presets::worker() }).unwrap();
+    let worker = allowed_syscalls(&Asked { network: Network::None, ..presets::worker() }).unwrap();
     let tool = allowed_syscalls(&presets::tool()).unwrap();
     assert!(worker.iter().all(|name| tool.contains(name)));
     assert!(tool.contains(&"execve") && !worker.contains(&"execve") && !worker.contains(&"socket"));
@@ -335,7 +371,7 @@ fn filters_are_short() {
 
 #[test]
 fn where_only_listed_programs_run_there_are_no_files_that_can_be_nowhere() {
-    let listed = || Processes::Exec(vec!["/bin/sh".into()]);
+    let listed = || Processes::Listed;
     let text = refusal(&["@tool", "memfd_create"], listed());
     assert!(text.contains("`memfd_create` makes files in memory") && text.contains("processes: exec"), "{text}");
     let text = refusal(&["@tool", "@memfd"], listed());
@@ -343,7 +379,7 @@ fn where_only_listed_programs_run_there_are_no_files_that_can_be_nowhere() {
     // Nor after the same list was good for somebody else.
     let policy = |processes| {
         let allowed_syscalls = vec!["@tool".into(), "@memfd".into()];
-        Policy { allowed_syscalls, processes, ..presets::tool() }
+        Asked { allowed_syscalls, processes, ..presets::tool() }
     };
     assert!(Filter::compile(&policy(Processes::Tree), SECRET).is_ok());
     assert!(Filter::compile(&policy(listed()), SECRET).is_err());

@@ -1,9 +1,9 @@
 //! What becomes of each call, given what a policy allows.
 
-use super::assemble::{Action, Test, Verdict};
-use super::calls::Arch;
-use super::groups::NEVER;
-use super::select::Selection;
+use crate::assemble::{Action, Test, Verdict};
+use crate::calls::Arch;
+use crate::groups::NEVER;
+use crate::select::Selection;
 
 /// Never allowed, and answered as by a kernel that lacks them: programs then take an older call, whose arguments are
 /// there to be looked at, or do without.
@@ -33,8 +33,12 @@ const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
 const THREAD: u32 = libc::CLONE_THREAD as u32;
 
 /// Bytes pushed into a terminal as if typed, or its owner's settings changed (`asm-generic/ioctls.h`: TIOCSTI, TIOCLINUX,
-/// TIOCCONS, TIOCSETD).
-const TERMINAL_TRICKS: &[u32] = &[0x5412, 0x541C, 0x541D, 0x5423];
+/// TIOCCONS, TIOCSETD); and space taken on disk as by `fallocate` (`linux/falloc.h`: FS_IOC_RESVSP, FS_IOC_RESVSP64,
+/// FS_IOC_ZERO_RANGE).
+const REFUSED_IOCTLS: &[u32] = &[0x5412, 0x541C, 0x541D, 0x5423, 0x4030_5828, 0x4030_582A, 0x4030_5839];
+/// What `fallocate` may do where space is counted: give it back (punch a hole, and take a range out). To take gigabytes at
+/// once is faster than anybody counts; programs are used to file systems that cannot, and write instead.
+const GIVES_BACK: &[u32] = &[3, 8];
 /// PR_SET_SECCOMP, PR_SET_MM, PR_SET_PTRACER (`linux/prctl.h`).
 const PROCESS_TRICKS: &[u32] = &[22, 35, 0x5961_6d61];
 /// "Tell me" and "the usual one" (`personality(2)`).
@@ -107,7 +111,8 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
         }
         "socket" => Test::OneOf { argument: 0, mask: ALL, values: selection.families },
         "socketpair" => Test::FirstThen { values: &[], special: UNIX, mask: SOCKET_TYPE, then: CONNECTED },
-        "ioctl" => Test::NoneOf { argument: 1, mask: ALL, values: TERMINAL_TRICKS },
+        "ioctl" => Test::NoneOf { argument: 1, mask: ALL, values: REFUSED_IOCTLS },
+        "fallocate" if selection.disk => Test::OneOf { argument: 1, mask: ALL, values: GIVES_BACK },
         "prctl" if selection.unix => Test::NoneOfNor { values: PROCESS_TRICKS, ignored: DUMPABLE },
         "prctl" => Test::NoneOf { argument: 0, mask: ALL, values: PROCESS_TRICKS },
         "prlimit64" => Test::OneOf { argument: 0, mask: ALL, values: &[0] },
@@ -129,6 +134,7 @@ fn test(name: &str, selection: &Selection) -> Option<(Test, Verdict)> {
     };
     let refusal = match name {
         "clone" => Verdict::Told,
+        "fallocate" => Verdict::Errno(libc::EOPNOTSUPP as u16),
         "socket" | "socketpair" => Verdict::Errno(libc::EAFNOSUPPORT as u16),
         _ => Verdict::Errno(libc::EPERM as u16),
     };

@@ -157,7 +157,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::seccomp::calls;
+    use crate::calls;
 
     #[test]
     fn every_word_is_a_call_and_stands_once() {

@@ -5,10 +5,14 @@
 
 /// One instruction: `struct sock_filter` of `linux/filter.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Instruction {
+pub struct Instruction {
+    /// What it does.
     pub code: u16,
+    /// How many instructions to leave out if its test holds.
     pub jump_true: u8,
+    /// The same if it does not.
     pub jump_false: u8,
+    /// What it does it with.
     pub value: u32,
 }
 

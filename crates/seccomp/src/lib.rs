@@ -31,23 +31,64 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use assemble::Instruction;
-pub use denials::Denial;
-pub(crate) use denials::{CALLS_MAX, Denials};
+pub use assemble::Instruction;
+pub use denials::{CALLS_MAX, Denial, Denials};
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::SandboxError;
-use crate::policy::{Backend, Network, Policy, Processes};
-use crate::sys;
 use assemble::Action;
 use calls::Arch;
 use select::Selection;
 
+/// What a policy asks of a filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Names and groups; empty for those that `processes` and `network` need.
+    pub allowed_syscalls: Vec<String>,
+    /// What may be started.
+    pub processes: Processes,
+    /// What there is of a network.
+    pub network: Network,
+    /// Whether init may look into the processes inside.
+    pub is_checkable: bool,
+    /// Whether space on disk is counted, so that nothing may be taken before it is written.
+    pub disk: bool,
+}
+
+/// What may be started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// Threads only.
+    None,
+    /// Listed programs.
+    Listed,
+    /// Anything.
+    #[default]
+    Tree,
+}
+
+/// What there is of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing but loopback.
+    None,
+    /// A namespace of its own, in which something may be reached.
+    #[default]
+    Own,
+    /// That of the host.
+    Open,
+}
+
+/// Why there is no filter, in words for whoever wrote the policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
 /// A filter for this host, ready to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub struct Filter {
+    /// Its instructions.
     pub program: Vec<Instruction>,
     /// The one for where init cannot answer, if it would have to answer more than refusals.
     pub alone: Option<Vec<Instruction>>,
@@ -57,11 +98,13 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// The filter that a policy asks for; `secret` is a random number.
-    pub fn compile(policy: &Policy, secret: u64) -> Result<Self, SandboxError> {
-        let arch = Arch::HOST.ok_or_else(|| {
-            SandboxError::Policy("filters of system calls are made for x86_64 and aarch64 only".to_owned())
-        })?;
-        let rules = Rules::of(arch, policy)?;
+    ///
+    /// # Errors
+    /// Words that are no calls, that are never allowed, or that contradict the rest; a processor that no filter is made for.
+    pub fn compile(asked: &Asked, secret: u64) -> Result<Self, Refused> {
+        let unknown = || Refused("filters of system calls are made for x86_64 and aarch64 only".to_owned());
+        let rules = Rules::of(Arch::HOST.ok_or_else(unknown)?, asked)?;
+        let arch = Arch::HOST.ok_or_else(unknown)?;
         let alone = rules.alone.as_ref().map(|actions| program(arch, actions, secret));
         Ok(Self { program: program(arch, &rules.actions, secret), alone, once: rules.once.then_some(secret) })
     }
@@ -74,36 +117,24 @@ struct Rules {
     once: bool,
 }
 
-/// All that [`Rules`] depend on: the list, whether there are no children, whether only listed programs run, the kind of network,
-/// and whether the kernel enforces it.
-type Wishes = (Vec<String>, bool, bool, [bool; 3]);
-
 /// As many different lists are kept as a caller may plausibly use at a time.
 const KEPT_MAX: usize = 16;
 
 /// Working the rules out takes longer than all the rest of a launch on the caller's side, and few are ever different.
-static KEPT: Mutex<VecDeque<(Wishes, Arc<Rules>)>> = Mutex::new(VecDeque::new());
+static KEPT: Mutex<VecDeque<(Asked, Arc<Rules>)>> = Mutex::new(VecDeque::new());
 
 impl Rules {
-    fn of(arch: Arch, policy: &Policy) -> Result<Arc<Self>, SandboxError> {
-        let childless = policy.processes == Processes::None;
-        let (network, kernel) = (&policy.network, policy.backend == Backend::Kernel);
-        let reach = [*network == Network::None, *network == Network::Open, kernel];
-        let listed = matches!(policy.processes, Processes::Exec(_));
-        let wishes = (policy.allowed_syscalls.clone(), childless, listed, reach);
+    fn of(arch: Arch, asked: &Asked) -> Result<Arc<Self>, Refused> {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, rules)) = kept.iter().find(|(known, _)| *known == wishes) {
+        if let Some((_, rules)) = kept.iter().find(|(known, _)| known == asked) {
             return Ok(Arc::clone(rules));
         }
-        let selection = Selection::of(policy)?;
-        let pairs_only = Selection { unix: false, ..selection.clone() };
-        let (selection, alone) = match selection.unix && sys::may_look_into_children() {
-            true => (selection, Some(rules::actions(arch, &pairs_only))),
-            false => (pairs_only, None),
-        };
+        let selection = Selection::of(asked)?;
+        let pairs_only = || Selection { unix: false, ..selection.clone() };
+        let alone = selection.unix.then(|| rules::actions(arch, &pairs_only()));
         let rules = Arc::new(Self { actions: rules::actions(arch, &selection), alone, once: selection.once });
         kept.truncate(KEPT_MAX - 1);
-        kept.push_front((wishes, Arc::clone(&rules)));
+        kept.push_front((asked.clone(), Arc::clone(&rules)));
         Ok(rules)
     }
 }
@@ -113,14 +144,16 @@ fn program(arch: Arch, actions: &[(u32, Action)], secret: u64) -> Vec<Instructio
     assemble::assemble(arch.audit(), actions, unknown, secret)
 }
 
-/// How many system calls a policy allows on this processor.
-pub(crate) fn allowed_here(policy: &Policy) -> usize {
-    let allowed = allowed_syscalls(policy).unwrap_or_default();
+/// How many system calls are allowed on this processor.
+pub fn allowed_here(asked: &Asked) -> usize {
+    let allowed = allowed_syscalls(asked).unwrap_or_default();
     Arch::HOST.map_or(0, |arch| arch.all().filter(|(name, _)| allowed.contains(name)).count())
 }
 
-/// The system calls that a policy allows on some processor, sorted by name: its `allowed_syscalls` with every group
-/// resolved, or the group that its `processes` needs. Fails on unknown and on forbidden words.
-pub fn allowed_syscalls(policy: &Policy) -> Result<Vec<&'static str>, SandboxError> {
-    Ok(Selection::of(policy)?.allowed.into_iter().collect())
+/// The system calls that are allowed on some processor, sorted by name, with every group resolved.
+///
+/// # Errors
+/// Unknown and forbidden words.
+pub fn allowed_syscalls(asked: &Asked) -> Result<Vec<&'static str>, Refused> {
+    Ok(Selection::of(asked)?.allowed.into_iter().collect())
 }

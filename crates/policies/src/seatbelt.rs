@@ -10,10 +10,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::policy::{Backend, Bind, GATEWAY, Identity, Layer, Network, Policy, Processes};
-use crate::presets::is_system;
+use workspace::{Backend, Bind, GATEWAY, Identity, Layer, Network, Policy, Processes, is_system};
 
-/// Where the programs and libraries of macOS are, to read and execute: what [`crate::system_binds`] is for Linux.
+/// Where the programs and libraries of macOS are, to read and execute: what `sandbox::system_binds` is for Linux.
 const SYSTEM: [&str; 7] =
     ["/usr", "/bin", "/sbin", "/System", "/Library/Apple", "/private/var/db/dyld", "/Library/Developer"];
 
@@ -21,7 +20,7 @@ const SYSTEM: [&str; 7] =
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/fd", "/dev/dtracehelper"];
 
 /// What macOS cannot hold of a policy, each by its key and with what to do about it; empty if it holds all.
-pub fn unenforceable(policy: &Policy) -> Vec<String> {
+pub(crate) fn unenforceable(policy: &Policy) -> Vec<String> {
     let given_up = |layer| policy.allow_degraded.contains(&layer);
     let limits = &policy.limits;
     let calls = if policy.allowed_syscalls.is_empty() { "the filter of system calls" } else { "allowed_syscalls" };
@@ -56,7 +55,7 @@ fn unlimited(key: &str) -> String {
 /// The profile, for a program at this path (which is all that may be executed with `processes: none`).
 ///
 /// Errors: every reason of [`unenforceable`].
-pub fn profile(policy: &Policy, program: Option<&Path>) -> Result<String, Vec<String>> {
+pub(crate) fn profile(policy: &Policy, program: Option<&Path>) -> Result<String, Vec<String>> {
     let missing = unenforceable(policy);
     if !missing.is_empty() {
         return Err(missing);
@@ -143,7 +142,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets;
+    use workspace::presets;
 
     /// A policy that macOS can hold, with nothing of this host in it.
     fn policy() -> Policy {

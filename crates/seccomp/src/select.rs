@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::calls;
-use super::groups::{self, GROUPS, NEVER};
-use crate::error::SandboxError;
-use crate::policy::{Backend, Network, Policy, Processes};
+use crate::calls;
+use crate::groups::{self, GROUPS, NEVER};
+use crate::{Asked, Network, Processes, Refused};
 
 /// What a filter is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +18,8 @@ pub(crate) struct Selection {
     /// Whether Unix sockets may be made that can be connected. Init then carries out every `connect`, so that none of them leads
     /// out; otherwise there are only pairs.
     pub unix: bool,
+    /// Whether space on disk is counted, so that nothing may be taken before it is written.
+    pub disk: bool,
     /// Whether the launcher alone may execute, and that once: the policy allows nobody to.
     pub once: bool,
 }
@@ -28,13 +29,13 @@ const STARTS: &[&str] = &["fork", "vfork", "execve", "execveat"];
 
 impl Selection {
     /// Works it out.
-    pub fn of(policy: &Policy) -> Result<Self, SandboxError> {
-        let children = policy.processes != Processes::None;
-        let words: Vec<&str> = match policy.allowed_syscalls.as_slice() {
-            [] => default_words(policy, children),
+    pub fn of(asked: &Asked) -> Result<Self, Refused> {
+        let children = asked.processes != Processes::None;
+        let words: Vec<&str> = match asked.allowed_syscalls.as_slice() {
+            [] => default_words(asked, children),
             words => words.iter().map(String::as_str).collect(),
         };
-        let listed = matches!(policy.processes, Processes::Exec(_));
+        let listed = asked.processes == Processes::Listed;
         let mut allowed = BTreeSet::new();
         for word in words {
             let calls = expand(word)?;
@@ -50,15 +51,16 @@ impl Selection {
         Ok(Self {
             allowed,
             children,
-            families: families(policy, children),
-            unix: children && is_checkable(policy),
+            families: families(asked, children),
+            unix: children && asked.is_checkable && asked.network != Network::Open,
+            disk: asked.disk,
             once,
         })
     }
 }
 
-fn default_words(policy: &Policy, children: bool) -> Vec<&'static str> {
-    match (children, &policy.network) {
+fn default_words(asked: &Asked, children: bool) -> Vec<&'static str> {
+    match (children, &asked.network) {
         (true, _) => vec!["@tool"],
         (false, Network::None) => vec!["@worker"],
         (false, _) => vec!["@worker", "@net-client"],
@@ -67,23 +69,17 @@ fn default_words(policy: &Policy, children: bool) -> Vec<&'static str> {
 
 /// Sockets outside of these lead past the network namespace (`AF_VSOCK`), to the kernel (`AF_NETLINK`, `AF_ALG`), or
 /// need rights that nobody has inside.
-fn families(policy: &Policy, children: bool) -> &'static [u32] {
+fn families(asked: &Asked, children: bool) -> &'static [u32] {
     const INET: u32 = libc::AF_INET as u32;
     const INET6: u32 = libc::AF_INET6 as u32;
-    match (children, &policy.network) {
+    match (children, &asked.network) {
         (false, Network::None) => &[],
         _ => &[INET, INET6],
     }
 }
 
-/// Whether init can tell the sockets inside from others: by their network namespace. In a container a filter further out would
-/// have to let it.
-fn is_checkable(policy: &Policy) -> bool {
-    policy.network != Network::Open && policy.backend == Backend::Kernel
-}
-
 /// The calls that a word of `allowed_syscalls` means.
-fn expand(word: &str) -> Result<Vec<&'static str>, SandboxError> {
+fn expand(word: &str) -> Result<Vec<&'static str>, Refused> {
     if let Some(name) = word.strip_prefix('@') {
         return groups::group(name).map(groups::Group::all).ok_or_else(|| unknown_group(name));
     }
@@ -97,7 +93,7 @@ fn expand(word: &str) -> Result<Vec<&'static str>, SandboxError> {
     Ok(vec![call])
 }
 
-fn contradiction(word: &str, call: &str) -> SandboxError {
+fn contradiction(word: &str, call: &str) -> Refused {
     let brings = if word == call { String::new() } else { format!(" brings `{call}`, which") };
     refused(format!(
         "allowed_syscalls: `{word}`{brings} starts processes, and processes: none forbids it; take it out, or use \
@@ -106,7 +102,7 @@ fn contradiction(word: &str, call: &str) -> SandboxError {
 }
 
 /// Landlock knows files by where they are; one in memory is nowhere, and everybody may execute it.
-fn nameless(word: &str) -> SandboxError {
+fn nameless(word: &str) -> Refused {
     let brings = if word == "memfd_create" { String::new() } else { " brings `memfd_create`, which".to_owned() };
     refused(format!(
         "allowed_syscalls: `{word}`{brings} makes files in memory that could be executed, and processes: exec lets only \
@@ -114,7 +110,7 @@ fn nameless(word: &str) -> SandboxError {
     ))
 }
 
-fn unknown_group(name: &str) -> SandboxError {
+fn unknown_group(name: &str) -> Refused {
     let known = || GROUPS.iter().map(|group| group.name);
     let hint = match calls::most_like(name, known()) {
         Some(nearest) => format!("did you mean `@{nearest}`?"),
@@ -123,7 +119,7 @@ fn unknown_group(name: &str) -> SandboxError {
     refused(format!("allowed_syscalls: there is no group `@{name}`; {hint}"))
 }
 
-fn unknown_call(word: &str) -> SandboxError {
+fn unknown_call(word: &str) -> Refused {
     let hint = match calls::nearest(word) {
         _ if groups::group(word).is_some() => format!("did you mean the group `@{word}`?"),
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -132,6 +128,6 @@ fn unknown_call(word: &str) -> SandboxError {
     refused(format!("allowed_syscalls: there is no system call `{word}`; {hint}"))
 }
 
-fn refused(what: String) -> SandboxError {
-    SandboxError::Policy(what)
+fn refused(what: String) -> Refused {
+    Refused(what)
 }

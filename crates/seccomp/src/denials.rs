@@ -9,11 +9,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use super::calls::Arch;
-use super::groups::NEVER;
+use crate::calls::Arch;
+use crate::groups::NEVER;
 
 /// Numbers of system calls that are counted, from 0; the kernel has less than 500.
-pub(crate) const CALLS_MAX: usize = 512;
+pub const CALLS_MAX: usize = 512;
 
 /// A system call that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl fmt::Display for Denial {
 
 /// The counters.
 #[derive(Debug)]
-pub(crate) struct Denials(File);
+pub struct Denials(File);
 
 impl Denials {
     /// The counters in this file.
@@ -57,6 +57,9 @@ impl Denials {
     }
 
     /// Sets the counter of one call. Wrong numbers count as nothing.
+    ///
+    /// # Errors
+    /// Those of the file.
     pub fn write(&self, number: usize, count: u32) -> io::Result<()> {
         if number < CALLS_MAX { self.0.write_all_at(&count.to_le_bytes(), 4 * number as u64) } else { Ok(()) }
     }
