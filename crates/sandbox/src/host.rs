@@ -103,6 +103,7 @@ fn seen_inside(probe: &Probe<'_>) -> Vec<Check> {
     let status = probe.read(Network::Gateway, "/proc/self/status");
     let interfaces = probe.read(Network::None, "/proc/net/dev");
     let mounts = probe.read(Network::None, "/proc/self/mounts");
+    let limits = probe.read(Network::None, "/proc/self/limits");
     let ipc = probe.say(presets::tool(), &["readlink", "/proc/self/ns/ipc"]);
     vec![
         check("a sandbox can be launched", "user, mount, process, network and IPC namespaces", &status, |_| true),
@@ -126,6 +127,10 @@ fn seen_inside(probe: &Probe<'_>) -> Vec<Check> {
             ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
                 .iter()
                 .all(|set| field(text, set) == Some("0000000000000000"))
+        }),
+        check("no core dumps", "a limit on their size", &limits, |text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("Max core file size"));
+            line.is_some_and(|line| line.split_whitespace().take(2).eq(["1", "1"]))
         }),
         seccomp_check(probe, &status),
     ]

@@ -5,8 +5,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::files::loot;
 use crate::scene::c_path;
@@ -17,6 +22,32 @@ pub(crate) const PROBES: &[Probe] = &[
     Probe::new("ipc_abstract_datagram", "sends to an abstract datagram socket", abstract_datagram),
     Probe::new("ipc_path_unix", "connects to a socket of another agent", |s| {
         greeting(UnixStream::connect(s.path("socket")?))
+    }),
+    Probe::new("ipc_shown_unix", "connects to a host service whose socket lies in a shown folder", |s| {
+        greeting(UnixStream::connect(shown(s, "socket")?))
+    }),
+    Probe::new("ipc_shown_unix_link", "the same by a link of its own", |s| {
+        let link = s.path("tmp")?.join("link");
+        symlink(shown(s, "socket")?, &link)?;
+        greeting(UnixStream::connect(link))
+    }),
+    Probe::new("ipc_shown_unix_relative", "the same by a name in its own folder", |s| {
+        std::env::set_current_dir(s.path("shown_hub")?)?;
+        greeting(UnixStream::connect("socket"))
+    }),
+    Probe::new("ipc_shown_unix_descriptor", "the same by the file of the socket", |s| {
+        let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(shown(s, "socket")?)?;
+        greeting(UnixStream::connect(format!("/proc/self/fd/{}", file.as_raw_fd())))
+    }),
+    Probe::new("ipc_shown_unix_nonblocking", "the same without waiting", nonblocking),
+    Probe::new("ipc_shown_unix_exchanged", "the same with an address that another thread exchanges", exchanged),
+    Probe::new("ipc_shown_datagram", "sends to a host service whose socket lies in a shown folder", |s| {
+        UnixDatagram::unbound()?.send_to(b"planted", shown(s, "datagrams")?)?;
+        escaped("it was sent")
+    }),
+    Probe::new("ipc_shown_datagram_pair", "the same with one of a pair of sockets", |s| {
+        UnixDatagram::pair()?.0.send_to(b"planted", shown(s, "datagrams")?)?;
+        escaped("it was sent")
     }),
     Probe::new("ipc_sysv_shm", "reads shared memory (System V)", sysv_shm),
     Probe::new("ipc_sysv_sem", "sees semaphores (System V)", sysv_semaphores),
@@ -45,6 +76,69 @@ pub(crate) fn socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_i
     // SAFETY: no pointers are involved.
     check(unsafe { libc::socket(family, kind, protocol) })?;
     escaped("a socket was made")
+}
+
+/// What lies in the folder that is shown to read.
+fn shown(scene: &Scene, name: &str) -> io::Result<PathBuf> {
+    Ok(scene.path("shown_hub")?.join(name))
+}
+
+/// A Unix socket's address in memory.
+fn address(path: &Path) -> libc::sockaddr_un {
+    // SAFETY: all zero is a value of the type.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    address
+}
+
+/// Connects a new socket to whatever is at this place when the kernel looks.
+fn connect(address: *const libc::sockaddr_un, flags: libc::c_int) -> io::Result<UnixStream> {
+    // SAFETY: the address is as long as is told; the descriptor is new and nobody else's.
+    unsafe {
+        let fd = check(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | flags, 0))? as i32;
+        let stream = UnixStream::from_raw_fd(fd);
+        check(libc::connect(fd, address.cast(), size_of::<libc::sockaddr_un>() as u32))?;
+        Ok(stream)
+    }
+}
+
+fn nonblocking(scene: &Scene) -> io::Result<Outcome> {
+    let address = address(&shown(scene, "socket")?);
+    let stream = connect(&raw const address, libc::SOCK_NONBLOCK)?;
+    stream.set_nonblocking(false)?;
+    greeting(Ok(stream))
+}
+
+/// The address is that of a socket of its own half of the time.
+fn exchanged(scene: &Scene) -> io::Result<Outcome> {
+    let own = scene.path("tmp")?.join("own");
+    let _listener = UnixListener::bind(&own)?;
+    let addresses = [address(&own), address(&shown(scene, "socket")?)];
+    let (place, over) =
+        (Box::leak(Box::new(addresses[0])) as *mut libc::sockaddr_un as usize, Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&over);
+    let thread = std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            for address in addresses {
+                // SAFETY: the place is there for good, and what is read from it meanwhile is only ever an address.
+                unsafe { (place as *mut libc::sockaddr_un).write_volatile(address) };
+            }
+        }
+    });
+    let until = Instant::now() + Duration::from_secs(3);
+    let tried = std::iter::repeat(()).take_while(|()| Instant::now() < until).find_map(|()| {
+        std::thread::yield_now();
+        let stream = connect(place as *const libc::sockaddr_un, libc::SOCK_NONBLOCK).ok()?;
+        let theirs = stream.peer_addr().ok().and_then(|peer| Some(peer.as_pathname()? != own)).unwrap_or(false);
+        theirs.then_some(stream)
+    });
+    over.store(true, Ordering::Relaxed);
+    let _ = thread.join();
+    tried.map_or_else(|| held("never"), |stream| greeting(stream.set_nonblocking(false).map(|()| stream)))
 }
 
 fn abstract_unix(scene: &Scene) -> io::Result<Outcome> {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, Probe, Scene, check, escaped, held};
 
 pub(crate) const PROBES: &[Probe] = &[
+    Probe::new("res_disk_taken_at_once", "takes space on disk without writing", taken_at_once),
+    Probe::new("res_disk_taken_by_ioctl", "the same by another call", taken_by_ioctl),
     Probe::new("res_fork_bomb", "starts more processes than it may", fork_bomb),
     Probe::new("res_thread_bomb", "starts more threads than it may", thread_bomb),
     Probe::new("res_mem_bomb", "takes more memory than it may", |s| memory(s, libc::MAP_PRIVATE)),
@@ -346,4 +348,30 @@ fn log_flood(_: &Scene) -> io::Result<Outcome> {
     (0..OUTPUT / line.len()).try_for_each(|_| out.write_all(&line))?;
     out.write_all(b"\n")?;
     escaped(format!("{OUTPUT} bytes"))
+}
+
+/// Bytes that are taken at once; more than any test lets a tree have.
+const AT_ONCE: libc::off_t = 64 << 20;
+
+/// A file of its own where it may write, in memory if nowhere else.
+fn own_file(scene: &Scene) -> io::Result<File> {
+    let made = |dir: &str| File::create(scene.path(dir)?.join("taken"));
+    made("work").or_else(|_| made("tmp"))
+}
+
+fn taken_at_once(scene: &Scene) -> io::Result<Outcome> {
+    let file = own_file(scene)?;
+    // SAFETY: no pointers are involved.
+    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, AT_ONCE) })?;
+    escaped("it was given")
+}
+
+fn taken_by_ioctl(scene: &Scene) -> io::Result<Outcome> {
+    /// FS_IOC_RESVSP64, and `struct space_resv` (`linux/falloc.h`): kind, from where it counts, start, length, and padding.
+    const RESERVE: libc::c_ulong = 0x4030_582A;
+    let request: [i64; 6] = [0, 0, AT_ONCE, 0, 0, 0];
+    let file = own_file(scene)?;
+    // SAFETY: the request is as long as the kernel reads.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), RESERVE as _, request.as_ptr()) })?;
+    escaped("it was given")
 }

@@ -102,10 +102,19 @@ pub const NEEDS_ROOT: &[&str] = &[
 ];
 
 /// What nothing but the filter of system calls keeps away. None of it reaches anybody else or a file of the host by itself: it
-/// is parts of the kernel that have had faults. (Children of a `worker` are not here: without the filter there is no worker.)
+/// is parts of the kernel that have had faults; except for the sockets of services that lie in a shown folder, which Landlock
+/// keeps away too from its version 9 on. (Children of a `worker` are not here: without the filter there is no worker.)
 pub const ONLY_SECCOMP: &[&str] = &[
     "fs_setuid_bit",
     "ipc_netlink",
+    "ipc_shown_datagram",
+    "ipc_shown_datagram_pair",
+    "ipc_shown_unix",
+    "ipc_shown_unix_descriptor",
+    "ipc_shown_unix_exchanged",
+    "ipc_shown_unix_link",
+    "ipc_shown_unix_nonblocking",
+    "ipc_shown_unix_relative",
     "ipc_vsock",
     "spawn_clone3_proc",
     "sys_add_key",

@@ -115,7 +115,9 @@ fn launcher(scene: &Scene, without: &[&str]) -> Launcher {
     if !without.is_empty() {
         command.extend(["--without".to_owned(), without.join(",")]);
     }
-    Launcher::new(command.into_iter().map(OsString::from).collect()).unwrap()
+    let launcher = Launcher::new(command.into_iter().map(OsString::from).collect()).unwrap();
+    launcher.hide(scene.path("hub.git/kept"));
+    launcher
 }
 
 /// Bytes of memory and of disk that a whole sandbox may hold; less than what the probes want.
@@ -131,6 +133,7 @@ fn policy(scene: &Scene, place: Place, name: &str) -> Policy {
     policy.filesystem.binds.push(bind("work", "/work", preset.work_access()));
     policy.filesystem.binds.push(Bind::read_execute(scene.path("bin"), "/opt"));
     policy.filesystem.binds.push(Bind::read(scene.path("hub.git"), "/hub"));
+    policy.filesystem.binds.push(Bind::write(scene.path("checkout"), "/checkout"));
     policy.filesystem.tmp_bytes = 16 << 20;
     let limits = &mut policy.limits;
     // Those that execute what they copied need room for a whole program, one with what a debugger reads.

@@ -57,6 +57,7 @@ fn own_places(scene: &Scene) -> Vec<String> {
         path("program", "bin/probe"),
         path("suid", "bin/suid"),
         path("shown_hub", "hub.git"),
+        path("checkout", "checkout"),
         "plainly=yes".to_owned(),
     ]
 }
@@ -64,7 +65,9 @@ fn own_places(scene: &Scene) -> Vec<String> {
 /// In a sandbox with this policy.
 pub fn inside(scene: &mut Scene, launcher: &Launcher, policy: Policy, name: &str) -> Result<Ran, SandboxError> {
     let run = word();
-    let own = ["work=/work", "tmp=/tmp", "program=/opt/probe", "suid=/opt/suid", "shown_hub=/hub"].map(str::to_owned);
+    let own =
+        ["work=/work", "tmp=/tmp", "program=/opt/probe", "suid=/opt/suid", "shown_hub=/hub", "checkout=/checkout"]
+            .map(str::to_owned);
     let args = [vec![name.to_owned()], scene.args(), vec![run.clone()], own.to_vec()].concat();
     let args = args.into_iter().map(Into::into).collect();
     let launch = Launch { policy, program: "/opt/probe".into(), args, cwd: "/".into() };

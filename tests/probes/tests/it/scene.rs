@@ -35,13 +35,15 @@ impl Scene {
         let dir = tempfile::Builder::new().prefix("probes-").tempdir().unwrap();
         let path = dir.path();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["work", "tmp", "bin", "home"] {
+        for name in ["work", "tmp", "bin", "home", "checkout"] {
             fs::create_dir(path.join(name)).unwrap();
             give(&path.join(name), uid);
         }
+        // As a folder to write in becomes where there is no filter of system calls: it is the same in every run.
+        fs::set_permissions(path.join("checkout"), fs::Permissions::from_mode(0o700)).unwrap();
         set_programs(path, uid);
         set_files(path, &token, uid);
-        let services = Services::open(&token, uid, &path.join("other/socket"));
+        let services = Services::open(&token, uid, &path.join("other/socket"), &path.join("hub.git"));
         let (other, supervisor) = start_people(path, &token, uid);
         let secret = File::open(path.join("supervisor/secret")).unwrap();
         let _inherited = unsafe { libc::fcntl(secret.as_raw_fd(), libc::F_DUPFD, 50) };
@@ -125,7 +127,7 @@ impl Scene {
     /// Every file of others: where, whose, how and what.
     fn files(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        ["other", "supervisor", "hub.git", "bin"].iter().for_each(|dir| list(&self.path(dir), &mut lines));
+        ["other", "supervisor", "hub.git", "checkout", "bin"].iter().for_each(|dir| list(&self.path(dir), &mut lines));
         lines
     }
 }
@@ -162,13 +164,13 @@ fn set_programs(dir: &Path, uid: u32) {
 
 /// Everything of others that a probe may have changed, as it was.
 fn set_files(dir: &Path, token: &str, uid: u32) {
-    for name in ["other", "supervisor", "hub.git"] {
+    for name in ["other", "supervisor", "hub.git", "checkout"] {
         let _ = fs::create_dir(dir.join(name));
         for entry in fs::read_dir(dir.join(name)).unwrap().map(Result::unwrap) {
             match entry.file_type().unwrap().is_dir() {
                 true => fs::remove_dir_all(entry.path()).unwrap(),
                 // A socket cannot be made again: its service listens on this one.
-                false if entry.file_name() == "socket" => {}
+                false if ["socket", "datagrams"].iter().any(|name| entry.file_name() == *name) => {}
                 false => fs::remove_file(entry.path()).unwrap(),
             }
         }
@@ -183,6 +185,10 @@ fn set_files(dir: &Path, token: &str, uid: u32) {
         ("hub.git/objects/00/object", "object".to_owned()),
         ("hub.git/objects/info/packs", String::new()),
         ("hub.git/hooks/README", String::new()),
+        ("hub.git/kept/secret", format!("SECRET-{token}-kept\n")),
+        ("checkout/.git/config", "[core]\n".to_owned()),
+        ("checkout/.git/HEAD", "ref: refs/heads/main\n".to_owned()),
+        ("checkout/.git/hooks/README", String::new()),
     ];
     for (name, text) in &files {
         let path = dir.join(name);

@@ -14,7 +14,7 @@ use crate::give;
 /// Everything that can be reached without a file.
 pub struct Services {
     arrived: Arc<AtomicUsize>,
-    datagrams: UnixDatagram,
+    datagrams: [UnixDatagram; 2],
     queue: i32,
     queue_name: CString,
     shm: i32,
@@ -26,7 +26,7 @@ pub struct Services {
 
 impl Services {
     /// Opens them for this user; `token` is a word of this scene.
-    pub fn open(token: &str, uid: u32, socket: &Path) -> Self {
+    pub fn open(token: &str, uid: u32, socket: &Path, shown: &Path) -> Self {
         let arrived = Arc::new(AtomicUsize::new(0));
         let greet = |kind: &str| (format!("SECRET-{token}-{kind}"), Arc::clone(&arrived));
         let tcp4 = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -43,9 +43,15 @@ impl Services {
         let by_path = UnixListener::bind(socket).unwrap();
         give(socket, uid);
         serve(greet("socket"), move || by_path.accept().map(|(stream, _)| stream));
+        let in_sight = UnixListener::bind(shown.join("socket")).unwrap();
+        give(&shown.join("socket"), uid);
+        serve(greet("shown"), move || in_sight.accept().map(|(stream, _)| stream));
+        let in_sight = UnixDatagram::bind(shown.join("datagrams")).unwrap();
+        give(&shown.join("datagrams"), uid);
         let datagram_name = format!("probe-datagram-{token}");
         let datagrams = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&datagram_name).unwrap()).unwrap();
-        datagrams.set_nonblocking(true).unwrap();
+        let datagrams = [datagrams, in_sight];
+        datagrams.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
         let posix_shm = format!("/dev/shm/probe-{token}");
         std::fs::write(&posix_shm, format!("SECRET-{token}-posix")).unwrap();
         give(Path::new(&posix_shm), uid);
@@ -74,8 +80,10 @@ impl Services {
             0 => {}
             count => seen.push(format!("{count} connections arrived")),
         }
-        while self.datagrams.recv(&mut [0; 64]).is_ok() {
-            seen.push("a datagram arrived".to_owned());
+        for socket in &self.datagrams {
+            while socket.recv(&mut [0; 64]).is_ok() {
+                seen.push("a datagram arrived".to_owned());
+            }
         }
         let mut message = [0_i8; 8192];
         while unsafe {
