@@ -57,6 +57,7 @@ fn task(number: u32, instructions: String, depends_on: Vec<TaskId>) -> TaskSpec 
         depends_on,
         writes: Writes::Nothing,
         checks: Vec::new(),
+        may_change_nothing: false,
         attempts_max: 3,
         budget: None,
         dispatch: mission::Dispatch::default(),

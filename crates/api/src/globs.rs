@@ -2,9 +2,12 @@
 //!
 //! Both sides of a mission use this one meaning: the plan file is checked with it, and changes are judged by it.
 //! `*` and `?` stop at `/`, `**` crosses it, `{a,b}` and `[a-z]` choose; a path without any of these is itself, and a
-//! folder is written `folder/**`. Paths are those that git prints: relative to the repository's root, with `/`.
+//! folder is written `folder/**`. A path that is called exactly as a glob is written is covered too, and `[id]` is also the
+//! folder of that name. Paths are those that git prints: relative to the repository's root, with `/`.
 
 use crate::source::checker::{Wrong, quote};
+use std::collections::BTreeSet;
+
 use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 /// Longest glob in bytes; longer than any path that Linux accepts in one call.
@@ -12,7 +15,11 @@ pub const GLOB_BYTES_MAX: usize = 4_096;
 
 /// A compiled write-set.
 #[derive(Clone, Debug)]
-pub struct Globs(GlobSet);
+pub struct Globs {
+    set: GlobSet,
+    /// The globs as they are written: a path that is called so is meant, whatever its signs would mean.
+    written: BTreeSet<String>,
+}
 
 /// Why a list of globs cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,20 +40,32 @@ impl Globs {
         let refuse = |wrong: Wrong| GlobError { what: wrong.what, fix: wrong.fix };
         let mut set = GlobSetBuilder::new();
         for glob in globs {
-            set.add(parse(glob.as_ref()).map_err(refuse)?.glob().clone());
+            for meaning in meanings(glob.as_ref()) {
+                set.add(parse(&meaning).map_err(refuse)?.glob().clone());
+            }
         }
-        set.build().map(Self).map_err(|error| refuse(Wrong::new(error.to_string(), "use fewer or simpler globs")))
+        let written = globs.iter().map(|glob| glob.as_ref().to_owned()).collect();
+        let set = set.build().map_err(|error| refuse(Wrong::new(error.to_string(), "use fewer or simpler globs")))?;
+        Ok(Self { set, written })
     }
 
     /// Whether this path may be changed.
     pub fn cover(&self, path: &str) -> bool {
-        self.0.is_match(path)
+        self.set.is_match(path) || self.written.contains(path)
     }
 
     /// The paths that may not be changed, in the given order.
     pub fn outside<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         paths.into_iter().filter(|path| !self.cover(path)).collect()
     }
+}
+
+/// What a glob can mean: itself, and where it has `[…]`, the same with these brackets as they are. Frameworks name folders
+/// so (`app/[id]/page.tsx`), and whoever writes such a path means it.
+fn meanings(text: &str) -> Vec<String> {
+    let literal = text.replace('[', "\\[").replace(']', "\\]");
+    let has_class = text.contains('[') && !text.contains('\\');
+    [Some(text.to_owned()), has_class.then_some(literal)].into_iter().flatten().collect()
 }
 
 /// One glob of a write-set.
@@ -86,6 +105,16 @@ mod tests {
         let globs = Globs::compile(&["src/*.py", "docs/**", "a[0-9].txt", "Makefile"]).unwrap();
         let paths = ["src/a.py", "src/deep/a.py", "docs/x/y.md", "a1.txt", "ab.txt", "Makefile", "sub/Makefile"];
         assert_eq!(globs.outside(paths), ["src/deep/a.py", "ab.txt", "sub/Makefile"]);
+    }
+
+    #[test]
+    fn a_path_that_is_called_so_is_meant() {
+        let globs = Globs::compile(&["app/[id]/page.tsx", "routes/[...slug]/**", "a{b}.txt", "w?.md"]).unwrap();
+        let mine =
+            ["app/[id]/page.tsx", "app/i/page.tsx", "routes/[...slug]/x/y.ts", "a{b}.txt", "ab.txt", "w?.md", "wx.md"];
+        assert_eq!(globs.outside(mine), Vec::<&str>::new());
+        let others = ["app/[slug]/page.tsx", "app/[id]/other.tsx", "routes/[other]/x"];
+        assert_eq!(globs.outside(others), others);
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Task {
     pub writes: Writes,
     /// What must succeed at the merge commit; at least one unless it changes nothing.
     pub checks: Vec<Check>,
+    /// Whether a result that changes nothing is as good as one that changes something.
+    pub may_change_nothing: bool,
     /// How many attempts before a person is asked; at least 1.
     pub attempts_max: u32,
     /// How much one attempt may spend in all, in millionths of a US dollar.

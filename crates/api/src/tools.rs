@@ -177,6 +177,9 @@ pub struct Checkpointed {
     pub commit: String,
     /// How many files differ from where the task began.
     pub files_changed: u32,
+    /// What is in the workspace and not in the snapshot, and why, a line each; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// Arguments of `submit_result`.

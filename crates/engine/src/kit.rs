@@ -159,6 +159,7 @@ impl<'a> Bench<'a> {
             depends_on: Vec::new(),
             writes: Writes::Nothing,
             checks: Vec::new(),
+            may_change_nothing: false,
             attempts_max: 1,
             budget: None,
             dispatch: mission::Dispatch::default(),

@@ -184,7 +184,10 @@ impl AgentTools {
         let taken = hands.checkpoint(self.agent, &label).await?;
         let commit = taken.commit.to_string();
         self.tell(Input::CheckpointTaken { agent: self.agent, key, commit: commit.clone() }).await?;
-        json(Checkpointed { commit, files_changed: u32::try_from(taken.files_changed).unwrap_or(u32::MAX) })
+        let left = crate::hands::left::told(&taken.left_out, None);
+        let left_out = left.tell().lines().map(|line| line.trim().to_owned()).collect();
+        let files_changed = u32::try_from(taken.files_changed).unwrap_or(u32::MAX);
+        json(Checkpointed { commit, files_changed, left_out })
     }
 
     async fn submit_result(&self, key: String, summary: String) -> Answer {

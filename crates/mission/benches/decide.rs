@@ -170,7 +170,8 @@ impl Run {
         self.tell(Input::CheckpointTaken { agent, key, commit: "kept".into() });
         let key = self.key();
         self.tell(Input::ResultSubmitted { agent, key, summary: "It works.".into() });
-        let work = Work::Changed { commit: format!("{effect:040}"), paths: 1, outside: vec![] };
+        let work =
+            Work::Changed { commit: format!("{effect:040}"), paths: 1, outside: vec![], left_out: Default::default() };
         self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: None, problem: None });
     }
 
@@ -195,6 +196,7 @@ fn plan(tasks: u32) -> Plan {
         depends_on: n.checked_sub(AGENTS).map(TaskId).into_iter().collect(),
         writes: Writes::Anything,
         checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+        may_change_nothing: false,
         attempts_max: 1,
         budget: None,
         dispatch: mission::Dispatch::default(),

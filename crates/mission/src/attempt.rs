@@ -194,9 +194,12 @@ impl Mission {
             let back = Brief::Returned(Return::Outside(outside.clone()));
             return self.owed_or_not_accepted(now, id, attempt, back);
         }
+        if let Some(facts) = self.incomplete(now, id, attempt, &work) {
+            return facts;
+        }
         let writes = self.plan.tasks.get(attempt.task.index()).map(|task| &task.writes);
         let next = match work {
-            Work::Changed { commit, .. } | Work::Unchanged { commit } if writes != Some(&Writes::Nothing) => {
+            Work::Changed { commit, .. } | Work::Unchanged { commit, .. } if writes != Some(&Writes::Nothing) => {
                 Fact::ChangeQueued { change: ChangeId(self.next.change), attempt: id, commit }
             }
             _ => Fact::TaskDone { task: attempt.task, attempt: id, summary },

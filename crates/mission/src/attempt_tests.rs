@@ -54,6 +54,7 @@ fn at_work(writes: Writes) -> (Mission, EffectId) {
         depends_on: vec![],
         checks: if writes == Writes::Nothing { vec![] } else { vec![check] },
         writes,
+        may_change_nothing: false,
         attempts_max: 1,
         budget: None,
         dispatch: crate::dispatch::Dispatch::default(),

@@ -129,6 +129,16 @@ fn tell_return(text: &mut String, why: &Return) {
                 let _ = writeln!(text, "  {path}");
             }
         }
+        Return::Unchanged(left) => {
+            text.push_str("It changes nothing, so there is nothing to merge.\n");
+            if !left.is_empty() {
+                let _ = write!(text, "This is in your workspace and not part of the change:\n{}", left.tell());
+            }
+        }
+        Return::LeftOut(left) => {
+            let _ = write!(text, "This is in your workspace and not part of the change:\n{}", left.tell());
+            text.push_str("If it is not needed, submit again as it is.\n");
+        }
         Return::Rejected(why) => {
             let _ = writeln!(
                 text,

@@ -349,7 +349,7 @@ impl Mission {
                 self.apply_change_verified(*change, commit, *effect);
             }
             Fact::ChangeReturned { change, why } => self.apply_change_returned(*change, why),
-            Fact::Merged { change, head } => self.apply_merged(*change, head),
+            Fact::Merged { change, head, .. } => self.apply_merged(*change, head),
             Fact::TaskDone { task, attempt, .. } => self.apply_task_done(*task, *attempt),
             Fact::TaskFailed { task, .. } => self.apply_task_failed(*task),
             Fact::TaskSkipped { task, .. } => self.apply_task_skipped(*task),

@@ -392,11 +392,14 @@ pub enum Fact {
         /// Why.
         why: Return,
     },
-    /// The mission branch holds the change; its task is done.
+    /// The mission branch holds the change, or had it already; its task is done.
     Merged {
         change: ChangeId,
         /// The head of the mission branch.
         head: String,
+        /// It had nothing to add: the branch stays where it was.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nothing: bool,
     },
     /// A task whose result is its text is done.
     TaskDone {

@@ -3,6 +3,7 @@
 use crate::{
     dispatch::health::State as HealthState,
     id::{AgentId, AllowanceId, At, AttemptId, EffectId, InterruptId, Micros, RoleId, TaskId},
+    left_out::LeftOuts,
     limits::Limits,
     plan::Plan,
     problem::Problem,
@@ -305,6 +306,9 @@ pub enum Work {
     Unchanged {
         /// The commit where the task began.
         commit: String,
+        /// What is there all the same, and could not or should not be saved.
+        #[serde(default, skip_serializing_if = "LeftOuts::is_empty")]
+        left_out: LeftOuts,
     },
     /// Something differs.
     Changed {
@@ -314,6 +318,9 @@ pub enum Work {
         paths: u32,
         /// Paths outside the task's write-set, the first few.
         outside: Vec<String>,
+        /// What is not in the checkpoint, and why.
+        #[serde(default, skip_serializing_if = "LeftOuts::is_empty")]
+        left_out: LeftOuts,
     },
     /// It cannot be taken over as it is: too large, or not sound.
     Rejected {

@@ -80,7 +80,9 @@ impl Mission {
     pub(crate) fn change_merged(&self, effect: EffectId) -> Decision {
         let Wanted::Merge(change) = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
         match self.changes.get(&change).map(|change| &change.state) {
-            Some(ChangeState::Merging { to, .. }) => Ok(vec![Fact::Merged { change, head: to.clone() }]),
+            Some(ChangeState::Merging { from, to }) => {
+                Ok(vec![Fact::Merged { change, head: to.clone(), nothing: from == to }])
+            }
             _ => Err(Rejected::Stale(effect)),
         }
     }

@@ -63,6 +63,9 @@ pub struct TaskSpec {
     /// How much one attempt may spend in all; without it only the mission's budget bounds it.
     #[serde(default)]
     pub budget: Option<Micros>,
+    /// A result without a change is as good: what is to be done may have been done already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_change_nothing: bool,
     /// Who may do it beside its role.
     #[serde(default, skip_serializing_if = "Dispatch::is_default")]
     pub dispatch: Dispatch,
@@ -273,6 +276,7 @@ mod tests {
             depends_on: depends_on.iter().map(|&task| TaskId(task)).collect(),
             writes: Writes::Anything,
             checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+            may_change_nothing: false,
             attempts_max: 1,
             budget: None,
             dispatch: Dispatch::default(),

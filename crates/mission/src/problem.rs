@@ -189,6 +189,11 @@ fn returned(why: &Return) -> String {
         Return::Conflict { .. } => "it conflicts with what others have merged".to_owned(),
         Return::Outside(paths) => format!("it changes paths that are not its own: {}", paths.join(", ")),
         Return::Rejected(why) => format!("it cannot be taken over: {}", one_line(why)),
+        Return::Unchanged(left) => left.first().map_or_else(
+            || "it was submitted and changes nothing".to_owned(),
+            |first| format!("it was submitted and changes nothing: {first}"),
+        ),
+        Return::LeftOut(left) => format!("a part of it is not in the change: {}", left.first().unwrap_or_default()),
     }
 }
 

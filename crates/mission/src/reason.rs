@@ -6,6 +6,7 @@ use crate::{
     dispatch::ranking::Ranking,
     id::{AllowanceId, AttemptId, RoleId, TaskId},
     input::{CheckRun, Stop},
+    left_out::LeftOuts,
     problem::{Cause, Problem},
 };
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,10 @@ pub enum Return {
     Outside(Vec<String>),
     /// It cannot be taken over as it is; what is wrong with it.
     Rejected(String),
+    /// It is empty, where the task is to change something; what is there and not part of it.
+    Unchanged(LeftOuts),
+    /// It lacks something of the workspace that may have been meant to be part of it.
+    LeftOut(LeftOuts),
 }
 
 /// What an interrupt is about; its kind follows from it.

@@ -13,6 +13,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use store::Recorded;
 
+/// The state of a task, and the outcome of an attempt, that is done and had nothing to add.
+pub(super) const NOTHING: &str = "nothing to merge";
+
 /// Everything that the readings need, built from facts alone.
 #[derive(Default)]
 pub(super) struct History {
@@ -44,6 +47,8 @@ pub(super) struct TaskHistory {
     pub(super) merge_commit: Option<String>,
     /// The last commit that holds work on it.
     pub(super) work_commit: Option<String>,
+    /// It is done, and had nothing to add to the branch.
+    pub(super) changed_nothing: bool,
     pub(super) checks: Vec<CheckView>,
     pub(super) summary: Option<String>,
     pub(super) why_not: Option<String>,
@@ -60,7 +65,7 @@ pub struct AttemptView {
     pub began_at_ms: u64,
     /// When it was over.
     pub ended_at_ms: Option<u64>,
-    /// `running`, `merged`, `done` (a task whose result is its text) or `failed`.
+    /// `running`, `merged`, `nothing to merge`, `done` (a task whose result is its text) or `failed`.
     pub outcome: &'static str,
     /// Why it failed.
     pub why: Option<String>,
@@ -189,7 +194,8 @@ impl History {
                 let checks = checks.iter().map(CheckView::of).collect();
                 self.trail.attempt_of(*change).and_then(|attempt| self.verified.insert(attempt, checks));
             }
-            Fact::Merged { change, head } => {
+            Fact::Merged { change, head, nothing } => {
+                let head = Some(head.as_str()).filter(|_| !nothing);
                 self.trail.attempt_of(*change).into_iter().for_each(|attempt| self.merged(at_ms, attempt, head));
             }
             Fact::TaskDone { task, attempt, summary } => {
@@ -251,12 +257,14 @@ impl History {
         self.with(attempt, |one| one.returns.push(back));
     }
 
-    fn merged(&mut self, at_ms: u64, attempt: AttemptId, head: &str) {
-        self.end(at_ms, attempt, "merged", None);
+    /// The change is on the branch, at a commit of its own unless it had nothing to add.
+    fn merged(&mut self, at_ms: u64, attempt: AttemptId, head: Option<&str>) {
+        self.end(at_ms, attempt, if head.is_some() { "merged" } else { NOTHING }, None);
         let checks = self.verified.remove(&attempt).unwrap_or_default();
         let Some((task, index)) = self.attempts.get(&attempt) else { return };
         let task = self.tasks.entry(*task).or_default();
-        task.merge_commit = Some(head.to_owned());
+        task.merge_commit = head.map(str::to_owned);
+        task.changed_nothing = head.is_none();
         task.checks = checks;
         task.summary = task.attempts.get(*index).and_then(|one| one.summary.clone());
     }

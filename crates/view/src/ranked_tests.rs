@@ -52,6 +52,7 @@ fn task(name: &str, roles: &[u32], compete: bool) -> TaskSpec {
         depends_on: vec![],
         writes: Writes::Anything,
         checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+        may_change_nothing: false,
         attempts_max: 4,
         budget: None,
         dispatch: Dispatch { also, compete, profile, ..Dispatch::default() },
@@ -133,7 +134,7 @@ impl Play {
             self.tell(Input::AgentReady { effect: effect.id });
         }
         let turn = self.mission.in_flight().find(|effect| matches!(effect.kind, EffectKind::RunTurn { .. })).unwrap();
-        let work = Work::Unchanged { commit: "base".into() };
+        let work = Work::Unchanged { commit: "base".into(), left_out: Default::default() };
         self.tell(Input::TurnEnded { effect: turn.id, stop: Stop::Refusal, work, said: None, problem: None });
         self.tell(Input::Woke);
     }
@@ -162,7 +163,7 @@ impl Play {
     fn the_other_ends(&mut self) {
         let is_b = |effect: &Effect| matches!(effect.kind, EffectKind::RunTurn { task: TaskId(1), .. });
         let effect = self.mission.in_flight().find(is_b).unwrap().id;
-        let work = Work::Unchanged { commit: "base".into() };
+        let work = Work::Unchanged { commit: "base".into(), left_out: Default::default() };
         self.tell(Input::TurnEnded { effect, stop: Stop::Done, work, said: Some("Done.".into()), problem: None });
     }
 

@@ -4,6 +4,7 @@ use super::{
     allowances::{BudgetLimitView, more_and_no},
     health::{self, HealthView},
     history::History,
+    history::NOTHING,
     words::{change_word, process_word, status_word, task_word},
 };
 use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId, TaskState};
@@ -98,7 +99,7 @@ pub struct TaskView {
     pub title: String,
     /// The role that does it.
     pub role: String,
-    /// `waiting`, `ready`, `running`, `resting`, `asking`, `merged`, `done` (its result is a text), `failed`, `skipped`, `superseded` or `not done`.
+    /// `waiting`, `ready`, `running`, `resting`, `asking`, `merged`, `nothing to merge`, `done` (its result is a text), `failed`, `skipped`, `superseded` or `not done`.
     pub state: &'static str,
     /// The tasks that it waits for.
     pub waits_for: Vec<String>,
@@ -313,7 +314,11 @@ fn tasks(history: &History) -> Vec<TaskView> {
     let view = |(spec, id): (&mission::TaskSpec, TaskId)| {
         let past = history.tasks.get(&id);
         let merge_commit = past.and_then(|past| past.merge_commit.clone());
-        let state = if merge_commit.is_some() { "merged" } else { task_word(mission, id) };
+        let state = match &merge_commit {
+            Some(_) => "merged",
+            None if past.is_some_and(|past| past.changed_nothing) => NOTHING,
+            None => task_word(mission, id),
+        };
         let task = mission.task(id);
         let missing = spec.depends_on.iter().copied().filter(|id| state == "waiting" && undone(id));
         TaskView {
@@ -338,7 +343,7 @@ fn tasks(history: &History) -> Vec<TaskView> {
 impl TaskView {
     /// Whether it is done, so that nothing is to be said of why not.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, "merged" | "done")
+        matches!(self.state, "merged" | "done" | NOTHING)
     }
 
     /// Whether a person may give it another round of attempts.

@@ -231,6 +231,9 @@ impl Teller {
                 (Detail, format!("{} at the merge commit ({ms} ms)", count(number, "check passes", "checks pass")))
             }
             Fact::ChangeReturned { why, .. } => (Notice, format!("sent back: {}", return_word(why))),
+            Fact::Merged { head, nothing: true, .. } => {
+                (Notice, format!("nothing to merge: it changes nothing; its checks pass at {}", short(head)))
+            }
             Fact::Merged { head, .. } => (Step, format!("merged, verified at {}", short(head))),
             Fact::TaskDone { summary, .. } => (Step, format!("done: {}", first_line(summary))),
             Fact::TaskFailed { why, .. } => (Notice, format!("will not be done: {why}")),

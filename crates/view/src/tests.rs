@@ -19,6 +19,7 @@ fn plan() -> Plan {
         depends_on: depends_on.iter().copied().map(TaskId).collect(),
         writes: if checks.is_empty() { Writes::Nothing } else { Writes::Anything },
         checks: checks.iter().map(|run| Check { run: (*run).to_owned(), timeout_ms: 60_000 }).collect(),
+        may_change_nothing: false,
         attempts_max: 2,
         budget: None,
         dispatch: mission::Dispatch::default(),
@@ -105,7 +106,7 @@ fn middle() -> Vec<Fact> {
             checks: checked(true),
             effect: EffectId(7),
         },
-        Fact::Merged { change: ChangeId(1), head: MERGED.to_owned() },
+        Fact::Merged { change: ChangeId(1), head: MERGED.to_owned(), nothing: false },
         Fact::InterruptRaised {
             interrupt: InterruptId(0),
             about: About::Question(dates),

@@ -70,6 +70,11 @@ pub(super) fn return_word(why: &Return) -> String {
         Return::Conflict { .. } => "it conflicts with what others have merged".to_owned(),
         Return::Outside(paths) => format!("it changes paths that are not its own: {}", paths.join(", ")),
         Return::Rejected(why) => format!("it cannot be taken over: {}", why.lines().next().unwrap_or_default()),
+        Return::Unchanged(left) => match left.first() {
+            Some(first) => format!("it changes nothing: {first}"),
+            None => "it changes nothing".to_owned(),
+        },
+        Return::LeftOut(left) => format!("not part of it: {}", left.first().unwrap_or_default()),
     }
 }
 
@@ -84,6 +89,7 @@ pub(super) fn return_evidence(why: &Return) -> String {
         Return::Conflict { hunks } => hunks.trim_end().to_owned(),
         Return::Outside(_) => String::new(),
         Return::Rejected(why) => why.trim_end().to_owned(),
+        Return::Unchanged(left) | Return::LeftOut(left) => left.tell().trim_end().to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! the same idempotency key.
 
 use crate::{rng::Rng, scenario::Faults};
-use mission::{AgentId, AttemptId, RoleId, Stop, TaskSpec, To, Topic, Work, Writes};
+use mission::{AgentId, AttemptId, LeftOut, LeftOuts, RoleId, Stop, TaskSpec, To, Topic, WhyLeftOut, Work, Writes};
 
 /// One thing that an agent does in a turn.
 #[derive(Clone, Debug)]
@@ -136,22 +136,37 @@ fn draw_recipient(rng: &mut Rng, part: &Part<'_>) -> To {
 fn good_work(part: &Part<'_>) -> Work {
     match (&part.task.writes, part.scratch) {
         (_, true) => Work::None,
-        (Writes::Nothing, false) => Work::Unchanged { commit: part.base.to_owned() },
+        (Writes::Nothing, false) => Work::Unchanged { commit: part.base.to_owned(), left_out: Default::default() },
         _ => {
             let commit = format!("work-{}-{}", part.attempt, part.turn);
-            Work::Changed { commit, paths: 1, outside: vec![] }
+            Work::Changed { commit, paths: 1, outside: vec![], left_out: Default::default() }
         }
     }
+}
+
+fn draw_left_out(rng: &mut Rng) -> LeftOuts {
+    let why = match rng.below(3) {
+        0 => WhyLeftOut::Ignored(".gitignore:1 (dist/)".into()),
+        1 => WhyLeftOut::Unreadable("Permission denied".into()),
+        _ => WhyLeftOut::Special,
+    };
+    let one = LeftOut { path: "dist/".into(), inside: None, why, wanted: rng.chance(500) };
+    LeftOuts { shown: vec![one], more: rng.below(3) as u32 }
 }
 
 fn draw_work(rng: &mut Rng, faults: &Faults, part: &Part<'_>) -> Work {
     let work = good_work(part);
     match work {
         Work::Changed { commit, paths, .. } if rng.chance(faults.outside) => {
-            Work::Changed { commit, paths: paths + 1, outside: vec!["elsewhere".into()] }
+            Work::Changed { commit, paths: paths + 1, outside: vec!["elsewhere".into()], left_out: Default::default() }
+        }
+        Work::Changed { commit, paths, outside, .. } if rng.chance(faults.rejected) => {
+            Work::Changed { commit, paths, outside, left_out: draw_left_out(rng) }
         }
         Work::Changed { .. } if rng.chance(faults.rejected) => Work::Rejected { why: "too large".into() },
-        Work::Changed { .. } if rng.chance(faults.lies) => Work::Unchanged { commit: part.base.to_owned() },
+        Work::Changed { .. } if rng.chance(faults.lies) => {
+            Work::Unchanged { commit: part.base.to_owned(), left_out: draw_left_out(rng) }
+        }
         work => work,
     }
 }

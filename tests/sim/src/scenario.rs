@@ -257,6 +257,7 @@ fn draw_task(rng: &mut Rng, task: u64, tasks: u64, roles: u64) -> TaskSpec {
         depends_on,
         writes,
         checks,
+        may_change_nothing: rng.chance(100),
         attempts_max: rng.range(1, 4) as u32,
         budget: rng.chance(200).then(|| Micros(rng.range(50, 5_000))),
         dispatch: mission::Dispatch::default(),

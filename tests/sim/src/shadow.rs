@@ -87,7 +87,7 @@ impl Shadow {
             Fact::TurnEnded { attempt, work, .. } => drop(self.work.insert(*attempt, work.clone())),
             Fact::ChangeQueued { change, attempt, .. } => drop(self.changes.insert(*change, *attempt)),
             Fact::ChangeVerified { change, commit, .. } => drop(self.verified.insert(*change, commit.clone())),
-            Fact::Merged { change, head } => return self.merged(*change, head),
+            Fact::Merged { change, head, .. } => return self.merged(*change, head),
             Fact::TaskDone { task, attempt, .. } => return self.task_done(*task, *attempt),
             Fact::UsageSettled { usage, .. } => {
                 self.settled += usage.cost.map_or(0, |cost| cost.0);

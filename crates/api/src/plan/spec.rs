@@ -71,6 +71,9 @@ pub(crate) struct TaskSpec {
     #[serde(default)]
     #[schemars(extend("maxItems" = super::CHECKS_MAX))]
     pub(crate) checks: List<CheckSpec>,
+    /// Whether a result that changes nothing is as good: when it may turn out that there is nothing to do. Otherwise a task with
+    /// `writes` that changes none of them gets its result back.
+    pub(crate) may_change_nothing: Option<bool>,
     /// How many attempts before a person is asked.
     #[schemars(extend("minimum" = 1, "maximum" = 100))]
     pub(crate) attempts_max: Option<At<Whole>>,

@@ -84,6 +84,7 @@ fn task(checker: &mut Checker, spec: At<TaskSpec>, roles: &BTreeMap<Name, Role>,
         depends_on: depends_on(checker, spec.depends_on),
         writes,
         checks,
+        may_change_nothing: spec.may_change_nothing.unwrap_or(false),
         attempts_max: checker
             .number("the number of attempts", spec.attempts_max, 1..=100)
             .unwrap_or(limits.attempts_max),

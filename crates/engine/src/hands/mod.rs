@@ -7,6 +7,7 @@ mod activity;
 mod agent;
 mod body;
 mod broker;
+pub(crate) mod left;
 mod merge;
 mod permit;
 mod transcript;

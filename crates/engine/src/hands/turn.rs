@@ -1,6 +1,6 @@
 //! One turn: workspace, session, prompt, and what the workspace holds when the agent is idle again.
 
-use super::{Failed, Hands, agent::Live, commit};
+use super::{Failed, Hands, agent::Live, commit, left};
 use crate::causes;
 use agents::acp::{AgentError, SessionId, Usage};
 use api::{
@@ -198,8 +198,9 @@ impl Hands {
         let label = format!("{} at the end of turn {}", live.name, order.turn);
         let checkpoint = live.workspace.checkpoint(&label, self.tools.clock.now().0).await?;
         let commit = checkpoint.commit.to_string();
+        let left_out = left::told(&checkpoint.left_out, globs);
         if checkpoint.files_changed == 0 {
-            return Ok(Work::Unchanged { commit });
+            return Ok(Work::Unchanged { commit, left_out });
         }
         let outside = match globs {
             None => Vec::new(),
@@ -209,7 +210,12 @@ impl Hands {
                 outside.into_iter().take(OUTSIDE_MAX).map(str::to_owned).collect()
             }
         };
-        Ok(Work::Changed { commit, paths: u32::try_from(checkpoint.files_changed).unwrap_or(u32::MAX), outside })
+        Ok(Work::Changed {
+            commit,
+            paths: u32::try_from(checkpoint.files_changed).unwrap_or(u32::MAX),
+            outside,
+            left_out,
+        })
     }
 }
 

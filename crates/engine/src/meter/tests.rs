@@ -54,6 +54,7 @@ impl Books {
             depends_on: Vec::new(),
             writes: Writes::Anything,
             checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+            may_change_nothing: false,
             attempts_max: 2,
             budget: (number == 0 && cap.is_some()).then_some(Micros(16_000)),
             dispatch: mission::Dispatch::default(),

@@ -70,6 +70,7 @@ fn spec(
             .iter()
             .map(|check| Check { run: check.run.clone(), timeout_ms: check.timeout_ms })
             .collect(),
+        may_change_nothing: task.may_change_nothing,
         attempts_max: task.attempts_max,
         budget: task.budget_micros.map(Micros),
         dispatch: Dispatch {

@@ -4,6 +4,7 @@
 
 mod allowances;
 mod golden;
+mod left_out;
 mod money;
 mod play;
 mod reasons;

@@ -96,6 +96,7 @@ pub fn task(name: &str, depends_on: &[u32]) -> TaskSpec {
         depends_on: depends_on.iter().map(|task| TaskId(*task)).collect(),
         writes: Writes::Anything,
         checks: vec![Check { run: "true".into(), timeout_ms: 1_000 }],
+        may_change_nothing: false,
         attempts_max: 2,
         budget: None,
         dispatch: mission::Dispatch::default(),
@@ -133,7 +134,7 @@ pub fn ended(effect: u64, stop: Stop) -> Input {
 }
 
 pub fn changed() -> Work {
-    Work::Changed { commit: "work".into(), paths: 1, outside: vec![] }
+    Work::Changed { commit: "work".into(), paths: 1, outside: vec![], left_out: Default::default() }
 }
 
 pub fn passed(effect: u64) -> Input {

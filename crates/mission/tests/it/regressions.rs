@@ -15,7 +15,12 @@ fn a_question_that_is_moot_is_not_left_open_when_its_task_goes_on() {
             verify_started change=0 effect=3 onto=base at=7000 ✱ verify_change
         "#]],
     );
-    let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
+    let outside = Work::Changed {
+        commit: "work".into(),
+        paths: 2,
+        outside: vec!["elsewhere".into()],
+        left_out: Default::default(),
+    };
     let back = Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None, problem: None };
     check(
         and(at_work(), [asked("q"), submitted("k"), back]),

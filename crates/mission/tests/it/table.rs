@@ -226,7 +226,12 @@ fn turn_ended_with_a_claim() {
             verify_started change=0 effect=3 onto=base at=6000 ✱ verify_change
         "#]],
     );
-    let outside = Work::Changed { commit: "work".into(), paths: 2, outside: vec!["elsewhere".into()] };
+    let outside = Work::Changed {
+        commit: "work".into(),
+        paths: 2,
+        outside: vec!["elsewhere".into()],
+        left_out: Default::default(),
+    };
     let ended_outside =
         Input::TurnEnded { effect: EffectId(2), stop: Stop::Done, work: outside, said: None, problem: None };
     check(
