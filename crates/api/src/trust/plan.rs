@@ -49,6 +49,7 @@ fn task(asker: &mut Asker<'_>, spec: &TaskSpec, config: &CheckedConfig) {
         writes: _,
         checks: List(checks),
         attempts_max,
+        may_change_nothing: _,
         budget_usd: _,
     } = spec;
     let attempts = u64::from(config.limits.attempts_max);

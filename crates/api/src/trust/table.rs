@@ -155,6 +155,7 @@ pub const KEYS: &[Key] = &[
     Key { key: "task.checks", need: Need::Nothing },
     Key { key: "task.attempts_max", need: Need::Beyond(Kind::Limits, "more than the configuration's") },
     Key { key: "task.budget_usd", need: Need::Nothing },
+    Key { key: "task.may_change_nothing", need: Need::Nothing },
     Key { key: "check.run", need: Need::Nothing },
     Key { key: "check.timeout", need: Need::Beyond(Kind::Limits, "a time longer than the configuration's") },
     // a policy: `sandbox` of a role, `checks`, a file of its own
