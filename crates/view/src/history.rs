@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use store::Recorded;
 
 /// The state of a task, and the outcome of an attempt, that is done and had nothing to add.
-pub(super) const NOTHING: &str = "nothing to merge";
+const NOTHING: &str = "nothing to merge";
 
 /// Everything that the readings need, built from facts alone.
 #[derive(Default)]
@@ -267,6 +267,13 @@ impl History {
         task.changed_nothing = head.is_none();
         task.checks = checks;
         task.summary = task.attempts.get(*index).and_then(|one| one.summary.clone());
+    }
+}
+
+impl TaskHistory {
+    /// How its change came to the branch, once it has.
+    pub(super) fn merged_word(&self) -> Option<&'static str> {
+        self.merge_commit.as_ref().map(|_| "merged").or(self.changed_nothing.then_some(NOTHING))
     }
 }
 

@@ -3,8 +3,7 @@
 use super::{
     allowances::{BudgetLimitView, more_and_no},
     health::{self, HealthView},
-    history::History,
-    history::NOTHING,
+    history::{History, TaskHistory},
     words::{change_word, process_word, status_word, task_word},
 };
 use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId, TaskState};
@@ -314,11 +313,7 @@ fn tasks(history: &History) -> Vec<TaskView> {
     let view = |(spec, id): (&mission::TaskSpec, TaskId)| {
         let past = history.tasks.get(&id);
         let merge_commit = past.and_then(|past| past.merge_commit.clone());
-        let state = match &merge_commit {
-            Some(_) => "merged",
-            None if past.is_some_and(|past| past.changed_nothing) => NOTHING,
-            None => task_word(mission, id),
-        };
+        let state = past.and_then(TaskHistory::merged_word).unwrap_or_else(|| task_word(mission, id));
         let task = mission.task(id);
         let missing = spec.depends_on.iter().copied().filter(|id| state == "waiting" && undone(id));
         TaskView {
@@ -343,7 +338,7 @@ fn tasks(history: &History) -> Vec<TaskView> {
 impl TaskView {
     /// Whether it is done, so that nothing is to be said of why not.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, "merged" | "done" | NOTHING)
+        matches!(self.state, "merged" | "done" | "nothing to merge")
     }
 
     /// Whether a person may give it another round of attempts.
