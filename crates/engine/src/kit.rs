@@ -197,14 +197,13 @@ impl<'a> Bench<'a> {
         if !up {
             return Ok(());
         }
-        let ended = facts.iter().find_map(|fact| match fact {
-            Fact::TurnEnded { stop, .. } => Some(*stop),
+        // The first end counts: after a loss a result that was claimed is taken without another word of the agent.
+        let end = facts.iter().find_map(|fact| match fact {
+            Fact::TurnEnded { stop, .. } => Some((Some(*stop), None)),
+            Fact::AgentLost { reason, .. } => Some((None, Some(reason.clone()))),
             _ => None,
         });
-        let lost = facts.iter().find_map(|fact| match fact {
-            Fact::AgentLost { reason, .. } => Some(reason.clone()),
-            _ => None,
-        });
+        let (ended, lost) = end.unwrap_or_default();
         let problem = match (ended, lost) {
             (Some(stop), _) => format!("the turn ended because {}", stop.tell()),
             (None, Some(reason)) => format!("no turn ended: {reason}"),

@@ -90,6 +90,7 @@ impl Mission {
         agent: AgentId,
         reason: String,
         problem: Option<Box<Problem>>,
+        outside: bool,
     ) -> Decision {
         let entry = self.agents.get(agent.index()).ok_or(Rejected::UnknownAgent(agent))?;
         let reason = crate::opening::shortened(reason);
@@ -103,11 +104,11 @@ impl Mission {
             Process::Up => {
                 let mut facts = self.count_at_loss(now, agent);
                 let last = problem.or_else(|| Some(Box::new(Problem::passing(Cause::Said(reason.clone())))));
-                facts.push(Fact::AgentLost { agent, reason, blame: true });
+                facts.push(Fact::AgentLost { agent, reason, blame: !outside });
                 let attempt = entry.attempt.and_then(|id| self.attempts.get(&id).map(|attempt| (id, attempt)));
                 if let Some((id, attempt)) = attempt
                     && matches!(attempt.state, AttemptState::Working { .. })
-                    && (lasting || attempt.losses >= self.losses_allowed(attempt))
+                    && (lasting || (!outside && attempt.losses >= self.losses_allowed(attempt)))
                 {
                     let why = if lasting { Failure::Unavailable } else { Failure::Lost };
                     facts.extend(self.fail_attempt_for(now, id, why, last));

@@ -101,7 +101,8 @@ impl Mission {
     pub(crate) fn budget_question(&self, now: At) -> Option<Fact> {
         let cap = self.ledger.cap?;
         let Ledger { settled, leased, .. } = self.ledger;
-        let aside = if leased > Micros(0) { format!("{leased} is set aside for other work, ") } else { String::new() };
+        let aside =
+            if leased > Micros(0) { format!("{leased} is set aside for work that is on, ") } else { String::new() };
         let left = cap.less(settled).less(leased);
         let question = format!(
             "The budget of {cap} does not cover the next model call: {settled} is spent, {aside}{left} is left. Approve to allow as much again, answer \

@@ -163,7 +163,9 @@ impl Mission {
             Input::EngineStarted => Ok(self.engine_started()),
             Input::RepositoryPrepared { effect, head } => self.repository_prepared(effect, head),
             Input::AgentReady { effect } => self.agent_ready(effect),
-            Input::AgentLost { agent, reason, problem } => self.agent_lost(now, agent, reason, problem),
+            Input::AgentLost { agent, reason, problem, outside } => {
+                self.agent_lost(now, agent, reason, problem, outside)
+            }
             Input::AgentStopped { effect } => self.agent_stopped(now, effect),
             Input::SessionOpened { attempt, session } => self.session_opened(attempt, session),
             Input::TurnEnded { effect, stop, work, said, problem } => {

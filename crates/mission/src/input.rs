@@ -42,6 +42,8 @@ pub enum Input {
         /// The same as data, where more is known than words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Box<Problem>>,
+        /// Whether its sandbox was killed from outside: that is no fault of the agent.
+        outside: bool,
     },
     /// An agent is stopped and its work kept. Answers `StopAgent`. → `AgentDown`
     AgentStopped {

@@ -4,7 +4,7 @@
 //! uncommitted files nor caches. The check-out is made inside the sandbox and removed afterwards.
 
 use crate::{
-    CheckEnd, CommitId, Error, Process, Result, SandboxExtras, Spoken,
+    CheckEnd, CommitId, Error, ErrorKind, Process, Result, SandboxExtras, Spoken,
     git::ENVIRONMENT,
     layout::{self, INSIDE_WORK},
     program,
@@ -96,12 +96,32 @@ impl Repository {
         extras: &SandboxExtras,
         said: &mut (dyn FnMut(Spoken<'_>) + Send),
     ) -> Result<CheckRun> {
+        let run = self.check_once(candidate, command, extras, said).await?;
+        // Somebody may have killed it from outside, and that would be no fault of what is checked. What kills itself does so again.
+        if killed(run.end) { self.check_once(candidate, command, extras, said).await } else { Ok(run) }
+    }
+
+    async fn check_once(
+        &self,
+        candidate: &CommitId,
+        command: &CheckCommand,
+        extras: &SandboxExtras,
+        said: &mut (dyn FnMut(Spoken<'_>) + Send),
+    ) -> Result<CheckRun> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let dir = self.layout.checks().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         layout::remove_tree(&dir)?;
         self.write_git(&dir.join(".git"), "none", "")?;
         let _removed_at_the_end = Removed(&dir);
-        self.run_check(&dir, candidate.as_str(), command, extras, said).await
+        let run = self.run_check(&dir, candidate.as_str(), command, extras, said).await?;
+        match run.end {
+            // Nobody here stops a check: its sandbox or the launcher of sandboxes was killed.
+            CheckEnd::Stopped => {
+                let what = format!("the sandbox of the check `{}` was killed from outside", command.run);
+                Err(Error::new(ErrorKind::Sandbox, what))
+            }
+            _ => Ok(run),
+        }
     }
 
     async fn run_check(
@@ -166,6 +186,16 @@ fn our_variables() -> impl Iterator<Item = (&'static str, &'static str)> {
     ENVIRONMENT.iter().copied().filter(|(name, _)| name.starts_with("GIT_"))
 }
 
+/// Whether a signal from somebody who wants an end (SIGHUP, SIGINT, SIGKILL, SIGTERM) ended the check or, as shells tell it, a program in it.
+fn killed(end: CheckEnd) -> bool {
+    let signal = match end {
+        CheckEnd::Signal(signal) => signal,
+        CheckEnd::Exit(code) => code - 128,
+        _ => return false,
+    };
+    matches!(signal, 1 | 2 | 9 | 15)
+}
+
 /// Reads the word that ends the check-out.
 async fn begins(stdout: &mut pipe::Receiver) -> bool {
     let mut word = [0; READY.len()];
@@ -180,5 +210,21 @@ impl Drop for Removed<'_> {
     fn drop(&mut self) {
         // What cannot be removed now is removed when its number comes again.
         let _ = layout::remove_tree(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_killed_is_told_from_what_failed() {
+        let ends =
+            [CheckEnd::Signal(9), CheckEnd::Signal(15), CheckEnd::Exit(137), CheckEnd::Exit(143), CheckEnd::Exit(129)];
+        assert!(ends.into_iter().all(killed));
+        let failed =
+            [CheckEnd::Exit(0), CheckEnd::Exit(1), CheckEnd::Exit(127), CheckEnd::Signal(11), CheckEnd::Exit(139)];
+        let ours = [CheckEnd::TimedOut, CheckEnd::MemoryLimit, CheckEnd::Stopped];
+        assert!(!failed.into_iter().chain(ours).any(killed));
     }
 }

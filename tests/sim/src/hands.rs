@@ -39,7 +39,12 @@ impl World {
         }
         body.starting = None;
         if dies {
-            return Some(reported(Input::AgentLost { agent, reason: "died at birth".into(), problem: None }));
+            return Some(reported(Input::AgentLost {
+                agent,
+                reason: "died at birth".into(),
+                problem: None,
+                outside: false,
+            }));
         }
         if fails {
             let failure = match (self.rng.chance(faults.no_space), self.rng.chance(faults.fatal)) {
@@ -61,7 +66,8 @@ impl World {
         let body = self.bodies.get_mut(&agent).filter(|body| body.alive)?;
         body.alive = false;
         body.turn = None;
-        Some(reported(Input::AgentLost { agent, reason: "died".into(), problem: None }))
+        let outside = self.strikes(200);
+        Some(reported(Input::AgentLost { agent, reason: "died".into(), problem: None, outside }))
     }
 
     fn agent_stopped(&mut self, agent: AgentId, effect: EffectId) -> Vec<Tell> {

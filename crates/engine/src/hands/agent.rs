@@ -346,13 +346,17 @@ impl Hands {
     /// the loss of the process that it has started since.
     pub(super) async fn lose(&self, live: &Arc<Live>, reason: String, problem: Option<Problem>) -> Option<Input> {
         let first = !live.ending.swap(true, Ordering::SeqCst);
+        // How it ended by itself, before it is made to.
+        let by_itself = tokio::time::timeout(EXIT_LIMIT, live.control.wait()).await;
         self.forget(live);
         live.broker.close().await;
         let exit = live.control.wait().await;
+        let outside = matches!(by_itself, Ok(workspace::Exit::Killed));
         if first {
             self.scribe(live.name.as_str()).process_ended(exit);
         }
-        first.then_some(Input::AgentLost { agent: live.id, reason, problem: problem.map(Box::new) })
+        let reason = if outside { format!("{reason}; its sandbox was killed from outside") } else { reason };
+        first.then_some(Input::AgentLost { agent: live.id, reason, problem: problem.map(Box::new), outside })
     }
 
     /// Kills the agent, closes its gateway session and takes it out of its place.

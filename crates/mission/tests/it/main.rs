@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod allowances;
+mod claims;
 mod golden;
 mod left_out;
 mod money;

@@ -122,7 +122,7 @@ fn agent_ready_is_given_its_turn() {
 
 #[test]
 fn agent_lost_owes_its_turn_again_until_it_was_lost_too_often() {
-    let lost = || Input::AgentLost { agent: AgentId(0), reason: "killed".into(), problem: None };
+    let lost = || Input::AgentLost { agent: AgentId(0), reason: "killed".into(), problem: None, outside: false };
     check(
         and(at_work(), [lost()]),
         expect![[r#"

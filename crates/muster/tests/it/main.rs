@@ -25,6 +25,7 @@ mod caps;
 mod codex_schema;
 mod demo;
 mod dispatch;
+mod ends;
 mod hidden_costs;
 mod kill_points;
 mod kill_random;

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
 };
 
 /// What came in.
@@ -26,7 +27,7 @@ pub enum Step {
 }
 
 /// What a call used.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// All input, what was cached included.
     pub input: u64,
@@ -37,7 +38,23 @@ pub struct Tokens {
 /// Listens until the test ends.
 pub struct Provider {
     pub address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    books: Arc<Books>,
+}
+
+/// What the provider was asked and has earned, whoever pays it.
+#[derive(Default)]
+struct Books {
+    asked: Mutex<Vec<Asked>>,
+    used: Mutex<Tokens>,
+    more: Condvar,
+}
+
+/// How one provider answers.
+#[derive(Clone)]
+struct Manner<S, B, P> {
+    step: S,
+    bill: B,
+    pause: P,
 }
 
 impl Provider {
@@ -48,33 +65,61 @@ impl Provider {
 
     /// A provider that has the same answer for every turn, and so no end.
     pub fn looping(step: Step, bill: impl Fn(usize) -> Tokens + Clone + Send + 'static) -> Self {
-        Self::answering(move |_| step.clone(), bill)
+        Self::answering(move |_| step.clone(), move |turn, _| bill(turn), |_| Duration::ZERO)
     }
 
     /// The same with other numbers of tokens.
     pub fn billing(steps: Vec<Step>, bill: impl Fn(usize) -> Tokens + Clone + Send + 'static) -> Self {
-        Self::answering(move |turn| steps.get(turn).cloned().unwrap_or(Step::Text("Nothing further.")), bill)
+        let step = move |turn| steps.get(turn).cloned().unwrap_or(Step::Text("Nothing further."));
+        Self::answering(step, move |turn, _| bill(turn), |_| Duration::ZERO)
+    }
+
+    /// A provider that bills a token for four bytes of a request and twenty for its answer, as providers do about, and takes its time for each call.
+    pub fn metered(
+        step: impl Fn(usize) -> Step + Clone + Send + 'static,
+        pause: impl Fn(usize) -> Duration + Clone + Send + 'static,
+    ) -> Self {
+        let bill = |_, asked: &Asked| Tokens { input: asked.body.to_string().len() as u64 / 4, cached: 0, output: 20 };
+        Self::answering(step, bill, pause)
     }
 
     fn answering(
         step: impl Fn(usize) -> Step + Clone + Send + 'static,
-        bill: impl Fn(usize) -> Tokens + Clone + Send + 'static,
+        bill: impl Fn(usize, &Asked) -> Tokens + Clone + Send + 'static,
+        pause: impl Fn(usize) -> Duration + Clone + Send + 'static,
     ) -> Self {
+        let manner = Manner { step, bill, pause };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&asked);
+        let books = Arc::<Books>::default();
+        let kept = Arc::clone(&books);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (step, bill, kept) = (step.clone(), bill.clone(), Arc::clone(&kept));
-                std::thread::spawn(move || while serve(&stream, &step, &bill, &kept).is_some() {});
+                let (manner, kept) = (manner.clone(), Arc::clone(&kept));
+                std::thread::spawn(move || while serve(&stream, &manner, &kept).is_some() {});
             }
         });
-        Self { address, asked }
+        Self { address, books }
     }
 
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.books.asked.lock().unwrap().clone()
+    }
+
+    /// How many calls came in.
+    pub fn count(&self) -> usize {
+        self.books.asked.lock().unwrap().len()
+    }
+
+    /// What it bills for every call that came in, whether anybody took the answer or not.
+    pub fn used(&self) -> Tokens {
+        *self.books.used.lock().unwrap()
+    }
+
+    /// Waits until so many calls came in, but not longer than `most`: agents may have come to their end.
+    pub fn wait_for(&self, calls: usize, most: Duration) {
+        let asked = self.books.asked.lock().unwrap();
+        drop(self.books.more.wait_timeout_while(asked, most, |asked| asked.len() < calls).unwrap());
     }
 }
 
@@ -87,17 +132,19 @@ impl Asked {
 /// One request and its answer; nothing when the client has gone.
 fn serve(
     stream: &TcpStream,
-    step: &impl Fn(usize) -> Step,
-    bill: &impl Fn(usize) -> Tokens,
-    kept: &Mutex<Vec<Asked>>,
+    manner: &Manner<impl Fn(usize) -> Step, impl Fn(usize, &Asked) -> Tokens, impl Fn(usize) -> Duration>,
+    kept: &Books,
 ) -> Option<()> {
     let asked = read(stream)?;
-    kept.lock().unwrap().push(asked.clone());
     let messages = asked.body["messages"].as_array().cloned().unwrap_or_default();
     let said = messages.iter().filter(|message| message["role"] == "assistant").count();
     let items = asked.body["input"].as_array().cloned().unwrap_or_default();
     let turn = said + items.iter().filter(|item| item["type"] == "function_call").count();
-    let step = &step(turn);
+    let step = &(manner.step)(turn);
+    let bill = |turn| (manner.bill)(turn, &asked);
+    let number = kept.enter(&asked, bill(turn));
+    // How long the model thinks; nothing waits for it but the answer.
+    std::thread::sleep((manner.pause)(number));
     let key = asked.header("x-api-key").or(asked.header("authorization")).unwrap_or_default();
     let key = key.trim_start_matches("Bearer ");
     let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
@@ -116,6 +163,24 @@ fn serve(
     let mut stream = stream;
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body.as_bytes()).ok()
+}
+
+impl Books {
+    /// The number of a call that came in, which is paid for from here on.
+    fn enter(&self, asked: &Asked, used: Tokens) -> usize {
+        if asked.path != "/v1/models" {
+            let mut sum = self.used.lock().unwrap();
+            *sum = Tokens {
+                input: sum.input + used.input,
+                cached: sum.cached + used.cached,
+                output: sum.output + used.output,
+            };
+        }
+        let mut all = self.asked.lock().unwrap();
+        all.push(asked.clone());
+        self.more.notify_all();
+        all.len()
+    }
 }
 
 fn read(stream: &TcpStream) -> Option<Asked> {
