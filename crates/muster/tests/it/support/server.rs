@@ -144,7 +144,7 @@ fn serve(
     let bill = |turn| (manner.bill)(turn, &asked);
     let number = kept.enter(&asked, bill(turn));
     // How long the model thinks; nothing waits for it but the answer.
-    std::thread::sleep((manner.pause)(number));
+    std::thread::park_timeout((manner.pause)(number));
     let key = asked.header("x-api-key").or(asked.header("authorization")).unwrap_or_default();
     let key = key.trim_start_matches("Bearer ");
     let (kind, body) = match (asked.path.as_str(), asked.body["stream"] == true) {
