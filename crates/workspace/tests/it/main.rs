@@ -14,4 +14,5 @@ mod merges;
 mod network;
 mod place;
 mod publish;
+mod random_repositories;
 mod stores;
