@@ -94,6 +94,10 @@ fn key_hint(name: &str, upstream: Option<&UpstreamSettings>) -> String {
     }
 }
 
+mod checks;
+
+pub(crate) use checks::of_check;
+
 #[cfg(test)]
 mod tests {
     use super::*;

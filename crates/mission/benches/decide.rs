@@ -129,7 +129,9 @@ impl Run {
     fn one_turn(&mut self) -> bool {
         let Some(Effect { id: effect, kind }) = self.effects.pop_front() else { return false };
         match kind {
-            EffectKind::PrepareRepository { base, .. } => self.tell(Input::RepositoryPrepared { effect, head: base }),
+            EffectKind::PrepareRepository { base, .. } => {
+                self.tell(Input::RepositoryPrepared { effect, head: base, tried: Vec::new(), problem: None })
+            }
             EffectKind::StartAgent { .. } => self.tell(Input::AgentReady { effect }),
             EffectKind::RunTurn { agent, attempt, .. } => self.turn(effect, agent, attempt),
             EffectKind::CancelTurn { .. } => {}

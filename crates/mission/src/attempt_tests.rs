@@ -75,7 +75,9 @@ fn at_work(writes: Writes) -> (Mission, EffectId) {
         .decide(At(1), Input::ProposePlan(Box::new(Plan { roles: vec![role], tasks: vec![task], ..Plan::default() })))
         .unwrap();
     let effect = only_effect(&mission);
-    mission.decide(At(2), Input::RepositoryPrepared { effect, head: "b".into() }).unwrap();
+    mission
+        .decide(At(2), Input::RepositoryPrepared { effect, head: "b".into(), tried: Vec::new(), problem: None })
+        .unwrap();
     let effect = only_effect(&mission);
     mission.decide(At(3), Input::AgentReady { effect }).unwrap();
     let effect = only_effect(&mission);

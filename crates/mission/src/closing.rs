@@ -14,7 +14,7 @@ use crate::{
 impl Mission {
     pub(crate) fn pause(&self) -> Decision {
         match self.status {
-            Status::Running | Status::Paused(PauseReason::Budget | PauseReason::Space) => {
+            Status::Running | Status::Paused(PauseReason::Budget | PauseReason::Space | PauseReason::Checks) => {
                 Ok(vec![Fact::Paused { why: PauseReason::Person }])
             }
             Status::Paused(PauseReason::Person) => Err(Rejected::Standing("paused already")),
@@ -25,6 +25,7 @@ impl Mission {
     pub(crate) fn resume(&self) -> Decision {
         match self.status {
             Status::Paused(PauseReason::Budget) => Err(Rejected::Standing("out of money: answer its budget interrupt")),
+            Status::Paused(PauseReason::Checks) => Err(Rejected::Standing("waiting for an answer about its checks")),
             Status::Paused(_) => Ok(vec![Fact::Resumed]),
             Status::Running => Err(Rejected::Standing("not paused")),
             Status::Empty | Status::Closing(_) | Status::Closed(_) => Err(Rejected::Over),

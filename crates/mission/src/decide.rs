@@ -161,7 +161,9 @@ impl Mission {
             Input::Open(opening) => self.open(*opening),
             Input::ProposePlan(plan) => self.propose_plan(*plan),
             Input::EngineStarted => Ok(self.engine_started()),
-            Input::RepositoryPrepared { effect, head } => self.repository_prepared(effect, head),
+            Input::RepositoryPrepared { effect, head, tried, problem } => {
+                self.repository_prepared(now, effect, head, tried, problem)
+            }
             Input::AgentReady { effect } => self.agent_ready(effect),
             Input::AgentLost { agent, reason, problem, outside } => {
                 self.agent_lost(now, agent, reason, problem, outside)
@@ -229,6 +231,7 @@ impl Mission {
             Status::Closing(outcome) => self.closing_consequence(now, outcome),
             Status::Paused(PauseReason::Person) => self.cancel_next_turn(now),
             Status::Paused(PauseReason::Budget) => self.cancel_next_overdue(now).or_else(|| self.budget_question(now)),
+            Status::Paused(PauseReason::Checks) => self.cancel_next_overdue(now),
             Status::Paused(PauseReason::Space) => self.cancel_next_overdue(now).or_else(|| self.space_question(now)),
             Status::Running => self.budget_warning().or_else(|| self.running_consequence(now)),
         }
@@ -287,7 +290,7 @@ impl Mission {
         match fact {
             Fact::Opened { opening, effect } => self.apply_opened(opening, *effect),
             Fact::Planned { plan } => self.apply_planned(plan),
-            Fact::RepositoryReady { head } => self.apply_repository_ready(head),
+            Fact::RepositoryReady { head, .. } => self.apply_repository_ready(head),
             Fact::EngineRestarted => {}
             Fact::EffectRetried { failed, effect, .. } => self.apply_effect_retried(*failed, *effect),
             Fact::EffectDelayed { failed, until, .. } => self.apply_effect_delayed(*failed, *until),

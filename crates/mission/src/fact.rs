@@ -34,6 +34,9 @@ pub enum Fact {
     RepositoryReady {
         /// Where the mission branch begins.
         head: String,
+        /// The plan's checks as they ran there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tried: Vec<CheckRun>,
     },
     /// A new driver took over; agents that were up are lost one by one after this.
     EngineRestarted,

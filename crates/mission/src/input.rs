@@ -27,6 +27,12 @@ pub enum Input {
         effect: EffectId,
         /// The commit that the mission branch begins at.
         head: String,
+        /// The plan's checks as they ran there, before anything was spent; those that were tried.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tried: Vec<CheckRun>,
+        /// Why one of them cannot start, however good the work is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Box<Problem>>,
     },
     /// An agent's process is up and has spoken. Answers `StartAgent`. → `AgentUp`
     AgentReady {

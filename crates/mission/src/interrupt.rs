@@ -97,7 +97,7 @@ impl Mission {
             }
             About::Allowance(allowance) => self.apply_allowance_asked(*allowance, id),
             About::Role(role) => self.apply_role_asked(*role, id),
-            About::Budget | About::Space => {}
+            About::Budget | About::Space | About::Checks => {}
         }
     }
 
@@ -118,7 +118,9 @@ impl Mission {
         let ending = matches!(self.status, Status::Closing(_));
         let follows = match &interrupt.about {
             // What ends is put away whatever the answer; only where the result goes is still open then.
-            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space if ending => {
+            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space | About::Checks
+                if ending =>
+            {
                 Vec::new()
             }
             About::Permission(attempt) => self.permission_answered(now, *attempt, id, &answer)?,
@@ -129,8 +131,10 @@ impl Mission {
             About::Allowance(allowance) => self.allowance_answered(*allowance, &answer)?,
             About::Space if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }],
             About::Space if self.status == Status::Paused(PauseReason::Space) => vec![Fact::Resumed],
+            About::Checks if answer == Answer::Deny => vec![Fact::Closing { outcome: Outcome::Cancelled, why: None }],
+            About::Checks if self.status == Status::Paused(PauseReason::Checks) => vec![Fact::Resumed],
             About::Publish if answer == Answer::Deny => vec![Fact::PublishAbandoned],
-            About::Space | About::Publish => Vec::new(),
+            About::Space | About::Publish | About::Checks => Vec::new(),
         };
         Ok(std::iter::once(Fact::InterruptAnswered { interrupt: id, answer, by }).chain(follows).collect())
     }
@@ -158,7 +162,7 @@ impl Mission {
             }
             About::Permission(attempt) => self.apply_permission_answered(attempt, id, answer, by),
             About::Publish => self.publication = Publication::NotYet,
-            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space => {}
+            About::Task(_) | About::Role(_) | About::Budget | About::Allowance(_) | About::Space | About::Checks => {}
         }
     }
 

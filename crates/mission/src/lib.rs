@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `Open` | → `Opened` ✱`PrepareRepository` |
 //! | `ProposePlan` | → `Planned` ⇒ agents start as soon as the repositories stand |
-//! | `RepositoryPrepared` | → `RepositoryReady` ⇒ `Assigned`…, `AgentStarting`… |
+//! | `RepositoryPrepared` | → `RepositoryReady`, or also `Paused`, `InterruptRaised` when a check cannot start ⇒ `Assigned`…, `AgentStarting`… |
 //! | `EngineStarted` | → `EngineRestarted`, `AgentLost`… ⇒ `AgentStarting`… |
 //! | `AgentReady` | → `AgentUp` ⇒ `TurnStarted` ✱`RunTurn` |
 //! | `AgentLost` | up → `AgentLost` (turn owed again) or, too often, `AttemptFailed`; starting → `AgentStartFailed`; stopping: refused, `AgentStopped` comes |

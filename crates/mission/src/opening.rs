@@ -5,12 +5,12 @@ use crate::{
     dispatch::{pools::Pools, rivals::Rivals},
     fact::Fact,
     id::{At, EffectId},
-    input::{EffectFailure, Opening},
+    input::{Answer, CheckRun, EffectFailure, Opening},
     ledger::Ledger,
     limits::{SETTINGS_BYTES_MAX, TEXT_BYTES_MAX},
     plan::Plan,
     problem::Problem,
-    reason::{Failure, Outcome, PauseReason},
+    reason::{About, Failure, Outcome, PauseReason},
     state::{Agent, InFlight, Mission, Process, Publication, Status, Task, TaskState, Wanted},
     timer::Timer,
 };
@@ -88,11 +88,28 @@ impl Mission {
         tasks.for_each(|task| self.ready_if_nothing_missing(crate::id::TaskId(task)));
     }
 
-    pub(crate) fn repository_prepared(&self, effect: EffectId, head: String) -> Decision {
-        match self.wanted(effect)? {
-            Wanted::Prepare => Ok(vec![Fact::RepositoryReady { head }]),
-            _ => Err(Rejected::Stale(effect)),
+    /// A check that cannot start, however good the work is, is a person's matter before anything is spent.
+    pub(crate) fn repository_prepared(
+        &self,
+        now: At,
+        effect: EffectId,
+        head: String,
+        tried: Vec<CheckRun>,
+        problem: Option<Box<Problem>>,
+    ) -> Decision {
+        let Wanted::Prepare = self.wanted(effect)? else { return Err(Rejected::Stale(effect)) };
+        let mut facts = vec![Fact::RepositoryReady { head, tried }];
+        if let Some(problem) = problem.filter(|_| self.status == Status::Running) {
+            let problem = problem.bounded();
+            let question = format!(
+                "Nothing is spent yet, and this would fail whatever the agents do: {}\n{} Approve to go on all the same, or deny to end the mission.",
+                problem.tell(),
+                problem.hint
+            );
+            facts.push(Fact::Paused { why: PauseReason::Checks });
+            facts.extend(self.ask_once(now, About::Checks, question, Answer::Deny, self.limits().interrupt_ms));
         }
+        Ok(facts)
     }
 
     pub(crate) fn apply_repository_ready(&mut self, head: &str) {

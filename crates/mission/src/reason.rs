@@ -134,6 +134,8 @@ pub enum About {
     Space,
     /// The result cannot be put into the user's repository (`user_input`).
     Publish,
+    /// A check of the plan cannot start (`user_input`).
+    Checks,
 }
 
 impl About {
@@ -142,7 +144,9 @@ impl About {
         match self {
             About::Budget | About::Allowance(_) => "budget",
             About::Permission(_) => "permission",
-            About::Question(_) | About::Task(_) | About::Role(_) | About::Space | About::Publish => "user_input",
+            About::Question(_) | About::Task(_) | About::Role(_) | About::Space | About::Publish | About::Checks => {
+                "user_input"
+            }
         }
     }
 }
@@ -171,6 +175,8 @@ pub enum PauseReason {
     Budget,
     /// The disk is full.
     Space,
+    /// A check of the plan cannot start.
+    Checks,
 }
 
 /// How a mission ends.

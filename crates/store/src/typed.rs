@@ -89,7 +89,7 @@ mod tests {
         wait(store.create_mission(mission)).unwrap();
         let (effect, attempt) = (EffectId(u64::MAX), AttemptId(3));
         let facts = [
-            Fact::RepositoryReady { head: "0123".to_owned() },
+            Fact::RepositoryReady { head: "0123".to_owned(), tried: Vec::new() },
             Fact::EngineRestarted,
             Fact::AgentLost { agent: AgentId(2), reason: "\"signal 9\"\n".to_owned(), blame: false },
             Fact::TurnStarted { attempt, turn: 1, resumed: true, effect, deadline: At(9) },

@@ -100,7 +100,12 @@ impl Play {
     }
 
     fn begin(&mut self) {
-        self.tell(Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() });
+        self.tell(Input::RepositoryPrepared {
+            effect: EffectId(0),
+            head: "base".into(),
+            tried: Vec::new(),
+            problem: None,
+        });
     }
 
     fn tell(&mut self, input: Input) {

@@ -256,6 +256,7 @@ fn raised_because(about: &About) -> &'static str {
         About::Role(_) => "what one of its agents met would meet all of them again",
         About::Budget | About::Allowance(_) => "more would pass the budget",
         About::Space => "the disk is full",
+        About::Checks => "a check cannot start, whatever the agents do",
         About::Publish => "the result could not be put into your repository",
     }
 }

@@ -437,6 +437,9 @@ fn answers(mission: &Mission, name: &str, id: InterruptId, about: &About) -> Vec
                 with("--deny", denied),
             ]
         }
+        About::Checks => {
+            vec![with("--approve", "it goes on all the same"), with("--deny", "the mission ends; nothing was spent")]
+        }
         About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
         About::Publish => {
             vec![

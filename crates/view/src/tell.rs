@@ -119,8 +119,14 @@ impl Teller {
                 let tasks = count(plan.tasks.len() as u64, "task", "tasks");
                 (Step, format!("{tasks} planned for {}", count(agents.into(), "agent", "agents")))
             }
-            Fact::RepositoryReady { head } => {
-                (Detail, format!("the mission's own repository stands at {}", short(head)))
+            Fact::RepositoryReady { head, tried } => {
+                let stands = format!("the mission's own repository stands at {}", short(head));
+                let passing: Vec<&str> =
+                    tried.iter().filter(|check| check.passed).map(|check| check.run.as_str()).collect();
+                match passing.is_empty() {
+                    true => (Detail, stands),
+                    false => (Notice, format!("passing before any work is done: {}", passing.join("; "))),
+                }
             }
             Fact::EngineRestarted => (Notice, "a new engine took the mission up".into()),
             Fact::EffectRetried { .. } => (Detail, "what failed is tried again".into()),

@@ -70,7 +70,7 @@ fn middle() -> Vec<Fact> {
     vec![
         opened(),
         Fact::Planned { plan: Box::new(plan()) },
-        Fact::RepositoryReady { head: HEAD.to_owned() },
+        Fact::RepositoryReady { head: HEAD.to_owned(), tried: Vec::new() },
         assigned(0, 0, 0, 2, false),
         assigned(1, 1, 1, 1, false),
         Fact::AgentStarting { agent: first, effect: EffectId(1) },

@@ -200,9 +200,10 @@ impl Trail {
         let subject = match self.about(interrupt) {
             Some(About::Question(attempt) | About::Permission(attempt)) => self.of_attempt(*attempt),
             Some(About::Task(task)) => Subject { task: Some(*task), ..Subject::default() },
-            Some(About::Role(_) | About::Budget | About::Allowance(_) | About::Space | About::Publish) | None => {
-                Subject::default()
-            }
+            Some(
+                About::Role(_) | About::Budget | About::Allowance(_) | About::Space | About::Publish | About::Checks,
+            )
+            | None => Subject::default(),
         };
         Subject { interrupt: Some(interrupt), ..subject }
     }

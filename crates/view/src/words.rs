@@ -16,6 +16,7 @@ pub fn status_word(status: Status) -> &'static str {
         Status::Running => "running",
         Status::Paused(PauseReason::Person) => "paused",
         Status::Paused(PauseReason::Budget) => "out of budget",
+        Status::Paused(PauseReason::Checks) => "asking about its checks",
         Status::Paused(PauseReason::Space) => "out of disk space",
         Status::Closing(_) => "closing",
         Status::Closed(outcome) => outcome_word(outcome),
@@ -35,6 +36,7 @@ pub(super) fn pause_word(why: PauseReason) -> &'static str {
         PauseReason::Person => "as asked",
         PauseReason::Budget => "the budget is used up",
         PauseReason::Space => "the disk is full",
+        PauseReason::Checks => "a check of the plan cannot start",
     }
 }
 

@@ -413,7 +413,7 @@ fn refusal(port: u16) -> Refusal {
 }
 
 /// Something that a repetition does not mend.
-fn lasting() -> Box<Problem> {
+pub(crate) fn lasting() -> Box<Problem> {
     let program = Cause::Program { program: "model".into(), words: "is not there".into(), errno: Some(2) };
     Box::new(Problem::lasting(program, "Install it"))
 }

@@ -70,7 +70,12 @@ pub fn nonsense(rng: &mut Rng, mission: &Mission) -> Option<Input> {
     let attempt = AttemptId(rng.below(30) as u32);
     let key = || "nonsense".to_owned();
     Some(match rng.below(22) {
-        0 => Input::RepositoryPrepared { effect: stale(mission, effect)?, head: "nowhere".into() },
+        0 => Input::RepositoryPrepared {
+            effect: stale(mission, effect)?,
+            head: "nowhere".into(),
+            tried: Vec::new(),
+            problem: None,
+        },
         1 => Input::AgentReady { effect: stale(mission, effect)? },
         2 => Input::AgentStopped { effect: stale(mission, effect)? },
         3 => Input::TurnEnded {

@@ -76,7 +76,7 @@ impl Shadow {
                 self.agents = plan.agents().map(|(agent, role, _)| (agent, role)).collect();
                 self.plan = (**plan).clone();
             }
-            Fact::RepositoryReady { head } => self.head = Some(head.clone()),
+            Fact::RepositoryReady { head, .. } => self.head = Some(head.clone()),
             Fact::Assigned { task, attempt, agent, because, .. } => {
                 self.is_fit(*task, *agent, because.role)?;
                 let last = self.attempts_of.entry(*agent).or_default();

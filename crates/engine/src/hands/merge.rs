@@ -22,10 +22,11 @@ impl Hands {
         let base = commit(base)?;
         let launcher = Arc::clone(&self.tools.launcher);
         let repository = Repository::prepare(&self.tools.dir, &self.tools.source, &base, launcher).await?;
-        let head = repository.head().await?.to_string();
+        let head = repository.head().await?;
         // Whoever was first has opened the same.
         let _ = self.repository.set(repository);
-        Ok(Input::RepositoryPrepared { effect, head })
+        let (tried, problem) = self.try_checks(&head).await?;
+        Ok(Input::RepositoryPrepared { effect, head: head.to_string(), tried, problem: problem.map(Box::new) })
     }
 
     /// Merges the change in our own store and runs the task's checks in a clean sandbox at exactly that commit.

@@ -11,6 +11,7 @@ pub(crate) mod left;
 mod merge;
 mod permit;
 mod transcript;
+mod trial;
 mod turn;
 
 use crate::{

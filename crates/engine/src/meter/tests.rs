@@ -79,7 +79,14 @@ impl Books {
                 ..Plan::default()
             })))
             .unwrap();
-        books.tell(Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() }).unwrap();
+        books
+            .tell(Input::RepositoryPrepared {
+                effect: EffectId(0),
+                head: "base".into(),
+                tried: Vec::new(),
+                problem: None,
+            })
+            .unwrap();
         books
     }
 

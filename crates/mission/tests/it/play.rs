@@ -109,7 +109,7 @@ pub fn plan(agents: u32, tasks: Vec<TaskSpec>) -> Input {
 }
 
 pub fn prepared() -> Input {
-    Input::RepositoryPrepared { effect: EffectId(0), head: "base".into() }
+    Input::RepositoryPrepared { effect: EffectId(0), head: "base".into(), tried: Vec::new(), problem: None }
 }
 
 /// One builder, tasks `a` and `b` after it; the builder is in its first turn of `a`, which is effect 2.

@@ -71,6 +71,11 @@ const fn program(name: &'static str, role: &'static str, needs: Needs, says: &'s
     Fault { name, kind: "program", role, needs, says, ..PLAIN }
 }
 
+/// A check cannot start.
+const fn toolchain(name: &'static str, check: &'static str, says: &'static [&'static str]) -> Fault {
+    Fault { name, kind: "toolchain", check, says, ..PLAIN }
+}
+
 const EXEC: &str =
     "runtime: exec, command: [\"{dir}/tool\"], upstream: main, model: gpt-test, sandbox: {read: [\"{dir}/tool\"]}";
 
@@ -241,6 +246,31 @@ pub const FAULTS: &[Fault] = &[
         "runtime: acp, command: [sh, -c, \"yes garbage\"], upstream: main, model: gpt-test",
         Needs::Nothing,
         &["not messages of the protocol"],
+    ),
+    toolchain(
+        "a check whose program is not there",
+        r#"{run: "frobnicate --all", timeout: 20s}"#,
+        &["frobnicate: not found", "is not in the check's sandbox"],
+    ),
+    toolchain(
+        "a check with a toolchain of rustup",
+        r#"{run: "PATH=/nowhere cargo test parser", timeout: 20s}"#,
+        &["cargo", "~/.cargo, ~/.rustup"],
+    ),
+    toolchain(
+        "a check with a package that is not installed",
+        r#"{run: "echo \"Error: Cannot find module 'express'\"; exit 1", timeout: 20s}"#,
+        &["Cannot find module 'express'", "inside: /workspace/node_modules"],
+    ),
+    toolchain(
+        "a check with a test runner that is not installed",
+        r#"{run: "echo '/usr/bin/python3: No module named pytest'; exit 1", timeout: 20s}"#,
+        &["No module named pytest", ".venv"],
+    ),
+    toolchain(
+        "a check that needs the network",
+        r#"{run: "getent hosts models.example.com || { echo 'Temporary failure in name resolution'; exit 1; }", timeout: 20s}"#,
+        &["Temporary failure in name resolution", "network: {hosts"],
     ),
     Fault {
         kind: "disk",
