@@ -215,19 +215,19 @@ pub const FAULTS: &[Fault] = &[
         "a program that is not there",
         "runtime: exec, command: [no-such-program], upstream: main, model: gpt-test",
         Needs::Nothing,
-        &["no-such-program", "is not there"],
+        &["no-such-program"],
     ),
     program(
         "a program that may not be executed",
         EXEC,
         Needs::Program("tool", "#!/bin/sh\nexit 0\n", 0o644),
-        &["tool", "may not be executed"],
+        &["tool", "chmod +x"],
     ),
     program(
         "a program whose interpreter is not there",
         EXEC,
         Needs::Program("tool", "#!/opt/nowhere/python\n", 0o755),
-        &["tool", "interpreter"],
+        &["tool", "/opt/nowhere/python"],
     ),
     program(
         "a program that fails at once",
