@@ -5,7 +5,7 @@
 use crate::settings::{RoleSettings, Settings, UpstreamSettings};
 use api::acp_meta::ProgramFailure;
 use gateway::{Trouble, What};
-use mission::{Cause, Problem};
+use mission::{Cause, CheckRun, Problem, Return};
 
 /// Errors of the system that say that a program cannot be run at all: ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP, E2BIG (`errno(3)`).
 const NEVER_RUNS: [i32; 6] = [2, 13, 8, 20, 40, 7];
@@ -94,9 +94,11 @@ fn key_hint(name: &str, upstream: Option<&UpstreamSettings>) -> String {
     }
 }
 
-mod checks;
-
-pub(crate) use checks::of_check;
+/// A check that could not even start.
+pub(crate) fn of_check(run: &CheckRun) -> Option<Problem> {
+    let hint = policies::checks::lacking(&run.ended, &run.output).filter(|_| !run.passed)?;
+    Some(Problem::lasting(Cause::Returned(Box::new(Return::Checks(vec![run.clone()]))), hint))
+}
 
 #[cfg(test)]
 mod tests {

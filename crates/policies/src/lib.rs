@@ -9,6 +9,7 @@
 //! Needs no home and writes no file.
 
 mod ceiling;
+pub mod checks;
 mod console;
 mod door;
 mod extras;

@@ -3,8 +3,6 @@
 //! A check may name what the task is to make: a script of the repository, a module of its own. That it is missing before the work is done says nothing.
 //! A program that is looked up by name, a package or a host of the network is nothing that an agent makes.
 
-use mission::{Cause, CheckRun, Problem, Return};
-
 /// Where the ways to give checks what they need are written down.
 const MORE: &str = "docs/checks.md has more";
 
@@ -20,14 +18,10 @@ const NO_NETWORK: [&str; 8] = [
     "failed to lookup address",
 ];
 
-/// The problem, when the check could not start.
-pub(crate) fn of_check(run: &CheckRun) -> Option<Problem> {
-    if run.passed {
-        return None;
-    }
-    let hint = hint(&run.ended, &run.output)?;
-    let why = Return::Checks(vec![run.clone()]);
-    Some(Problem::lasting(Cause::Returned(Box::new(why)), format!("{hint} ({MORE}).")))
+/// What would let a failed check start, with how it ended and what it printed last; nothing when it did start.
+pub fn lacking(ended: &str, output: &str) -> Option<String> {
+    let hint = hint(ended, output)?;
+    Some(format!("{hint} ({MORE})."))
 }
 
 fn hint(ended: &str, output: &str) -> Option<String> {
@@ -105,9 +99,7 @@ mod tests {
     use super::*;
 
     fn hinted(ended: &str, output: &str) -> String {
-        let (run, output) = ("the check".to_owned(), output.to_owned());
-        let run = CheckRun { run, passed: false, ended: ended.to_owned(), output, ms: 1 };
-        of_check(&run).map(|problem| problem.hint).unwrap_or_default()
+        lacking(ended, output).unwrap_or_default()
     }
 
     #[test]
