@@ -50,15 +50,13 @@ fn hint(trouble: &Trouble, role: &RoleSettings, upstream: Option<&UpstreamSettin
             format!("Set the price of {model} under `prices:` {ANEW}")
         }
         What::Refused { .. } => format!("Change it {ANEW}"),
-        What::Answered { status: 401 | 403, .. } => key_hint(name, upstream),
-        What::Answered { status: 402 | 429, .. } => {
+        What::Answered { status, words, code } if matches!(status, 402 | 429) || is_of_money(words, code) => {
             format!(
                 "Add credit or raise the limit at the provider of upstream {name} (its own budget, not the mission's)"
             )
         }
-        What::Answered { words, code, .. } if is_of_key(words, code) => key_hint(name, upstream),
-        What::Answered { words, code, .. } if is_of_money(words, code) => {
-            format!("Add credit at the provider of upstream {name} (its own budget, not the mission's)")
+        What::Answered { status, words, code } if matches!(status, 401 | 403) || is_of_key(words, code) => {
+            key_hint(name, upstream)
         }
         What::Answered { .. } | What::Unanswered { .. } => format!(
             "Make model {model} available at upstream {name}; or change `model`, `upstream` or `base_url` {ANEW}"

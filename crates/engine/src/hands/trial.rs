@@ -10,10 +10,8 @@ use workspace::{CheckCommand, CommitId};
 /// Checks that are tried.
 const TRIED_MAX: usize = 16;
 
-/// How long one may take; that it starts is known soon.
+/// How long one of them, and all of them, may take; that one starts is known soon.
 const ONE: Duration = Duration::from_secs(10);
-
-/// How long all of them may take.
 const ALL: Duration = Duration::from_secs(30);
 
 impl Hands {

@@ -48,12 +48,8 @@ impl Troubles {
 
 /// What the agent is told in place of a call whose end is known.
 pub(super) fn refusal(trouble: &Trouble, status: u16) -> Refusal {
-    let what = match &trouble.what {
-        What::Answered { status, words, .. } => format!("answered {status} to the last call: {words}"),
-        What::Unreachable { words } => format!("could not be reached: {words}"),
-        What::Unanswered { words } | What::Refused { words, .. } => words.clone(),
-    };
-    let message = format!("The upstream {} {what}. It is not asked again; end your turn.", trouble.upstream);
+    let message =
+        format!("The upstream {} would not answer this call any more than the last. End your turn.", trouble.upstream);
     Refusal { status, kind: "upstream".to_owned(), message }
 }
 
