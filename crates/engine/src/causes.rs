@@ -50,28 +50,16 @@ fn hint(trouble: &Trouble, role: &RoleSettings, upstream: Option<&UpstreamSettin
             format!("Set the price of {model} under `prices:` {ANEW}")
         }
         What::Refused { .. } => format!("Change it {ANEW}"),
-        What::Answered { status, words, code } if matches!(status, 402 | 429) || is_of_money(words, code) => {
+        what if what.is_of_money() => {
             format!(
                 "Add credit or raise the limit at the provider of upstream {name} (its own budget, not the mission's)"
             )
         }
-        What::Answered { status, words, code } if matches!(status, 401 | 403) || is_of_key(words, code) => {
-            key_hint(name, upstream)
-        }
+        what if what.is_of_key() => key_hint(name, upstream),
         What::Answered { .. } | What::Unanswered { .. } => format!(
             "Make model {model} available at upstream {name}; or change `model`, `upstream` or `base_url` {ANEW}"
         ),
     }
-}
-
-fn is_of_key(words: &str, code: &str) -> bool {
-    let words = words.to_lowercase();
-    words.contains("api key") || code.contains("key") || code.contains("auth")
-}
-
-fn is_of_money(words: &str, code: &str) -> bool {
-    let words = words.to_lowercase();
-    ["credit", "quota", "billing", "balance", "spending"].iter().any(|word| words.contains(word) || code.contains(word))
 }
 
 fn key_hint(name: &str, upstream: Option<&UpstreamSettings>) -> String {

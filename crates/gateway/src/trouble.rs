@@ -59,6 +59,23 @@ pub const WORDS_BYTES_MAX: usize = 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 impl What {
+    /// Whether the provider's own account is what has to be filled.
+    pub fn is_of_money(&self) -> bool {
+        let words = ["credit", "quota", "billing", "balance", "spending"];
+        matches!(self, What::Answered { status: 402 | 429, .. }) || self.names(&words)
+    }
+
+    /// Whether the key is what has to be changed.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, What::Answered { status: 401 | 403, .. }) || self.names(&["api key", "api_key", "auth"])
+    }
+
+    fn names(&self, known: &[&str]) -> bool {
+        let What::Answered { code, words, .. } = self else { return false };
+        let said = format!("{code} {words}").to_lowercase();
+        known.iter().any(|word| said.contains(word))
+    }
+
     /// An answer with an error.
     pub(crate) fn answered(status: u16, body: &[u8]) -> What {
         let (code, words) = said(body);

@@ -1,5 +1,4 @@
-//! The plan's checks, each started once at the commit that the mission begins at, before anything is spent: one that cannot start fails whatever the
-//! agents do. That one fails is as it should be: the work is not done.
+//! The plan's checks, each started once before anything is spent: one that cannot start fails whatever the agents do. That one fails is as it should be.
 
 use super::{Failed, Hands};
 use crate::{causes, console::end_words};
