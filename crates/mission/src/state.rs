@@ -367,10 +367,14 @@ impl Mission {
         let attempt = agent.attempt.and_then(|attempt| Some((attempt, self.attempts.get(&attempt)?)));
         let owing = attempt.filter(|(_, attempt)| matches!(attempt.state, AttemptState::Owed { .. }));
         // What is claimed is taken without another call.
-        let may_go_on = |attempt: &Attempt| attempt.claim.is_some() || self.may_go_on(id, attempt.task);
+        let claimed = |attempt: &Attempt| {
+            let again = attempt.brief == Brief::Continue || attempt.state == AttemptState::Owed { resumed: true };
+            again && attempt.claim.is_some()
+        };
+        let may_go_on = |attempt: &Attempt| claimed(attempt) || self.may_go_on(id, attempt.task);
         let due = owing.filter(|(_, attempt)| attempt.limited.is_none() && may_go_on(attempt));
         let owed = due.map(|(attempt, _)| attempt);
-        let held = attempt.map(|(attempt, on)| (attempt, on.task, owing.is_some() && on.claim.is_none()));
+        let held = attempt.map(|(attempt, on)| (attempt, on.task, owing.is_some() && !claimed(on)));
         let usable = matches!(process, Process::Cold | Process::Up | Process::Starting);
         let free = agent.attempt.is_none() && usable && self.may_work(id);
         let warm = matches!(process, Process::Up | Process::Starting);
