@@ -369,7 +369,7 @@ impl Mission {
         // What is claimed is taken without another call.
         let claimed = |attempt: &Attempt| {
             let again = attempt.brief == Brief::Continue || attempt.state == AttemptState::Owed { resumed: true };
-            again && attempt.claim.is_some()
+            again && attempt.claim.is_some() && self.stopped_role(id).is_none()
         };
         let may_go_on = |attempt: &Attempt| claimed(attempt) || self.may_go_on(id, attempt.task);
         let due = owing.filter(|(_, attempt)| attempt.limited.is_none() && may_go_on(attempt));
