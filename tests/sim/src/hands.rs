@@ -52,7 +52,7 @@ impl World {
                 (false, true) => mission::EffectFailure::Fatal,
                 (false, false) => mission::EffectFailure::Transient,
             };
-            let problem = (failure == mission::EffectFailure::Fatal && effect.0.is_multiple_of(2)).then(lasting);
+            let problem = (failure == mission::EffectFailure::Fatal).then(lasting);
             return Some(reported(Input::EffectFailed { effect, failure, error: "no start".into(), problem }));
         }
         body.alive = true;
@@ -88,7 +88,7 @@ impl World {
         let work = self.log_of(agent, effect)?.script.work.clone();
         self.bodies.get_mut(&agent)?.turn = None;
         let problem = match stop {
-            Stop::ModelError if effect.0.is_multiple_of(2) => Some(lasting()),
+            Stop::ModelError if !effect.0.is_multiple_of(4) => Some(lasting()),
             Stop::ModelError => Some(Box::new(Problem::passing(Cause::Said("the model failed".into())))),
             _ => None,
         };

@@ -21,6 +21,12 @@ pub fn whim(rng: &mut Rng, mission: &Mission) -> Option<Input> {
                 .interrupts()
                 .map(|(id, open)| (id, matches!(open.about, About::Budget | About::Allowance(_))))
                 .collect();
+            // A role stops rarely, and its question is soon over: it is heard first.
+            let role = mission.interrupts().find(|(_, open)| matches!(open.about, About::Role(_)));
+            if let Some((interrupt, _)) = role {
+                let answer = if rng.chance(700) { Answer::Approve } else { Answer::Deny };
+                return Some(Input::Answered { interrupt, answer });
+            }
             let money = open.iter().find(|(_, about_money)| *about_money);
             let (interrupt, about_money) = *money.or_else(|| rng.pick(&open))?;
             let answer = match rng.below(8) {
