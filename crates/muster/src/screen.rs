@@ -3,6 +3,7 @@
 //! What agents and models wrote passes [`visible`] before it reaches a terminal, and [`escaped`] before it is printed as JSON; both happen
 //! here, whoever calls.
 
+pub(crate) mod live;
 mod terminal;
 
 use crate::{outcome::Error, secrets::masking};
@@ -62,7 +63,12 @@ impl Screen {
         let seconds = self.began.elapsed().as_secs_f32();
         let text = masking().text(text);
         // A closed terminal is no reason to stop the mission.
-        let _ = writeln!(std::io::stderr(), "{seconds:6.1}s  {text}");
+        let _ = live::above(|out| writeln!(out, "{seconds:6.1}s  {text}"));
+    }
+
+    /// The columns of a terminal on which lines can be drawn over.
+    pub(crate) fn redraws(&self) -> Option<usize> {
+        self.terminal.now().columns.filter(|_| self.terminal.redraws)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(&masking().masker().bytes(bytes))?;
+        crate::screen::live::above(|out| out.write_all(&masking().masker().bytes(bytes)))?;
         Ok(bytes.len())
     }
 

@@ -166,6 +166,11 @@ impl Heard {
         Line { weight: Weight::Detail, tone, agent: Some(self.agent.clone()), task: None, text }
     }
 
+    /// Whether a model call is made again.
+    pub fn is_again(&self) -> bool {
+        matches!(self.what, Something::Console(Console::Again { .. }))
+    }
+
     /// What the agent is at, in a few words; nothing where this says nothing of it.
     pub fn brief(&self) -> Option<String> {
         match &self.what {

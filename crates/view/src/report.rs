@@ -1,6 +1,7 @@
 //! The report: the final account of a mission, for people as Markdown or one HTML page, for programs as JSON.
 
 use super::{
+    changes::{self, FileChange},
     degraded::Degraded,
     document::{self, Block, code, text},
     duration,
@@ -23,6 +24,9 @@ pub struct Report {
     pub take_it: Vec<String>,
     /// What was done, task by task.
     pub tasks: Vec<TaskReport>,
+    /// The files that the result changes; nothing when the mission's stores are gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<FileChange>>,
     /// Tasks that are not done, each with why.
     pub not_done: Vec<NotDone>,
     /// Protection that its configuration gave up.
@@ -52,6 +56,9 @@ pub struct TaskReport {
     /// Its name, title, state, agent and merge commit.
     #[serde(flatten)]
     pub task: TaskView,
+    /// The files that it changes, as far as its work was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<FileChange>>,
     /// The agent's own account of the result.
     pub summary: Option<String>,
     /// The checks that passed at the merge commit.
@@ -59,6 +66,9 @@ pub struct TaskReport {
     /// Every attempt.
     pub tries: Vec<AttemptView>,
 }
+
+/// Files of one change that a report lists.
+const FILES_MAX: usize = 100;
 
 /// The kinds of facts that a person wants to find again as decisions.
 const DECISIONS: &[&str] = &[
@@ -99,6 +109,7 @@ impl Report {
         history.reasons.retain(|reason| DECISIONS.contains(&reason.kind));
         Self {
             take_it,
+            files: None,
             tasks,
             not_done,
             degraded: history.degraded,
@@ -108,6 +119,12 @@ impl Report {
             notes: history.notes,
             mission,
         }
+    }
+
+    /// The same with the files that the result changes: the journal knows commits, whoever can read the mission's stores knows files.
+    pub fn with_files(mut self, files: Vec<FileChange>) -> Self {
+        self.files = Some(files);
+        self
     }
 
     /// As Markdown.
@@ -191,6 +208,9 @@ impl Report {
             ]));
             blocks.push(Block::Output(self.take_it.join("\n")));
         }
+        if let Some(files) = self.files.as_ref().filter(|files| !files.is_empty()) {
+            blocks.extend(changed(files));
+        }
         if self.mission.ending == Ending::Open {
             blocks.push(Block::Paragraph(vec![
                 text("The mission is not over. It goes on with "),
@@ -253,6 +273,7 @@ impl TaskReport {
     fn of(task: TaskView, past: Option<&TaskHistory>) -> Self {
         Self {
             task,
+            files: None,
             summary: past.and_then(|past| past.summary.clone()),
             checks: past.map(|past| past.checks.clone()).unwrap_or_default(),
             tries: past.map(|past| past.attempts.clone()).unwrap_or_default(),
@@ -268,8 +289,22 @@ fn left(task: &TaskView) -> String {
     }
 }
 
+/// Files that a change touches, and the sum.
+fn changed(files: &[FileChange]) -> Vec<Block> {
+    let row = |file: &FileChange| vec![code(&file.path), text(file.change), text(file.lines())];
+    let more = files.len().saturating_sub(FILES_MAX);
+    let rest = (more > 0).then(|| format!(" {more} more are listed by muster diff --stat."));
+    vec![
+        Block::Table(&["file", "change", "lines"], files.iter().take(FILES_MAX).map(row).collect()),
+        Block::Paragraph(vec![text(format!("{}.{}", changes::sum(files), rest.unwrap_or_default()))]),
+    ]
+}
+
 fn task_blocks(report: &TaskReport) -> Vec<Block> {
     let mut blocks = vec![Block::Heading(3, vec![code(&report.task.name), text(format!(": {}", report.task.title))])];
+    if let Some(files) = report.files.as_ref().filter(|files| !files.is_empty()) {
+        blocks.extend(changed(files));
+    }
     if let Some(summary) = &report.summary {
         blocks.push(Block::Paragraph(vec![text("The agent's own account:")]));
         blocks.push(Block::Quote(summary.clone()));

@@ -4,6 +4,7 @@ use super::{
     allowances::{BudgetLimitView, more_and_no},
     health::{self, HealthView},
     history::{History, TaskHistory},
+    options,
     words::{change_word, process_word, status_word, task_word},
 };
 use mission::{About, Answer, InterruptId, Mission, Outcome, Status, TaskId, TaskState};
@@ -159,6 +160,9 @@ pub struct InterruptView {
     pub deadline_ms: u64,
     /// The default: `approve`, `deny`, or words.
     pub default: String,
+    /// The answers that the agent offers, if it offers any: another one is given as `--amend`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
     /// The commands that answer it.
     pub answers: Vec<AnswerWith>,
 }
@@ -402,17 +406,21 @@ fn interrupts(name: &str, history: &History) -> Vec<InterruptView> {
                 Answer::Deny => "deny".to_owned(),
                 Answer::Text(text) => text.clone(),
             },
-            answers: answers(trail.mission(), name, id, &interrupt.about),
+            options: match &interrupt.about {
+                About::Question(_) => options::of(&interrupt.question),
+                _ => Vec::new(),
+            },
+            answers: answers(trail.mission(), name, id, interrupt),
         }
     };
     trail.mission().interrupts().map(view).collect()
 }
 
-fn answers(mission: &Mission, name: &str, id: InterruptId, about: &About) -> Vec<AnswerWith> {
+fn answers(mission: &Mission, name: &str, id: InterruptId, interrupt: &mission::Interrupt) -> Vec<AnswerWith> {
     let with =
         |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
-    match about {
-        About::Question(_) => vec![with("\"YOUR ANSWER\"", "the agent goes on with your words")],
+    match &interrupt.about {
+        About::Question(_) => options::answers(&interrupt.question, &with),
         About::Permission(_) => vec![with("--approve", "it may, this once"), with("--deny", "it may not")],
         About::Task(_) => {
             vec![

@@ -128,7 +128,7 @@ impl Teller {
                     false => (Notice, format!("passing before any work is done: {}", passing.join("; "))),
                 }
             }
-            Fact::EngineRestarted => (Notice, "a new engine took the mission up".into()),
+            Fact::EngineRestarted => (Step, "the mission is taken up again".into()),
             Fact::EffectRetried { .. } => (Detail, "what failed is tried again".into()),
             Fact::EffectDelayed { error, .. } => {
                 (Notice, format!("something failed and is tried again later: {error}"))
@@ -137,6 +137,9 @@ impl Teller {
             Fact::AgentUp { .. } => (Detail, "is up in its own sandbox and workspace".into()),
             Fact::AgentStartFailed { error, .. } => (Notice, format!("could not be started: {error}")),
             Fact::AgentRested { .. } => (Detail, "may be started again".into()),
+            Fact::AgentLost { blame: false, .. } => {
+                (Detail, "its process ended with the engine that had started it".into())
+            }
             Fact::AgentLost { reason, .. } => (Notice, format!("was lost: {reason}")),
             Fact::AgentStopping { reason, .. } => (Detail, format!("is stopped: {}", stop_word(*reason))),
             Fact::AgentDown { .. } => (Detail, "has ended".into()),

@@ -9,6 +9,12 @@ use mission::{
 /// Longest line that a text of an agent may take in a list, in columns of a terminal.
 const LINE_COLUMNS_MAX: usize = 120;
 
+/// Lines of evidence that are shown of its beginning and of its end: what failed stands at the end more often.
+const EVIDENCE_LINES_FIRST: usize = 20;
+const EVIDENCE_LINES_LAST: usize = 60;
+/// Bytes of a line of evidence that are shown.
+const EVIDENCE_COLUMNS_MAX: usize = 400;
+
 /// A mission's status in one word or two, for lists.
 pub fn status_word(status: Status) -> &'static str {
     match status {
@@ -82,7 +88,7 @@ pub(super) fn return_word(why: &Return) -> String {
 
 /// What there is to see of a return: the output of the checks that failed, or the conflicting hunks.
 pub(super) fn return_evidence(why: &Return) -> String {
-    match why {
+    bounded(&match why {
         Return::Checks(checks) => {
             let failed = checks.iter().filter(|check| !check.passed);
             let shown = failed.map(|check| format!("$ {}\n{}\n{}", check.run, check.output.trim_end(), check.ended));
@@ -92,7 +98,31 @@ pub(super) fn return_evidence(why: &Return) -> String {
         Return::Outside(_) => String::new(),
         Return::Rejected(why) => why.trim_end().to_owned(),
         Return::Unchanged(left) | Return::LeftOut(left) => left.tell().trim_end().to_owned(),
+    })
+}
+
+/// Evidence that somebody reads: of many lines the first and the last, of a long line the beginning, and of what is no text how much it is.
+pub(super) fn bounded(text: &str) -> String {
+    let line = |line: &str| {
+        let odd = line.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && *c != '\t')).count();
+        match odd * 4 > line.chars().count() {
+            true => format!("[{} that are not text]", count(line.len() as u64, "byte", "bytes")),
+            false if line.len() > EVIDENCE_COLUMNS_MAX => {
+                let end = line.floor_char_boundary(EVIDENCE_COLUMNS_MAX);
+                format!("{}… [{} bytes more]", &line[..end], line.len() - end)
+            }
+            false => line.to_owned(),
+        }
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let left = lines.len().saturating_sub(EVIDENCE_LINES_FIRST + EVIDENCE_LINES_LAST);
+    if left == 0 {
+        return lines.into_iter().map(line).collect::<Vec<_>>().join("\n");
     }
+    let first = lines.iter().take(EVIDENCE_LINES_FIRST).map(|text| line(text));
+    let last = lines.iter().skip(EVIDENCE_LINES_FIRST + left).map(|text| line(text));
+    let gap = [format!("[{} left out]", count(left as u64, "line", "lines"))];
+    first.chain(gap).chain(last).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn by_word(by: By) -> &'static str {
@@ -188,6 +218,18 @@ mod tests {
     fn money_for_people_is_short_but_never_nothing() {
         let shown: Vec<String> = [0, 7, 9_999, 303_154, 2_000_000, 999_999].map(money).into();
         assert_eq!(shown, ["$0.00", "$0.000007", "$0.009999", "$0.3032", "$2.00", "$1.00"]);
+    }
+
+    #[test]
+    fn evidence_is_bounded_and_binary_is_counted() {
+        let flood: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
+        let shown = bounded(&flood);
+        assert_eq!(shown.lines().count(), EVIDENCE_LINES_FIRST + EVIDENCE_LINES_LAST + 1);
+        assert!(shown.contains("[4920 lines left out]") && shown.ends_with("line 4999"), "{shown}");
+        let binary = "\u{fffd}\u{1}\u{fffd}\u{2}".repeat(50_000);
+        assert_eq!(bounded(&format!("said\n{binary}\nend")), "said\n[400000 bytes that are not text]\nend");
+        assert!(bounded(&"x".repeat(200_000)).len() < 500);
+        assert_eq!(bounded("a\n\nb\tc"), "a\n\nb\tc");
     }
 
     #[test]

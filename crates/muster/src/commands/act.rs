@@ -12,7 +12,7 @@ use crate::{
 use engine::{
     Engine, EngineError, Order, Reply,
     control::{self, ControlError},
-    view::Ending,
+    view::{Ending, InterruptView, offered},
 };
 use std::{path::Path, time::Duration};
 
@@ -86,11 +86,26 @@ pub(crate) fn answer(home: &Path, args: AnswerArgs) -> Result<Outcome, Error> {
             waiting.ok_or_else(none)?.mission
         }
     };
+    let waiting = readings.mission(&name)?.interrupts.into_iter().find(|interrupt| interrupt.id == id);
+    let args = AnswerArgs { text: args.text.map(|text| one_of(waiting.as_ref(), &id, text)).transpose()?, ..args };
     runtime()?.block_on(async {
         match deliver(home, &name, Order::Answer { interrupt: id.clone(), reply: reply(args) }).await? {
             Delivered::Live => say(&format!("{id} of {name} is answered")),
             Delivered::Noted(_) => say(&recorded(&name)),
         }
+    })
+}
+
+/// The answer, as it was offered where answers are offered: what is none of them is a slip of the pen more often than a wish.
+fn one_of(waiting: Option<&InterruptView>, id: &str, text: String) -> Result<String, Error> {
+    let Some(options) = waiting.map(|waiting| &waiting.options).filter(|options| !options.is_empty()) else {
+        return Ok(text);
+    };
+    offered(options, &text).cloned().ok_or_else(|| {
+        let known = options.join(" | ");
+        Error::usage(format!(
+            "'{text}' is not one of the options: {known}\n  help: to answer in other words: muster answer {id} --amend \"YOUR ANSWER\""
+        ))
     })
 }
 

@@ -6,12 +6,17 @@ use crate::{
 };
 use engine::{
     Engine, Micros, Order, Running, Standing,
-    view::{Consoles, Heard, Readings, Teller},
+    view::{Consoles, Readings, Teller, Weight},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
+mod alive;
 mod signals;
 
+use alive::Alive;
 use signals::Signals;
 
 /// How long the bills of model calls that outlive their turn are waited for at the end; what is on then is booked at its worst case.
@@ -21,6 +26,8 @@ const BOOKING_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long what is printed in a sandbox may stay unseen.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(250);
+/// The same where nobody watches it: only calls that are made again are told.
+const QUIET_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a mission is followed.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +47,9 @@ pub(crate) async fn to_the_end(
     manner: Manner,
 ) -> Result<Outcome, Error> {
     let name = running.handle.key().to_string();
-    match watch(engine, running, screen, manner.wait).await? {
+    let watched = watch(engine, running, screen, manner.wait).await;
+    screen::live::draw(Vec::new());
+    match watched? {
         Some(story) => conclude(&story.readings, &name, manner),
         None => Ok(Outcome::Waiting),
     }
@@ -49,7 +58,9 @@ pub(crate) async fn to_the_end(
 /// The same without a word about how it ended.
 pub(crate) async fn quietly(engine: &Engine, running: Running, screen: &Screen) -> Result<Outcome, Error> {
     let name = running.handle.key().to_string();
-    match watch(engine, running, screen, false).await? {
+    let watched = watch(engine, running, screen, false).await;
+    screen::live::draw(Vec::new());
+    match watched? {
         Some(story) => Ok(outcome(&story.readings.mission(&name).map_err(Error::failed)?)),
         None => Ok(Outcome::Waiting),
     }
@@ -61,7 +72,7 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
     screen.say(&format!("mission {name}"));
     let _control = engine::control::listen(engine.home(), running.handle.clone())
         .map_err(|error| screen.say(&format!("other processes cannot speak to this mission: {error}")));
-    let mut story = Story::after(&running, engine.home(), screen)?;
+    let mut story = Story::after(&running, engine.home())?;
     if running.progress.borrow().standing == Standing::Closed {
         screen.say(&format!(
             "it is over already, so there is nothing to take up; what happened: muster tail {name} --no-follow"
@@ -74,7 +85,7 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
     }
     let mut progress = running.progress.clone();
     let mut signals = Signals::listen()?;
-    let mut tick = tokio::time::interval(CONSOLE_PAUSE);
+    let mut tick = tokio::time::interval(pause(screen));
     let mut interrupted = false;
     let mut told_full = false;
     loop {
@@ -95,14 +106,16 @@ async fn watch(engine: &Engine, mut running: Running, screen: &Screen, wait: boo
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return Err(running.failure().await.into()) },
-            _ = tick.tick(), if screen.shows_all() => {}
+            _ = tick.tick() => {}
             () = signals.next() => {
                 if interrupted {
                     end_at_once(&running, &name, screen).await;
                     return Ok(None);
                 }
                 interrupted = true;
-                screen.say("pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once)");
+                screen.say(&format!(
+                    "pausing: agents are asked to end their turns and their work is kept (Ctrl-C again to end at once); to go on later: muster resume {name}"
+                ));
                 // A mission that is paused or over already needs no pausing.
                 let _ = running.handle.order(Order::Pause).await;
             }
@@ -159,23 +172,30 @@ async fn book_the_rest(running: &Running, screen: &Screen) {
     screen.say(&format!("{calls} not seen: {when} as estimated, at {}", Micros(micros)));
 }
 
+/// How long what agents do may stay unseen.
+fn pause(screen: &Screen) -> Duration {
+    if screen.shows_all() || screen.redraws().is_some() { CONSOLE_PAUSE } else { QUIET_PAUSE }
+}
+
 /// The facts shown so far.
 struct Story {
     readings: Readings,
-    /// What the sandboxes print, when everything is shown.
-    consoles: Option<Consoles>,
+    /// What the agents do.
+    consoles: Consoles,
     teller: Teller,
+    alive: Alive,
+    looked: Option<Instant>,
     seq: u64,
 }
 
 impl Story {
     /// What happens from here on. What happened before is known, not shown again.
-    fn after(running: &Running, home: &Path, screen: &Screen) -> Result<Self, Error> {
+    fn after(running: &Running, home: &Path) -> Result<Self, Error> {
         let readings = Readings::open(home).map_err(Error::failed)?;
-        let mut consoles =
-            screen.shows_all().then(|| Consoles::open(home, running.handle.key().as_str())).transpose()?;
-        consoles.as_mut().map(Consoles::skip).transpose()?;
-        let mut story = Self { readings, consoles, teller: Teller::default(), seq: 0 };
+        let mut consoles = Consoles::open(home, running.handle.key().as_str())?;
+        consoles.skip()?;
+        let mut story =
+            Self { readings, consoles, teller: Teller::default(), alive: Alive::new(), looked: None, seq: 0 };
         for recorded in story.readings.facts_after(running.handle.key().as_str(), 0).map_err(Error::failed)? {
             if recorded.seq <= running.history {
                 story.seq = recorded.seq;
@@ -189,14 +209,32 @@ impl Story {
         for recorded in self.readings.facts_after(name, self.seq).map_err(Error::failed)? {
             self.seq = recorded.seq;
             self.show_heard(Some(recorded.at_ms), screen)?;
-            screen.show(&self.teller.tell(&recorded.fact));
+            let line = self.teller.tell(&recorded.fact);
+            self.alive.told(&recorded, &line);
+            screen.show(&line);
         }
-        self.show_heard(None, screen)
+        self.show_heard(None, screen)?;
+        if let Some(columns) = screen.redraws() {
+            screen::live::draw(self.alive.lines(&self.teller, columns));
+        }
+        Ok(())
     }
 
     fn show_heard(&mut self, until: Option<u64>, screen: &Screen) -> Result<(), Error> {
-        let heard = self.consoles.as_mut().map(|consoles| consoles.until(until)).transpose()?.unwrap_or_default();
-        heard.iter().map(Heard::line).for_each(|line| screen.show(&line));
+        // Between two facts there is nothing to see unless everything is shown.
+        if !screen.shows_all() && self.looked.is_some_and(|at| at.elapsed() < pause(screen)) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        for heard in self.consoles.until(until)? {
+            self.alive.heard(&heard);
+            let mut line = heard.line();
+            // Where nothing is drawn over it is the only sign of life.
+            if heard.is_again() && screen.redraws().is_none() {
+                line.weight = Weight::Step;
+            }
+            screen.show(&line);
+        }
         Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! `muster list`, `show`, `explain`, `report`, `inbox`: readings of the journal. They need no engine and disturb none.
 
-use super::act;
+use super::{act, runtime};
 use crate::{
     cli::{ExplainArgs, JsonArg, MissionJson, ReportArgs, ReportFormat},
     outcome::{Error, Outcome},
     screen,
 };
-use engine::view::{self, Ending, Readings, ViewError};
+use engine::{
+    Compared,
+    view::{self, Ending, Readings, Report, ViewError},
+};
 use jiff::{Timestamp, tz::TimeZone};
 use std::path::Path;
 
@@ -46,12 +49,29 @@ pub(crate) fn explain(home: &Path, args: ExplainArgs) -> Result<Outcome, Error> 
 pub(crate) fn report(home: &Path, args: ReportArgs) -> Result<Outcome, Error> {
     let readings = open(home)?;
     let report = readings.report(&readings.find(&args.mission.mission)?)?;
+    let report = runtime()?.block_on(with_files(home, report));
     match if args.json { ReportFormat::Json } else { args.format } {
         ReportFormat::Md => screen::painted(&report.markdown())?,
         ReportFormat::Json => screen::json(&report)?,
         ReportFormat::Html => screen::painted(&report.html())?,
     };
     Ok(Outcome::Done)
+}
+
+/// The files that the mission and its tasks change. A mission whose stores are gone still has a report.
+async fn with_files(home: &Path, mut report: Report) -> Report {
+    for task in &mut report.tasks {
+        if let Ok(Some(compared)) = Compared::of_task(home, &report.mission, &task.task).await {
+            task.files = compared.files().await.ok();
+        }
+    }
+    match Compared::of_mission(home, &report.mission).await {
+        Ok(Some(compared)) => match compared.files().await {
+            Ok(files) => report.with_files(files),
+            Err(_) => report,
+        },
+        _ => report,
+    }
 }
 
 pub(crate) fn inbox(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
