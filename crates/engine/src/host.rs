@@ -39,6 +39,10 @@ pub struct HostView {
     pub kernel: String,
     /// Where state is kept.
     pub home: PathBuf,
+    /// Why state cannot be kept there, found out by opening it; nothing when it can.
+    pub home_problem: Option<String>,
+    /// Why the host's git is of no use; nothing when it is.
+    pub git_problem: Option<String>,
     /// Bytes that are free there; nothing when it cannot be told.
     pub disk_free_bytes: Option<u64>,
     /// Why no control groups can be made here, which limits of a whole tree are exact with; nothing when they can.
@@ -95,6 +99,8 @@ impl HostView {
             tools: Vec::new(),
             kernel,
             home: home.to_owned(),
+            home_problem: home_problem(home),
+            git_problem: workspace::git_version().await.err().map(|error| error.to_string()),
             disk_free_bytes: free(home),
             cgroups_problem: Cgroups::find().missing(),
             container_engine: first_there(ENGINES).map(PathBuf::from),
@@ -105,7 +111,8 @@ impl HostView {
             Err(error) => view.guarantees.push(broken(error.to_string())),
         }
         let holds = view.guarantees.iter().all(|guarantee| guarantee.problem.is_none());
-        view.ready = holds && view.tools.iter().all(|tool| tool.version.is_some() || !tool.needed);
+        let usable = view.home_problem.is_none() && view.git_problem.is_none();
+        view.ready = holds && usable && view.tools.iter().all(|tool| tool.version.is_some() || !tool.needed);
         view
     }
 
@@ -131,6 +138,38 @@ impl HostView {
             self.tools.push(Tool { name, used_for, needed: *needed, version, problem });
         }
     }
+}
+
+/// Why the state folder is of no use, found out by taking it and opening its journal as a mission would. One that is not there yet is tried beside its
+/// place, so that asking leaves nothing behind.
+fn home_problem(home: &Path) -> Option<String> {
+    match std::fs::symlink_metadata(home) {
+        Ok(_) => opened(home).err(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let there = home.ancestors().skip(1).find(|path| path.exists())?;
+            let trial = there.join(format!(".muster-doctor-{}", std::process::id()));
+            let found = opened(&trial)
+                .err()
+                .map(|problem| problem.replace(&trial.display().to_string(), &home.display().to_string()));
+            // It was made a moment ago and holds nothing of anybody's.
+            let _ = std::fs::remove_dir_all(&trial);
+            found
+        }
+        Err(error) => Some(format!("{}: {error}", home.display())),
+    }
+}
+
+fn opened(home: &Path) -> Result<(), String> {
+    let lock = match store::Home::lock(home) {
+        Ok(lock) => lock,
+        // A mission runs in it, so it can be used.
+        Err(store::LockError::Busy { .. }) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let trial = lock.dir().join(format!(".doctor-{}", std::process::id()));
+    let written = std::fs::write(&trial, b"a file of a few bytes").and_then(|()| std::fs::remove_file(&trial));
+    written.map_err(|error| format!("{} cannot be written: {error}", lock.dir().display()))?;
+    store::Store::open(&lock).map(drop).map_err(|error| error.to_string())
 }
 
 fn broken(problem: String) -> Guarantee {

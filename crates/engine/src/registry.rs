@@ -96,6 +96,49 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+/// How an agent stands. `active` says that somebody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Looked at, and well.
+    Active,
+    /// It works, but not as it should.
+    Degraded,
+    /// Something has to be done before it can work.
+    Blocked,
+    /// It does not work.
+    Down,
+    /// Its program is not on this machine.
+    NotInstalled,
+    /// Nobody has looked: its role has no health check.
+    NotChecked,
+}
+
+impl AgentState {
+    /// In a word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Degraded => "degraded",
+            Self::Blocked => "blocked",
+            Self::Down => "down",
+            Self::NotInstalled => "not installed",
+            Self::NotChecked => "not checked",
+        }
+    }
+}
+
+impl From<HealthState> for AgentState {
+    fn from(state: HealthState) -> Self {
+        match state {
+            HealthState::Active => Self::Active,
+            HealthState::Degraded => Self::Degraded,
+            HealthState::Blocked => Self::Blocked,
+            HealthState::Down => Self::Down,
+        }
+    }
+}
+
 /// One agent of the registry. Field names are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentEntry {
@@ -104,7 +147,7 @@ pub struct AgentEntry {
     /// How it is run.
     pub runtime: String,
     /// How it stands.
-    pub state: HealthState,
+    pub state: AgentState,
     /// Why, and what to do; nothing when it is active.
     pub reason: Option<String>,
     /// Whether it is logged in where it needs to be, in its own words.
@@ -143,7 +186,7 @@ fn entry(name: &str, runtime: &str, role: &str) -> AgentEntry {
     AgentEntry {
         name: name.to_owned(),
         runtime: runtime.to_owned(),
-        state: HealthState::Active,
+        state: AgentState::Active,
         reason: None,
         login: None,
         path: None,
@@ -153,7 +196,8 @@ fn entry(name: &str, runtime: &str, role: &str) -> AgentEntry {
     }
 }
 
-/// The roles of a configuration as entries: what a role's check finds, or the boundary that its runtime cannot hold. `launcher` and `scratch` as above.
+/// The roles of a configuration as entries: what a role's check finds, the boundary that its runtime cannot hold, or that its program is in none of these
+/// folders. `launcher` and `scratch` as above.
 ///
 /// # Errors
 /// In words, when no sandbox can be launched.
@@ -162,6 +206,7 @@ pub async fn configured(
     places: Places<'_>,
     launcher: Vec<OsString>,
     scratch: &Path,
+    folders: &[PathBuf],
 ) -> Result<Vec<AgentEntry>, String> {
     let launcher = Arc::new(Launcher::new(launcher).map_err(|error| error.to_string())?);
     let settings = roles.iter().map(|(name, role)| (name.to_string(), RoleSettings::of(role, places))).collect();
@@ -173,24 +218,47 @@ pub async fn configured(
         };
         let known =
             AgentEntry { capabilities: role.all_capabilities(), ..entry(name.as_str(), runtime, name.as_str()) };
+        let missing = match &role.runtime {
+            Runtime::Program { command, .. } => missing(command, places, folders),
+            Runtime::Native => None,
+        };
+        if let Some(reason) = missing {
+            return AgentEntry { state: AgentState::NotInstalled, reason: Some(reason), ..known };
+        }
         match (role.unheld(), found.get(name.as_str())) {
-            (Some(reason), _) => AgentEntry { state: HealthState::Blocked, reason: Some(reason), ..known },
+            (Some(reason), _) => AgentEntry { state: AgentState::Blocked, reason: Some(reason), ..known },
             (None, Some(finding)) => {
                 let reason = Some(finding.reason.clone()).filter(|reason| !reason.is_empty());
-                AgentEntry { state: finding.state, reason, ..known }
+                AgentEntry { state: finding.state.into(), reason, ..known }
             }
-            (None, None) => known,
+            (None, None) => {
+                let reason = Some("its role has no `health`, so nobody looked".to_owned());
+                AgentEntry { state: AgentState::NotChecked, reason, ..known }
+            }
         }
     });
     Ok(entries.collect())
+}
+
+/// Why the program of a command cannot be there; nothing when there is a file of its name.
+fn missing(command: &[String], places: Places<'_>, folders: &[PathBuf]) -> Option<String> {
+    let program = command.first()?;
+    let found = match program.strip_prefix("~/") {
+        Some(rest) => places.home.join(rest).is_file(),
+        None if program.contains('/') => places.config_dir.join(program).is_file(),
+        None => folders.iter().any(|folder| folder.join(program).is_file()),
+    };
+    let install = KNOWN.iter().find(|known| known.programs.contains(&program.as_str())).map(|known| known.install);
+    let install = install.map(|install| format!("; to install it: {install}")).unwrap_or_default();
+    (!found).then(|| format!("there is no program {program}{install}"))
 }
 
 async fn look(known: &Known, launcher: &Arc<Launcher>, scratch: &Path, folders: &[PathBuf]) -> AgentEntry {
     let base = entry(known.name, known.runtime, known.role);
     let places = folders.iter().flat_map(|folder| known.programs.iter().map(move |program| folder.join(program)));
     let Some(path) = places.into_iter().find(|place| place.is_file()) else {
-        let reason = format!("not found; to install it: {}", known.install);
-        return AgentEntry { state: HealthState::Down, reason: Some(reason), ..base };
+        let reason = format!("to install it: {}", known.install);
+        return AgentEntry { state: AgentState::NotInstalled, reason: Some(reason), ..base };
     };
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
     // A launcher of npm's finds the rest of its program from the folder of its packages; any other program is one file.
@@ -208,7 +276,7 @@ async fn look(known: &Known, launcher: &Arc<Launcher>, scratch: &Path, folders: 
         Ok(version) => version,
         Err(problem) => {
             let reason = format!("it did not say its version in a sandbox: {problem}");
-            return AgentEntry { state: HealthState::Degraded, reason: Some(reason), ..base };
+            return AgentEntry { state: AgentState::Degraded, reason: Some(reason), ..base };
         }
     };
     let base = AgentEntry { version: Some(version), ..base };
@@ -220,8 +288,8 @@ async fn look(known: &Known, launcher: &Arc<Launcher>, scratch: &Path, folders: 
         Ok((_, said)) => {
             let said = view::first_line(&said);
             let reason = if said.is_empty() { needs.to_owned() } else { format!("{said}; {needs}") };
-            AgentEntry { state: HealthState::Blocked, reason: Some(reason), login: Some(said), ..base }
+            AgentEntry { state: AgentState::Blocked, reason: Some(reason), login: Some(said), ..base }
         }
-        Err(problem) => AgentEntry { state: HealthState::Degraded, reason: Some(problem), ..base },
+        Err(problem) => AgentEntry { state: AgentState::Degraded, reason: Some(problem), ..base },
     }
 }

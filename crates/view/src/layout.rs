@@ -50,8 +50,8 @@ pub fn shortened(text: &str, columns: usize) -> String {
         used += c.width().unwrap_or_default();
         used >= columns
     });
-    let cut = &line[..fits.map_or(line.len(), |(at, _)| at)];
-    let word = cut.rfind(' ').filter(|at| cut[*at..].width() <= columns / 3);
+    let (cut, rest) = line.split_at(fits.map_or(line.len(), |(at, _)| at));
+    let word = cut.rfind(' ').filter(|at| !rest.starts_with(' ') && cut[*at..].width() <= columns / 3);
     format!("{}…", cut[..word.unwrap_or(cut.len())].trim_end())
 }
 

@@ -40,7 +40,7 @@ fn list(home: &Path, args: &AgentsListArgs) -> Result<Outcome, Error> {
         let mut entries = engine::registry(launcher.clone(), &scratch.0, &folders, version).await?;
         if let Some((config, config_dir)) = &config {
             let places = Places { config_dir, home: &home };
-            entries.extend(engine::configured(&config.roles, places, launcher, &scratch.0).await?);
+            entries.extend(engine::configured(&config.roles, places, launcher, &scratch.0, &folders).await?);
         }
         Ok(entries)
     });

@@ -23,7 +23,7 @@ pub(crate) fn run(home: &Path, command: ConfigCommand) -> Result<Outcome, Error>
 }
 
 /// One line about a file that is right; every problem of one that is not.
-fn check(home: &Path, file: &Path, config: Option<&Path>, given: Option<FileKind>) -> Result<String, Error> {
+pub(super) fn check(home: &Path, file: &Path, config: Option<&Path>, given: Option<FileKind>) -> Result<String, Error> {
     let source = Source::read(file).map_err(Error::usage)?;
     match given.unwrap_or_else(|| kind(file, source.text())) {
         FileKind::Config => check_config(home, file),

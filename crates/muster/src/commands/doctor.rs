@@ -7,6 +7,7 @@ use crate::{
     screen,
 };
 use engine::{HostView, view::table};
+use serde::Serialize;
 use std::{fmt::Write as _, path::Path};
 
 /// Free space below which a mission soon stops, in bytes: clones, checkpoints and test runs of a middling repository.
@@ -14,11 +15,35 @@ const DISK_FREE_MIN: u64 = 1 << 30;
 
 pub(crate) fn run(home: &Path, args: JsonArg) -> Result<Outcome, Error> {
     let host = runtime()?.block_on(look(home))?;
+    let config = config_problem(home);
     match args.json {
-        true => screen::json(&host)?,
-        false => screen::out(&text(&host))?,
+        true => screen::json(&Seen { host: &host, config_problem: config.as_deref() })?,
+        false => screen::out(&(text(&host) + &of_config(config.as_deref())))?,
     };
-    Ok(if host.ready { Outcome::Done } else { Outcome::Failed })
+    Ok(if host.ready && config.is_none() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Seen<'a> {
+    #[serde(flatten)]
+    host: &'a HostView,
+    /// What is wrong with the configuration of this folder, if there is one.
+    config_problem: Option<&'a str>,
+}
+
+/// What is wrong with the configuration that `muster run` would take here; nothing when it is well or there is none.
+fn config_problem(home: &Path) -> Option<String> {
+    let file = Path::new("muster.yaml");
+    let checked = file.exists().then(|| super::config::check(home, file, None, None))?;
+    checked.err().map(|(Error::Usage(why) | Error::Failed(why))| why)
+}
+
+fn of_config(problem: Option<&str>) -> String {
+    let told = |problem: &str| {
+        format!("\nbut not with the configuration of this folder:\n  {}\n", problem.trim().replace('\n', "\n  "))
+    };
+    problem.map(told).unwrap_or_default()
 }
 
 async fn look(home: &Path) -> Result<HostView, Error> {
@@ -96,6 +121,17 @@ fn verdict(host: &HostView) -> String {
             tool.name
         );
     }
+    if let Some(problem) = &host.git_problem {
+        let _ = writeln!(text, "\ngit on this host: {}", problem.trim().replace('\n', "\n  "));
+    }
+    if let Some(problem) = &host.home_problem {
+        let _ = writeln!(
+            text,
+            "\nstate cannot be kept in {}: {}\n  help: make that folder yours to write in, or say another one with --home DIR or MUSTER_HOME",
+            host.home.display(),
+            problem.trim().replace('\n', "\n  ")
+        );
+    }
     if host.landlock_abi.is_none() {
         text.push_str("\na policy that may do without Landlock says so: allow_degraded: [landlock]\n");
     }
@@ -110,6 +146,7 @@ fn verdict(host: &HostView) -> String {
     }
     text.push_str(match host.ready {
         true => "\nmissions can be run here\n",
+        false if host.home_problem.is_some() || host.git_problem.is_some() => "\nmissions cannot be run here\n",
         false => "\nmissions cannot be run here: what is not enforced is refused, not skipped\n",
     });
     text
@@ -147,12 +184,14 @@ mod tests {
             }],
             kernel: "6.8.0".to_owned(),
             home: "/home/a/muster".into(),
+            home_problem: Some("/home/a/muster: permission denied".to_owned()),
+            git_problem: None,
             disk_free_bytes: Some(3 << 29),
             cgroups_problem: Some("version 2 is not mounted".to_owned()),
             container_engine: None,
             inside_container: Some("there is /.dockerenv".to_owned()),
         };
-        expect_test::expect![[r"
+        expect_test::expect![[r#"
             What a sandbox guarantees here, each tried:
               yes  own processes  by a process namespace
               NO   own network    by a network namespace
@@ -176,12 +215,15 @@ mod tests {
             git cannot be run inside a sandbox: no such file
               help: install it with the system's packages
 
+            state cannot be kept in /home/a/muster: /home/a/muster: permission denied
+              help: make that folder yours to write in, or say another one with --home DIR or MUSTER_HOME
+
             no control groups: version 2 is not mounted
 
             inside a container, its engine must allow user namespaces and mounts: see docs/sandbox.md
 
-            missions cannot be run here: what is not enforced is refused, not skipped
-        "]]
+            missions cannot be run here
+        "#]]
         .assert_eq(&text(&host));
     }
 }

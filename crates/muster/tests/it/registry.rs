@@ -40,6 +40,8 @@ fn every_agent_has_a_state_that_somebody_looked_for() {
         "roles": {
             "well": {"runtime": "native", "model": "m", "capabilities": ["web"], "health": {"command": ["true"]}},
             "slow": {"runtime": "native", "model": "m", "health": {"command": ["sh", "-c", "echo queue is long; exit 75"]}},
+            "unseen": {"runtime": "native", "model": "m"},
+            "gone": {"runtime": "acp", "command": ["no-such-agent"], "model": "m"},
             "bound": {"runtime": "codex", "model": "m", "sandbox": {"permissions": permissions}},
         },
     });
@@ -52,10 +54,12 @@ fn every_agent_has_a_state_that_somebody_looked_for() {
     assert!(
         of("Cursor CLI", "reason").as_str().unwrap().starts_with("Not logged in; it speaks to Cursor's own service")
     );
-    assert_eq!(of("Gemini CLI", "state"), "down");
+    assert_eq!(of("Gemini CLI", "state"), "not_installed");
     assert_eq!((of("well", "state"), of("well", "reason")), (json!("active"), Value::Null));
     assert!(of("well", "capabilities").as_array().unwrap().contains(&json!("web")));
     assert_eq!((of("slow", "state"), of("slow", "reason")), (json!("degraded"), json!("queue is long")));
+    assert_eq!((of("unseen", "state"), of("gone", "state")), (json!("not_checked"), json!("not_installed")));
+    assert!(of("gone", "reason").as_str().unwrap().contains("no program no-such-agent"), "{entries:?}");
     assert_eq!(of("bound", "state"), "blocked");
     assert!(of("bound", "reason").as_str().unwrap().starts_with("runtime `codex` starts its commands itself"));
 
