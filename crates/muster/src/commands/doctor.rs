@@ -4,6 +4,7 @@ use super::runtime;
 use crate::{
     cli::JsonArg,
     outcome::{Error, Outcome},
+    project::found,
     screen,
 };
 use engine::{HostView, view::table};
@@ -34,8 +35,7 @@ struct Seen<'a> {
 
 /// What is wrong with the configuration that `muster run` would take here; nothing when it is well or there is none.
 fn config_problem(home: &Path) -> Option<String> {
-    let file = Path::new("muster.yaml");
-    let checked = file.exists().then(|| super::config::check(home, file, None, None))?;
+    let checked = super::config::check(home, &found(Path::new("."))?, None, None);
     checked.err().map(|(Error::Usage(why) | Error::Failed(why))| why)
 }
 
