@@ -1,7 +1,8 @@
 //! The answers that an agent offers with its question. They stand in the question's last line, as the agent tools write it, and are an agent's words:
 //! a command that answers with one is quoted so that a shell runs nothing of it.
 
-use super::{harmless::visible, standing::AnswerWith};
+use super::{allowances::more_and_no, harmless::visible, standing::AnswerWith};
+use mission::{About, InterruptId, Mission};
 
 /// What the line of options begins with.
 const OPTIONS: &str = "Options: ";
@@ -24,8 +25,56 @@ pub fn offered<'a>(options: &'a [String], text: &str) -> Option<&'a String> {
     options.iter().find(|option| *option == text.trim()).or_else(|| options.iter().find(same))
 }
 
+/// The commands that answer an interrupt.
+pub(super) fn answers(
+    mission: &Mission,
+    name: &str,
+    id: InterruptId,
+    interrupt: &mission::Interrupt,
+) -> Vec<AnswerWith> {
+    let with =
+        |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
+    match &interrupt.about {
+        About::Question(_) => to_question(&interrupt.question, &with),
+        About::Permission(_) => vec![with("--approve", "it may, this once"), with("--deny", "it may not")],
+        About::Task(_) => {
+            vec![
+                with("--approve", "the task gets another round of attempts"),
+                with("--deny", "the task will not be done"),
+            ]
+        }
+        About::Role(_) => vec![
+            with("--approve", "the role goes on; mend what stopped it first"),
+            with("--deny", "what only this role can do will not be done"),
+        ],
+        About::Budget => vec![
+            with("--approve", "as much may be spent again"),
+            with("2.50", "so many dollars more may be spent"),
+            with("--deny", "the mission ends with what is merged"),
+        ],
+        About::Allowance(id) => {
+            let (more, denied) = more_and_no(mission, *id);
+            vec![
+                with("--approve", "as much may be used again"),
+                with(more, "so much more may be used"),
+                with("--deny", denied),
+            ]
+        }
+        About::Checks => {
+            vec![with("--approve", "it goes on all the same"), with("--deny", "the mission ends; nothing was spent")]
+        }
+        About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
+        About::Publish => {
+            vec![
+                with("--approve", "it is tried again"),
+                with("--deny", "the result stays in the mission's own repository"),
+            ]
+        }
+    }
+}
+
 /// The commands that answer a question.
-pub(super) fn answers(question: &str, with: &dyn Fn(&str, &'static str) -> AnswerWith) -> Vec<AnswerWith> {
+fn to_question(question: &str, with: &dyn Fn(&str, &'static str) -> AnswerWith) -> Vec<AnswerWith> {
     let options = of(question);
     if options.is_empty() {
         return vec![with("\"YOUR ANSWER\"", "the agent goes on with your words")];
@@ -63,7 +112,7 @@ mod tests {
     fn no_shell_runs_an_option() {
         let with = |rest: &str, means| AnswerWith { command: rest.to_owned(), means };
         let commands: Vec<String> =
-            answers("?\nOptions: it's | $(reboot)", &with).into_iter().map(|answer| answer.command).collect();
+            to_question("?\nOptions: it's | $(reboot)", &with).into_iter().map(|answer| answer.command).collect();
         assert_eq!(commands, [r"'it'\''s'", "'$(reboot)'", "--amend \"YOUR ANSWER\""]);
     }
 }

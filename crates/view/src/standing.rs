@@ -1,7 +1,7 @@
 //! One mission as it stands: what `show` prints and what `run --json` gives back.
 
 use super::{
-    allowances::{BudgetLimitView, more_and_no},
+    allowances::BudgetLimitView,
     health::{self, HealthView},
     history::{History, TaskHistory},
     options,
@@ -410,52 +410,10 @@ fn interrupts(name: &str, history: &History) -> Vec<InterruptView> {
                 About::Question(_) => options::of(&interrupt.question),
                 _ => Vec::new(),
             },
-            answers: answers(trail.mission(), name, id, interrupt),
+            answers: options::answers(trail.mission(), name, id, interrupt),
         }
     };
     trail.mission().interrupts().map(view).collect()
-}
-
-fn answers(mission: &Mission, name: &str, id: InterruptId, interrupt: &mission::Interrupt) -> Vec<AnswerWith> {
-    let with =
-        |rest: &str, means: &'static str| AnswerWith { command: format!("muster answer {name}/{id} {rest}"), means };
-    match &interrupt.about {
-        About::Question(_) => options::answers(&interrupt.question, &with),
-        About::Permission(_) => vec![with("--approve", "it may, this once"), with("--deny", "it may not")],
-        About::Task(_) => {
-            vec![
-                with("--approve", "the task gets another round of attempts"),
-                with("--deny", "the task will not be done"),
-            ]
-        }
-        About::Role(_) => vec![
-            with("--approve", "the role goes on; mend what stopped it first"),
-            with("--deny", "what only this role can do will not be done"),
-        ],
-        About::Budget => vec![
-            with("--approve", "as much may be spent again"),
-            with("2.50", "so many dollars more may be spent"),
-            with("--deny", "the mission ends with what is merged"),
-        ],
-        About::Allowance(id) => {
-            let (more, denied) = more_and_no(mission, *id);
-            vec![
-                with("--approve", "as much may be used again"),
-                with(more, "so much more may be used"),
-                with("--deny", denied),
-            ]
-        }
-        About::Checks => {
-            vec![with("--approve", "it goes on all the same"), with("--deny", "the mission ends; nothing was spent")]
-        }
-        About::Space => vec![with("--approve", "it goes on; make room first"), with("--deny", "the mission ends")],
-        About::Publish => {
-            vec![
-                with("--approve", "it is tried again"),
-                with("--deny", "the result stays in the mission's own repository"),
-            ]
-        }
-    }
 }
 
 fn queue(mission: &Mission) -> Vec<QueuedView> {
