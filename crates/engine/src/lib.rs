@@ -8,7 +8,6 @@
 //!     serve    what answers inside an agent's sandbox: the gateway and the agent tools
 //!     masking  the secrets that this process knows; everything that is written passes it
 //!     console  what ran in an agent's sandboxes and what it printed, for its transcript
-//!     compared what a mission has changed, as a diff
 //!     prices   the price table of a home
 //!     ready    what a mission lacks, before anything is spent
 //!     kit      whether a program can be an agent here: small missions of this very engine
@@ -21,7 +20,6 @@
 
 mod causes;
 mod clock;
-mod compared;
 mod console;
 pub mod control;
 mod driver;
@@ -47,7 +45,6 @@ mod setup;
 mod tools;
 
 pub use ::view;
-pub use compared::Compared;
 pub use driver::{DriverError, Handle, Progress, TellError};
 pub use engine::{Engine, EngineError, Request, Running, Secrets, Setup, inspect};
 pub use fault::{Faults, NoSuchPoint};
@@ -71,6 +68,6 @@ pub use settings::{
 pub use setup::{SetupError, dollars};
 pub use tools::{ExtraTool, RunTool};
 pub use workspace::{
-    HostReport, Launcher, RepoFacts, RepoProblem, guest_main, host_report, keep_from_core_dumps, launcher_main,
-    launcher_main_with, remove_tree,
+    CommitId, Comparing, ErrorKind, FileDiff, HostReport, Launcher, RepoFacts, RepoProblem, guest_main, host_report,
+    keep_from_core_dumps, launcher_main, launcher_main_with, remove_tree,
 };

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod compared;
 mod outcome;
 mod project;
 mod screen;

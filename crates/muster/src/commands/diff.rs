@@ -3,13 +3,11 @@
 use super::{read, runtime};
 use crate::{
     cli::DiffArgs,
+    compared::Compared,
     outcome::{Error, Outcome},
     screen::{self, Terminal, visible},
 };
-use engine::{
-    Compared,
-    view::{MissionView, TaskView, file_changes},
-};
+use engine::view::{MissionView, TaskView, file_changes};
 use std::path::Path;
 
 /// Colours of added, removed and head lines (ECMA-48, section 8.3.117).

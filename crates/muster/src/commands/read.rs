@@ -3,13 +3,11 @@
 use super::{act, runtime};
 use crate::{
     cli::{ExplainArgs, JsonArg, MissionJson, ReportArgs, ReportFormat},
+    compared::Compared,
     outcome::{Error, Outcome},
     screen,
 };
-use engine::{
-    Compared,
-    view::{self, Ending, Readings, Report, ViewError},
-};
+use engine::view::{self, Ending, Readings, Report, ViewError};
 use jiff::{Timestamp, tz::TimeZone};
 use std::path::Path;
 

@@ -1,13 +1,14 @@
 //! What a mission has changed, read from its stores while it runs or when it is over: nothing is locked, nothing is written.
 
-use crate::setup;
+use engine::{
+    CommitId, Comparing, ErrorKind, FileDiff,
+    view::{FileChange, MissionView, TaskView},
+};
 use std::path::Path;
-use view::{FileChange, MissionView, TaskView};
-use workspace::{CommitId, Comparing, ErrorKind, FileDiff};
 
 /// The two commits between which something changed.
 #[derive(Clone, Debug)]
-pub struct Compared {
+pub(crate) struct Compared {
     stores: Comparing,
     from: CommitId,
     to: CommitId,
@@ -18,7 +19,7 @@ impl Compared {
     ///
     /// # Errors
     /// In words: the mission's stores are gone.
-    pub async fn of_mission(home: &Path, mission: &MissionView) -> Result<Option<Self>, String> {
+    pub(crate) async fn of_mission(home: &Path, mission: &MissionView) -> Result<Option<Self>, String> {
         let Some(head) = mission.head.as_ref().filter(|head| **head != mission.base) else { return Ok(None) };
         let (stores, to) = (open(home, mission)?, commit(head)?);
         Ok(Some(Self { stores, from: commit(&mission.base)?, to }))
@@ -28,7 +29,7 @@ impl Compared {
     ///
     /// # Errors
     /// In words: the mission's stores are gone.
-    pub async fn of_task(home: &Path, mission: &MissionView, task: &TaskView) -> Result<Option<Self>, String> {
+    pub(crate) async fn of_task(home: &Path, mission: &MissionView, task: &TaskView) -> Result<Option<Self>, String> {
         let Some(work) = task.merge_commit.as_ref().or(task.work_commit.as_ref()) else { return Ok(None) };
         let (stores, to) = (open(home, mission)?, commit(work)?);
         let from = stores.parent(&to).await.map_err(|error| error.to_string())?;
@@ -39,7 +40,7 @@ impl Compared {
     ///
     /// # Errors
     /// In words.
-    pub async fn files(&self) -> Result<Vec<FileChange>, String> {
+    pub(crate) async fn files(&self) -> Result<Vec<FileChange>, String> {
         let files = self.stores.files(&self.from, &self.to).await.map_err(|error| error.to_string())?;
         Ok(files.into_iter().map(change).collect())
     }
@@ -48,7 +49,7 @@ impl Compared {
     ///
     /// # Errors
     /// In words.
-    pub async fn unified(&self) -> Result<Vec<u8>, String> {
+    pub(crate) async fn unified(&self) -> Result<Vec<u8>, String> {
         self.stores.unified(&self.from, &self.to).await.map_err(|error| match error.kind {
             ErrorKind::TooLarge => format!("{error}\n  help: --stat lists the files"),
             _ => error.to_string(),
@@ -57,7 +58,7 @@ impl Compared {
 }
 
 fn open(home: &Path, mission: &MissionView) -> Result<Comparing, String> {
-    Comparing::open(&setup::mission_dir(home, &mission.name)).map_err(|error| error.to_string())
+    Comparing::open(&home.join("missions").join(&mission.name)).map_err(|error| error.to_string())
 }
 
 fn commit(text: &str) -> Result<CommitId, String> {
