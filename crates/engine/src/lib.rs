@@ -59,7 +59,7 @@ pub use order::{BadOrder, Order, Reply};
 pub use policies as sandboxed;
 pub use policies::{Extras, Places};
 pub use ready::{Lack, lacks};
-pub use registry::{AgentEntry, AgentState, configured, registry};
+pub use registry::{AgentEntry, configured, registry};
 pub use replay::{Comparison, Replay, ReplayedCalls};
 pub use settings::{
     HealthSettings, Leaving, PriceSettings, Recording, RoleSettings, RulesSettings, SecretSettings, Settings,

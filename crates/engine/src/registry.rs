@@ -12,7 +12,6 @@ use api::{
     config::{Role, Runtime},
     value::Name,
 };
-use mission::HealthState;
 use policies::Places;
 use serde::Serialize;
 use std::{
@@ -21,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use view::AgentState;
 use workspace::{Exit, Launcher, Program, SandboxExtras};
 
 /// An agent that is known by name.
@@ -95,49 +95,6 @@ const KNOWN: &[Known] = &[
         login: Login::NotNeeded,
     },
 ];
-
-/// How an agent stands. `active` says that somebody looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AgentState {
-    /// Looked at, and well.
-    Active,
-    /// It works, but not as it should.
-    Degraded,
-    /// Something has to be done before it can work.
-    Blocked,
-    /// It does not work.
-    Down,
-    /// Its program is not on this machine.
-    NotInstalled,
-    /// Nobody has looked: its role has no health check.
-    NotChecked,
-}
-
-impl AgentState {
-    /// In a word or two.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Degraded => "degraded",
-            Self::Blocked => "blocked",
-            Self::Down => "down",
-            Self::NotInstalled => "not installed",
-            Self::NotChecked => "not checked",
-        }
-    }
-}
-
-impl From<HealthState> for AgentState {
-    fn from(state: HealthState) -> Self {
-        match state {
-            HealthState::Active => Self::Active,
-            HealthState::Degraded => Self::Degraded,
-            HealthState::Blocked => Self::Blocked,
-            HealthState::Down => Self::Down,
-        }
-    }
-}
 
 /// One agent of the registry. Field names are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

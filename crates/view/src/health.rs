@@ -1,7 +1,50 @@
 //! How the agents of roles are, as their health checks found them.
 
-use mission::{At, Mission, RoleId};
+use mission::{At, HealthState, Mission, RoleId};
 use serde::Serialize;
+
+/// How an agent stands. `active` says that somebody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Looked at, and well.
+    Active,
+    /// It works, but not as it should.
+    Degraded,
+    /// Something has to be done before it can work.
+    Blocked,
+    /// It does not work.
+    Down,
+    /// Its program is not on this machine.
+    NotInstalled,
+    /// Nobody has looked: its role has no health check.
+    NotChecked,
+}
+
+impl AgentState {
+    /// In a word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Degraded => "degraded",
+            Self::Blocked => "blocked",
+            Self::Down => "down",
+            Self::NotInstalled => "not installed",
+            Self::NotChecked => "not checked",
+        }
+    }
+}
+
+impl From<HealthState> for AgentState {
+    fn from(state: HealthState) -> Self {
+        match state {
+            HealthState::Active => Self::Active,
+            HealthState::Degraded => Self::Degraded,
+            HealthState::Blocked => Self::Blocked,
+            HealthState::Down => Self::Down,
+        }
+    }
+}
 
 /// How the agents of a role are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

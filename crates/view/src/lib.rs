@@ -44,7 +44,7 @@ pub use consoles::{Consoles, Heard, Something};
 pub use degraded::Degraded;
 pub use explain::Explanation;
 pub use harmless::{escaped, visible};
-pub use health::HealthView;
+pub use health::{AgentState, HealthView};
 pub use history::{AttemptView, CheckView, MessageView, Note, ReturnView};
 pub use layout::{folded, shortened, wrapped};
 pub use list::MissionLine;
