@@ -220,7 +220,7 @@ fn show_of_a_mission_that_waits() {
               repo    /home/a/kit
               tasks   1 of 3 done, 2 open
               result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
-              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
+              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.28 set aside
 
               task    state            agent      attempts  commit
               parser  merged           builder-1  1         2222222222
@@ -302,7 +302,7 @@ fn summary_of_a_mission_that_waits() {
             mission kit-a1b2c: waits for you
               tasks   1 of 3 done, 2 open
               result  2222222222 merged so far; branch muster/kit-a1b2c appears at the end
-              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.15 set aside
+              money   $0.02 of $5.00 spent in 2 model calls, 1 of them of unknown price, $0.28 set aside
 
             waits for you:
               i0 (user_input, task dates, builder-2)
