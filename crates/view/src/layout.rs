@@ -127,11 +127,10 @@ mod tests {
     #[test]
     fn commands_stay_whole_and_the_rest_goes_on_below_itself() {
         let text = "  a line that is rather too long\n    git -C /somewhere checkout a-branch-with-a-name";
-        expect![[r#"
-              a line that is
-                rather too long
-                git -C /somewhere checkout a-branch-with-a-name"#]]
-        .assert_eq(&wrapped(text, 20));
+        assert_eq!(
+            wrapped(text, 20),
+            "  a line that is\n    rather too long\n    git -C /somewhere checkout a-branch-with-a-name"
+        );
     }
 
     #[test]
