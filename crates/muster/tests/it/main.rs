@@ -40,6 +40,7 @@ mod real_agents;
 mod registry;
 mod rejected;
 mod replay;
+mod repository_work;
 mod rules;
 mod sandbox;
 mod scenario;
