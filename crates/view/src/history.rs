@@ -6,7 +6,7 @@ use super::{
     reasons::Reason,
     refused::Refusals,
     trail::Trail,
-    words::{first_line, return_evidence, return_word},
+    words::{first_line, left_out_lines, return_evidence, return_word},
 };
 use mission::{AttemptId, By, CheckRun, Fact, Failure, InterruptId, TaskId, Usage, Work};
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub(super) struct TaskHistory {
     /// It is done, and had nothing to add to the branch.
     pub(super) changed_nothing: bool,
     pub(super) checks: Vec<CheckView>,
+    /// What is not part of its change, and why.
+    pub(super) left_out: Vec<String>,
     pub(super) summary: Option<String>,
     pub(super) why_not: Option<String>,
 }
@@ -196,7 +198,9 @@ impl History {
             }
             Fact::Merged { change, head, nothing } => {
                 let head = Some(head.as_str()).filter(|_| !nothing);
-                self.trail.attempt_of(*change).into_iter().for_each(|attempt| self.merged(at_ms, attempt, head));
+                let left_out = self.trail.left_out(*change).map(left_out_lines).unwrap_or_default();
+                let attempt = self.trail.attempt_of(*change);
+                attempt.into_iter().for_each(|attempt| self.merged(at_ms, attempt, head, left_out.clone()));
             }
             Fact::TaskDone { task, attempt, summary } => {
                 self.end(at_ms, *attempt, "done", None);
@@ -258,7 +262,7 @@ impl History {
     }
 
     /// The change is on the branch, at a commit of its own unless it had nothing to add.
-    fn merged(&mut self, at_ms: u64, attempt: AttemptId, head: Option<&str>) {
+    fn merged(&mut self, at_ms: u64, attempt: AttemptId, head: Option<&str>, left_out: Vec<String>) {
         self.end(at_ms, attempt, if head.is_some() { "merged" } else { NOTHING }, None);
         let checks = self.verified.remove(&attempt).unwrap_or_default();
         let Some((task, index)) = self.attempts.get(&attempt) else { return };
@@ -266,6 +270,7 @@ impl History {
         task.merge_commit = head.map(str::to_owned);
         task.changed_nothing = head.is_none();
         task.checks = checks;
+        task.left_out = left_out;
         task.summary = task.attempts.get(*index).and_then(|one| one.summary.clone());
     }
 }

@@ -8,8 +8,8 @@ use super::{
     refused::remedy,
     trail::Trail,
     words::{
-        answer_word, brief_word, count, first_line, outcome_word, pause_word, return_evidence, return_word, short,
-        stop_word,
+        answer_word, brief_word, count, first_line, left_out_lines, outcome_word, pause_word, return_evidence,
+        return_word, short, stop_word,
     },
 };
 use mission::{About, AttemptId, By, Choice, Fact, Failure, InterruptId, Micros, Outcome, Problem, TaskId};
@@ -156,12 +156,14 @@ fn choice(trail: &Trail, fact: &Fact, answer: Option<(InterruptId, By)>) -> Opti
         Fact::TaskReady { .. } => {
             chosen("it may be given to an agent again", "its pause after the failed attempt is over")
         }
-        Fact::ChangeVerified { commit, checks, .. } => {
+        Fact::ChangeVerified { change, commit, checks, .. } => {
             let checks: Vec<String> = checks.iter().map(|check| format!("{} ({} ms)", check.run, check.ms)).collect();
-            chosen(
-                format!("its change is accepted as {}", short(commit)),
-                format!("in a clean sandbox at exactly this commit every check succeeded: {}", checks.join("; ")),
-            )
+            let lacks = trail.left_out(*change).map(|left| left_out_lines(left).join("\n"));
+            Some(Chosen {
+                what: format!("its change is accepted as {}", short(commit)),
+                why: format!("in a clean sandbox at exactly this commit every check succeeded: {}", checks.join("; ")),
+                evidence: lacks.map(|lacks| format!("not part of the change:\n{lacks}")).unwrap_or_default(),
+            })
         }
         Fact::ChangeReturned { why, .. } => {
             let evidence = return_evidence(why);

@@ -63,6 +63,9 @@ pub struct TaskReport {
     pub summary: Option<String>,
     /// The checks that passed at the merge commit.
     pub checks: Vec<CheckView>,
+    /// What was in the agent's workspace and is not part of the merged change, and why: a line each, those that matter first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Every attempt.
     pub tries: Vec<AttemptView>,
 }
@@ -276,6 +279,7 @@ impl TaskReport {
             files: None,
             summary: past.and_then(|past| past.summary.clone()),
             checks: past.map(|past| past.checks.clone()).unwrap_or_default(),
+            left_out: past.map(|past| past.left_out.clone()).unwrap_or_default(),
             tries: past.map(|past| past.attempts.clone()).unwrap_or_default(),
         }
     }
@@ -313,6 +317,10 @@ fn task_blocks(report: &TaskReport) -> Vec<Block> {
         blocks.push(Block::Paragraph(vec![text("Verified at "), code(commit), text(":")]));
         let row = |check: &CheckView| vec![code(&check.run), text(&check.ended), text(format!("{} ms", check.ms))];
         blocks.push(Block::Table(&["check", "ended", "took"], report.checks.iter().map(row).collect()));
+    }
+    if !report.left_out.is_empty() {
+        blocks.push(Block::Paragraph(vec![text("Not part of the change:")]));
+        blocks.push(Block::List(report.left_out.iter().map(|line| vec![text(line)]).collect()));
     }
     for one in &report.tries {
         blocks.push(Block::Paragraph(vec![text(attempt_line(one))]));

@@ -10,7 +10,7 @@ use super::{
     },
 };
 use Weight::{Detail, Notice, Step};
-use mission::{Brief, Choice, Fact, Failure, Mission, Outcome};
+use mission::{Brief, ChangeId, Choice, Fact, Failure, LeftOuts, Mission, Outcome};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -240,10 +240,13 @@ impl Teller {
                 (Detail, format!("{} at the merge commit ({ms} ms)", count(number, "check passes", "checks pass")))
             }
             Fact::ChangeReturned { why, .. } => (Notice, format!("sent back: {}", return_word(why))),
-            Fact::Merged { head, nothing: true, .. } => {
-                (Notice, format!("nothing to merge: it changes nothing; its checks pass at {}", short(head)))
+            Fact::Merged { change, head, nothing: true } => {
+                let lacks = self.lacks(*change);
+                (Notice, format!("nothing to merge: it changes nothing; its checks pass at {}{lacks}", short(head)))
             }
-            Fact::Merged { head, .. } => (Step, format!("merged, verified at {}", short(head))),
+            Fact::Merged { change, head, nothing: false } => {
+                (Step, format!("merged, verified at {}{}", short(head), self.lacks(*change)))
+            }
             Fact::TaskDone { summary, .. } => (Step, format!("done: {}", first_line(summary))),
             Fact::TaskFailed { why, .. } => (Notice, format!("will not be done: {why}")),
             Fact::TaskSkipped { because, .. } => {
@@ -266,6 +269,14 @@ impl Teller {
             Fact::PublishAbandoned => (Notice, "the result stays in the mission's own repository".into()),
             Fact::Closed { outcome } => (Notice, format!("mission {}", outcome_word(*outcome))),
         }
+    }
+}
+
+impl Teller {
+    /// What a change lacks that somebody may have counted on; what builds leave behind is not worth a line's words.
+    fn lacks(&self, change: ChangeId) -> String {
+        let first = self.trail.left_out(change).filter(|left| left.matters()).and_then(LeftOuts::first);
+        first.map(|first| format!("; not part of it: {first}")).unwrap_or_default()
     }
 }
 

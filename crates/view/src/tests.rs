@@ -614,6 +614,47 @@ fn a_report_names_the_protection_that_was_given_up() {
 }
 
 #[test]
+fn what_an_accepted_change_lacks_is_told() {
+    let left = |path: &str, why| LeftOut { path: path.to_owned(), inside: None, why, wanted: false };
+    let target = left("target/", WhyLeftOut::Ignored(".gitignore:1 (target/)".to_owned()));
+    let secret = left("secret", WhyLeftOut::Unreadable("Permission denied".to_owned()));
+    let facts_with = |left_out: LeftOuts| {
+        let work = Work::Changed { commit: MERGED.to_owned(), paths: 1, outside: Vec::new(), left_out };
+        let mut facts = end();
+        let taken = facts.iter_mut().find_map(|fact| match fact {
+            Fact::TurnEnded { work, .. } => Some(work),
+            _ => None,
+        });
+        *taken.unwrap() = work;
+        facts
+    };
+    let merged = |facts: &[Fact]| {
+        let mut teller = Teller::default();
+        facts.iter().map(|fact| teller.tell(fact).text).find(|text| text.starts_with("merged, ")).unwrap()
+    };
+    let ignored = facts_with(LeftOuts { shown: vec![target.clone()], more: 0 });
+    assert_eq!(merged(&ignored), "merged, verified at 2222222222", "what builds leave behind is no news");
+
+    let facts = facts_with(LeftOuts { shown: vec![secret, target], more: 3 });
+    let line =
+        "merged, verified at 2222222222; not part of it: secret could not be saved: Permission denied (and 4 more)";
+    assert_eq!(merged(&facts), line);
+    let explanation = Explanation::of("kit-a1b2c".to_owned(), history(facts.clone()), Some("parser")).unwrap();
+    let text = explanation.text(&when);
+    let told = "      | not part of the change:
+      | secret could not be saved: Permission denied
+      | target/ is ignored by .gitignore:1 (target/)
+      | and 3 more
+";
+    assert!(text.contains(told), "{text}");
+    let history = history(facts);
+    let report = Report::of(MissionView::of(&row(), &history, &[]), history);
+    let told = "Not part of the change:\n\n* secret could not be saved: Permission denied\n* target/ is ignored by ";
+    assert!(report.markdown().contains(told), "{}", report.markdown());
+    assert_eq!(serde_json::to_value(&report).unwrap()["tasks"][0]["left_out"][2], "and 3 more");
+}
+
+#[test]
 fn a_report_is_one_page_without_scripts_and_the_same_as_json() {
     let history = history(end());
     let report = Report::of(MissionView::of(&row(), &history, &spends()), history);

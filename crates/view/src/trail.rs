@@ -1,7 +1,9 @@
 //! What a reading has to remember beyond the mission itself: the mission forgets an attempt, a change and an interrupt when they are over,
 //! a reader still wants their names.
 
-use mission::{About, AgentId, AllowanceId, AttemptId, ChangeId, Fact, InterruptId, Mission, RoleId, TaskId, To};
+use mission::{
+    About, AgentId, AllowanceId, AttemptId, ChangeId, Fact, InterruptId, LeftOuts, Mission, RoleId, TaskId, To, Work,
+};
 use std::collections::BTreeMap;
 
 /// The mission as far as it has been read, and the names of what is over.
@@ -12,6 +14,7 @@ pub(super) struct Trail {
     changes: BTreeMap<ChangeId, AttemptId>,
     interrupts: BTreeMap<InterruptId, About>,
     tries: BTreeMap<TaskId, u32>,
+    left_out: BTreeMap<AttemptId, LeftOuts>,
 }
 
 /// An attempt that has begun.
@@ -45,6 +48,13 @@ impl Trail {
                 *number += 1;
                 self.attempts.insert(*attempt, Tried { task: *task, agent: *agent, number: *number });
             }
+            Fact::TurnEnded {
+                attempt,
+                work: Work::Changed { left_out, .. } | Work::Unchanged { left_out, .. },
+                ..
+            } => {
+                self.left_out.insert(*attempt, left_out.clone());
+            }
             Fact::ChangeQueued { change, attempt, .. } => {
                 self.changes.insert(*change, *attempt);
             }
@@ -66,6 +76,11 @@ impl Trail {
 
     pub(super) fn attempt_of(&self, change: ChangeId) -> Option<AttemptId> {
         self.changes.get(&change).copied()
+    }
+
+    /// What a change lacks of the workspace that it was taken from, when it lacks anything.
+    pub(super) fn left_out(&self, change: ChangeId) -> Option<&LeftOuts> {
+        self.attempt_of(change).and_then(|attempt| self.left_out.get(&attempt)).filter(|left| !left.is_empty())
     }
 
     pub(super) fn about(&self, interrupt: InterruptId) -> Option<&About> {

@@ -2,8 +2,8 @@
 
 use super::layout::shortened;
 use mission::{
-    Answer, Brief, By, ChangeState, CheckRun, Micros, Mission, Outcome, PauseReason, Process, Return, Status,
-    StopReason, TaskId, TaskState, Topic,
+    Answer, Brief, By, ChangeState, CheckRun, LeftOut, LeftOuts, Micros, Mission, Outcome, PauseReason, Process,
+    Return, Status, StopReason, TaskId, TaskState, Topic,
 };
 
 /// Longest line that a text of an agent may take in a list, in columns of a terminal.
@@ -123,6 +123,12 @@ pub(super) fn bounded(text: &str) -> String {
     let last = lines.iter().skip(EVIDENCE_LINES_FIRST + left).map(|text| line(text));
     let gap = [format!("[{} left out]", count(left as u64, "line", "lines"))];
     first.chain(gap).chain(last).collect::<Vec<_>>().join("\n")
+}
+
+/// What a change lacks, a line each: those that matter first, as the fact has them.
+pub(super) fn left_out_lines(left: &LeftOuts) -> Vec<String> {
+    let more = (left.more > 0).then(|| format!("and {} more", left.more));
+    left.shown.iter().map(LeftOut::tell).chain(more).collect()
 }
 
 pub(super) fn by_word(by: By) -> &'static str {

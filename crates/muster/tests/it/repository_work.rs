@@ -86,6 +86,12 @@ fn what_cannot_be_saved_is_told() {
     ] {
         assert!(told[0].contains(words), "{words} in {}", told[0]);
     }
+    let merged = ended.stderr.lines().find(|line| line.contains("merged, verified at")).unwrap();
+    assert!(merged.contains("; not part of it: ") && merged.contains("could not be saved"), "{merged}");
+    for command in ["explain", "report"] {
+        let text = bench.muster(&[command, "last"]).expect(0).stdout;
+        assert!(text.contains("secret.txt could not be saved: Permission denied"), "{command}: {text}");
+    }
 }
 
 /// Case 04: attributes hold in merges.
