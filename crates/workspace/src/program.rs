@@ -171,6 +171,13 @@ impl Workspace {
         policy.filesystem.binds.push(home);
         if self.repository.is_some() {
             policy.filesystem.binds.push(self.layout.hub_bind());
+            // Who starts no process has no business in git's own files: what is planted there would count in the commands that
+            // are run for it. A command may have left a link there, which is not followed.
+            let git = dirs.work().join(".git");
+            let is_folder = std::fs::symlink_metadata(&git).is_ok_and(|about| about.is_dir());
+            if extras.preset == Preset::Worker && is_folder {
+                policy.filesystem.binds.push(Bind::read(git, format!("{INSIDE_WORK}/.git")).ours());
+            }
         }
         if path.is_absolute() {
             show(&mut policy, path.clone());

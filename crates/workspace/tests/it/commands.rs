@@ -12,7 +12,7 @@ use std::{
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::oneshot, task::JoinSet};
 use workspace::{
     Access, COMMAND_TAIL_BYTES, COMMANDS_MAX, CheckEnd, CommandOrder, CommandRun, ErrorKind, LimitExtras, Output,
-    Preset, SandboxExtras, Spoken, Workspace,
+    Preset, Process, Program, SandboxExtras, Spoken, Workspace,
 };
 
 fn order(command: &str) -> CommandOrder {
@@ -68,6 +68,42 @@ async fn who_only_reads_the_work_folder_changes_nothing_by_a_command() {
         assert_eq!(done.stdout_tail, "b\nhome\nrefused\n", "{}", done.stderr_tail);
         assert!(!place.work("coder").join("new").exists());
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_no_process_plants_nothing_in_gits_own_files() {
+    let place = Place::filled();
+    let workspace = coder(&place).await;
+    let git = place.work("coder").join(".git");
+    let before = fs::read(git.join("config")).unwrap();
+    let script = "echo mine >b.txt; read -r head <.git/HEAD; echo $head; \
+        echo x >>.git/config || echo held; echo '* filter=x' >.git/attributes || echo held; echo x >.git/HEAD || echo held";
+    let mut program = Program { path: "sh".into(), ..Program::default() };
+    program.args = vec!["-c".into(), script.into()];
+    program.extras = order("").extras;
+    let Process { stdin, mut stdout, stderr: _stderr, control, .. } = workspace.spawn(program.clone()).await.unwrap();
+    drop(stdin);
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).await.unwrap();
+    control.wait().await;
+    assert_eq!(said, "ref: refs/heads/t\nheld\nheld\nheld\n");
+    assert!(fs::read(git.join("config")).unwrap() == before && !git.join("attributes").exists());
+    let looks = run(&workspace, "git diff --name-only; git status --short").await;
+    assert_eq!(looks.stdout_tail, "b.txt\n M b.txt\n", "{}", looks.stderr_tail);
+    let saved = workspace.checkpoint("x", AT_MS).await.unwrap();
+    assert!(saved.left_out.shown.is_empty(), "{:?}", saved.left_out.shown);
+
+    // What a command has put there instead leads nowhere.
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::write(outside.path().join("HEAD"), "secret").unwrap();
+    run(&workspace, &format!("mv .git gone; ln -s {} .git", outside.path().display())).await;
+    let Process { stdin, mut stdout, stderr: _stderr, control, .. } = workspace.spawn(program).await.unwrap();
+    drop(stdin);
+    said.clear();
+    stdout.read_to_string(&mut said).await.unwrap();
+    control.wait().await;
+    assert!(!said.contains("secret"), "{said}");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]
