@@ -365,7 +365,11 @@ impl Mission {
         }
         let name = self.plan.tasks.get(task.index()).map_or("", |task| task.name.as_str());
         // What a check printed keeps its lines.
-        let end = if why.contains('\n') { "\n" } else { ". " };
+        let end = match why.chars().last() {
+            _ if why.contains('\n') => "\n",
+            Some('.' | '!' | '?') => " ",
+            _ => ". ",
+        };
         Fact::InterruptRaised {
             interrupt: InterruptId(self.next.interrupt),
             about: About::Task(task),

@@ -21,7 +21,11 @@ struct Fault {
 }
 
 /// opencode tries again for ever, so that its turns end when their time is up.
-const MODEL_GONE: &[&str] = &["the model could not be reached or kept failing", "the turn took too long"];
+const BROKEN: &[&str] = &["answered 500 Internal Server Error", "the turn took too long"];
+const UNAUTHORIZED: &[&str] = &["answered 401 Unauthorized"];
+const TOO_MANY: &[&str] = &["answered 429 Too Many Requests"];
+const UNREACHABLE: &[&str] = &["could not be reached"];
+const BROKEN_OFF: &[&str] = &["broke off"];
 const TOO_LONG: &[&str] = &["the turn took too long"];
 const MERGED: &[&str] = &["merged"];
 const ALL: &[&str] = &["codex", "claude", "native", "opencode"];
@@ -35,31 +39,31 @@ const OF_THE_ENDPOINT: &[Fault] = &[
     Fault {
         name: "endpoint answers 500",
         step: |_| json!({"error": {"status": 500, "message": "Broken."}}),
-        becomes: MODEL_GONE,
+        becomes: BROKEN,
         of: ALL,
     },
     Fault {
         name: "endpoint answers 401",
         step: |_| json!({"error": {"status": 401, "message": "Who?"}}),
-        becomes: MODEL_GONE,
+        becomes: UNAUTHORIZED,
         of: IMPATIENT,
     },
     Fault {
         name: "endpoint answers 429",
         step: |_| json!({"error": {"status": 429, "message": "Slow down."}}),
-        becomes: MODEL_GONE,
+        becomes: TOO_MANY,
         of: IMPATIENT,
     },
     Fault {
         name: "endpoint refuses connections",
         step: |_| json!({"raw": {"kind": "unreachable"}}),
-        becomes: MODEL_GONE,
+        becomes: UNREACHABLE,
         of: IMPATIENT,
     },
     Fault {
         name: "answer breaks off",
         step: |_| json!({"raw": {"kind": "truncated"}}),
-        becomes: MODEL_GONE,
+        becomes: BROKEN_OFF,
         of: IMPATIENT,
     },
     Fault {
