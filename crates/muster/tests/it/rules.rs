@@ -160,8 +160,11 @@ fn a_failed_task_is_tried_again_when_a_person_says_so() {
 #[test]
 fn a_result_that_cannot_be_put_into_place_waits_until_it_can() {
     let bench = bench(NOTE, "", WRITES);
+    let mut running = bench.start_run(&[]);
+    // The name was free when the mission began.
+    running.line().unwrap();
     bench.repo.git(&["branch", "muster"]);
-    let view = bench.run(&[]).expect(3).json();
+    let view = running.end().expect(3).json();
     let question = view["interrupts"][0]["question"].as_str().unwrap();
     assert!(question.contains("could not be put into your repository"), "{question}");
     bench.repo.git(&["branch", "-D", "muster"]);

@@ -111,12 +111,11 @@ impl Scenario {
     fn run(&self, bench: &Bench, mut command: Command, fault: Option<&str>, happened: &mut Happened) -> Ended {
         command.arg("--all").envs(fault.map(|fault| ("MUSTER_FAULT", fault)));
         let mut running = Running::start(command);
-        if let Some((said, react)) = self.when_said {
-            while let Some(line) = running.line() {
-                self.begun(bench, happened);
-                if !happened.said && line.contains(said) {
-                    happened.said = react(bench);
-                }
+        while let Some(line) = running.line() {
+            self.begun(bench, happened);
+            let said = self.when_said.filter(|(said, _)| !happened.said && line.contains(said));
+            if let Some((_, react)) = said {
+                happened.said = react(bench);
             }
         }
         let ended = running.end();
@@ -166,7 +165,7 @@ impl Scenario {
 /// All of them, the cheapest first.
 pub const ALL: &[Scenario] = &[
     SOLO, REPORT, WORKER, DENIED, ASKED, TAKEN, APPROVED, TOLD, CANCELLED, PAUSED, CONFLICT, BROKE, LOST, AGAIN,
-    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP, RIVALS, UNWELL, PERMITTED,
+    ABSENT, STUCK, OVERDUE, KEPT_IN, LIMITED, SPENT, GIVEN_UP, RIVALS, UNWELL, PERMITTED, SHUT_OUT, LET_IN,
 ];
 
 const BUILDER: &str = "  builder: {runtime: native, model: scripted-1, context_tokens: 32000, output_tokens: 1000}\n";
@@ -202,6 +201,11 @@ const WRITES: &str = r#"
 const FIRST_REFUSES: &str = r#"
   - when: {contains: ["[task note]", "You are builder-1"]}
     steps: [{raw: {kind: refusal}}]
+"#;
+/// The first agent's key is refused.
+const UNAUTHORIZED: &str = r#"
+  - when: {contains: ["[task note]", "You are builder-1"]}
+    steps: [{error: {status: 401, message: Who are you?}}]
 "#;
 /// After the answer that the person gives.
 const ASKS: &str = r#"
@@ -324,11 +328,24 @@ const ASKED: Scenario = Scenario { name: "asked", script: &[ASKS], person: Perso
 /// The agent asks, and the person ends the mission.
 const CANCELLED: Scenario = Scenario { name: "cancelled", person: Person::Cancels, ends: 4, ..ASKED };
 
-/// The branch cannot be made in the user's repository, and the person lets it be.
+/// Once the mission has begun its branch cannot be made in the user's repository any more, and the person lets it be.
 const TAKEN: Scenario = Scenario {
     name: "taken",
     person: Person::Says("--deny"),
-    before: |bench| drop(bench.repo.git(&["branch", "muster"])),
+    once_begun: |bench| drop(bench.repo.git(&["branch", "muster"])),
+    ..SOLO
+};
+
+/// The provider refuses the key, and the person gives the role up.
+const SHUT_OUT: Scenario =
+    Scenario { name: "shut out", script: &[UNAUTHORIZED], person: Person::Says("--deny"), ends: 1, ..SOLO };
+
+/// The provider refuses the key of the first agent; the person lets the role go on, and the next agent's is taken.
+const LET_IN: Scenario = Scenario {
+    name: "let in",
+    roles: TWO_BUILDERS,
+    script: &[UNAUTHORIZED, WRITES],
+    person: Person::Says("--approve"),
     ..SOLO
 };
 
