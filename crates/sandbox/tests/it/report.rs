@@ -18,7 +18,7 @@ fn a_host_with_everything() {
     each(|host| {
         let report = host_report(&host.launcher);
         assert!(report.can_launch(), "{report:#?}");
-        assert_eq!(report.checks.len(), 13);
+        assert_eq!(report.checks.len(), 14);
         assert!(find(&report, "system calls").by.starts_with("a seccomp filter that lets 2"), "{report:#?}");
         assert!(find(&report, "a second lock on files").by.starts_with("Landlock version "), "{report:#?}");
     });
