@@ -21,7 +21,8 @@ struct Fault {
 }
 
 /// opencode tries again for ever, so that its turns end when their time is up.
-const BROKEN: &[&str] = &["answered 500 Internal Server Error", "the turn took too long"];
+/// Enough of them, and the upstream is left alone for a while.
+const BROKEN: &[&str] = &["answered 500 Internal Server Error", "failed again and again", "the turn took too long"];
 const UNAUTHORIZED: &[&str] = &["answered 401 Unauthorized"];
 const TOO_MANY: &[&str] = &["answered 429 Too Many Requests"];
 const UNREACHABLE: &[&str] = &["could not be reached"];
@@ -182,7 +183,10 @@ fn outcome(view: &Value, name: &str) -> String {
     if task["state"] == "merged" {
         return "merged".to_owned();
     }
-    let about = |interrupt: &&Value| interrupt["task"] == name;
+    // Role and task have one name here: what stops a role is asked about the role.
+    let role = format!("Role '{name}' cannot work");
+    let about =
+        |interrupt: &&Value| interrupt["task"] == name || interrupt["question"].as_str().unwrap().starts_with(&role);
     let asked = view["interrupts"]
         .as_array()
         .unwrap()

@@ -53,6 +53,7 @@ fn what_is_not_the_tasks_goes_back() {
 #[test]
 fn a_claim_that_no_check_confirms_is_not_done() {
     let replies = r#"  - steps:
+      - calls: [{tool: write_file, args: {path: note.txt, content: "not yet\n"}}]
       - calls: [{tool: submit_result, args: {summary: It is written. Believe me.}}]
       - text: Submitted.
       - calls: [{tool: submit_result, args: {summary: It really is.}}]

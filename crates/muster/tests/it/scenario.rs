@@ -202,9 +202,9 @@ const FIRST_REFUSES: &str = r#"
   - when: {contains: ["[task note]", "You are builder-1"]}
     steps: [{raw: {kind: refusal}}]
 "#;
-/// The first agent's key is refused.
+/// The key is refused.
 const UNAUTHORIZED: &str = r#"
-  - when: {contains: ["[task note]", "You are builder-1"]}
+  - when: {contains: "[task note]"}
     steps: [{error: {status: 401, message: Who are you?}}]
 "#;
 /// After the answer that the person gives.
@@ -340,12 +340,15 @@ const TAKEN: Scenario = Scenario {
 const SHUT_OUT: Scenario =
     Scenario { name: "shut out", script: &[UNAUTHORIZED], person: Person::Says("--deny"), ends: 1, ..SOLO };
 
-/// The provider refuses the key of the first agent; the person lets the role go on, and the next agent's is taken.
+/// The provider refuses the key until it is mended, and the person lets the role go on.
 const LET_IN: Scenario = Scenario {
     name: "let in",
-    roles: TWO_BUILDERS,
-    script: &[UNAUTHORIZED, WRITES],
+    script: &[UNAUTHORIZED],
     person: Person::Says("--approve"),
+    when_said: Some(("cannot work", |bench| {
+        bench.write("script.yaml", &format!("version: 1\nmodel: scripted-1\nreplies:\n{WRITES}"));
+        true
+    })),
     ..SOLO
 };
 
