@@ -93,10 +93,12 @@ impl Mission {
             "" => "Mend that".to_owned(),
             hint => hint.trim_end_matches('.').to_owned(),
         };
+        let told = stopped.problem.tell();
+        let told = told.trim_end_matches('.');
+        let stop = if told.ends_with(['?', '!']) { "" } else { "." };
         let question = format!(
-            "Role '{name}' cannot work: {}. Trying again as it is would end the same. {hint}. Approve when that is done, or deny to give up what \
-             only this role can do.",
-            stopped.problem.tell().trim_end_matches('.'),
+            "Role '{name}' cannot work: {told}{stop} Trying again as it is would end the same. {hint}. Approve when that is done, or deny to give \
+             up what only this role can do.",
         );
         self.ask_once(now, About::Role(*role), question, Answer::Deny, self.limits().interrupt_ms)
     }

@@ -21,12 +21,11 @@ struct Fault {
 }
 
 /// opencode tries again for ever, so that its turns end when their time is up.
-/// Enough of them, and the upstream is left alone for a while.
-const BROKEN: &[&str] = &["answered 500 Internal Server Error", "failed again and again", "the turn took too long"];
+const BROKEN: &[&str] = &["answered 500 Internal Server Error", "the turn took too long"];
 const UNAUTHORIZED: &[&str] = &["answered 401 Unauthorized"];
 const TOO_MANY: &[&str] = &["answered 429 Too Many Requests"];
-const UNREACHABLE: &[&str] = &["could not be reached"];
-const BROKEN_OFF: &[&str] = &["broke off"];
+const UNREACHABLE: &[&str] = &["cannot be reached"];
+const BROKEN_OFF: &[&str] = &["broke it off"];
 const TOO_LONG: &[&str] = &["the turn took too long"];
 const MERGED: &[&str] = &["merged"];
 const ALL: &[&str] = &["codex", "claude", "native", "opencode"];
@@ -144,8 +143,15 @@ fn bench(fault: &Fault) -> Bench {
     });
     let mut plan = plan(fault.of);
     plan["tasks"].as_array_mut().unwrap().iter_mut().for_each(|task| task["attempts_max"] = json!(1));
+    // An upstream for each: what one of them learns of an upstream holds for all who call it.
+    let mut roles = roles_for(fault);
+    let mut upstreams = json!({});
+    for (name, role) in roles.as_object_mut().unwrap() {
+        upstreams[name] = json!({"scripted": "script.yaml", "retries": 0});
+        role["upstream"] = json!(name);
+    }
     let config = json!({
-        "version": 1, "upstreams": {"script": {"scripted": "script.yaml", "retries": 0}}, "roles": roles_for(fault),
+        "version": 1, "upstreams": upstreams, "roles": roles,
         "limits": {"turn_timeout": format!("{TURN_S}s"), "answer_timeout": if fault.becomes == MERGED { "2s" } else { "1h" }},
     });
     let files = [("README", "A repository to work on.\n")];

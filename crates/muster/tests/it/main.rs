@@ -44,6 +44,7 @@ mod repository_work;
 mod rules;
 mod sandbox;
 mod scenario;
+mod screens;
 mod secrets;
 mod space;
 mod thirty;

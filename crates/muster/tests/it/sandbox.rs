@@ -307,13 +307,16 @@ fn ctrl_c_reaches_the_program_and_the_second_one_ends_it() {
 
 /// Plays the person: a terminal, the program on it, keys, a new size; says `as it was` when all came as expected.
 const PERSON_AT_A_TERMINAL: &str = r#"
-import fcntl, os, struct, sys, termios
+import fcntl, os, select, struct, sys, termios
 def resize(lines, columns):
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 def until(word):
     global seen
     while word not in seen:
-        seen += os.read(person, 65536)
+        if select.select([person], [], [], 0.5)[0]:
+            seen += os.read(person, 65536)
+        elif os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            sys.exit(f"it ended before it said {word}: {seen}")
     seen = seen.split(word, 1)[1]
 person, slave = os.openpty()
 seen = b""
@@ -371,7 +374,7 @@ fn a_person_at_a_terminal_has_one_inside_that_is_nobody_elses() {
 
 /// Plays a person who pipes something in and types ahead meanwhile, for whatever runs next in that terminal.
 const PERSON_WHO_PIPES: &str = r#"
-import fcntl, os, sys, termios
+import fcntl, os, select, sys, termios
 person, slave = os.openpty()
 before = termios.tcgetattr(slave)
 os.write(person, b"typed ahead\r")
@@ -388,7 +391,10 @@ os.write(gives, b"piped in\n")
 os.close(gives)
 seen = b""
 while b"the end" not in seen:
-    seen += os.read(person, 65536)
+    if select.select([person], [], [], 0.5)[0]:
+        seen += os.read(person, 65536)
+    elif os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        sys.exit(f"it ended too early: {seen}")
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 left = os.read(slave, 100)
 print(code, left, "as it was" if termios.tcgetattr(slave) == before else "changed")
